@@ -1,0 +1,83 @@
+//! What the conductor serves: the plan of a run, its phase, its chaos timeline.
+
+use serde::{Deserialize, Serialize};
+
+/// `GET /plan?generator=I`: all that a generator or receiver must know to recompute every sample.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RunPlan {
+    /// Value of the label `floodmark_run`.
+    pub run: String,
+    pub seed: u64,
+    pub workload: Vec<api::WorkloadGroup>,
+    pub stages: Vec<api::Stage>,
+    pub faults: Vec<api::Fault>,
+    /// Whose rules the store plays: settles the expected verdict of each fault.
+    pub profile: api::Profile,
+    /// Generators in all; a target τ belongs to generator τ mod this.
+    pub generators: u32,
+    pub samples_per_request: u32,
+    /// Lanes of a direct target; a sink has workers × lanes.
+    pub connections: u32,
+    pub overload: api::Overload,
+    pub target: Target,
+}
+
+/// Where the generators send.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Target {
+    /// Base addresses (`http://host:port`) of the sink's workers by ordinal; the map comes from any of them.
+    Sink { workers: Vec<String> },
+    /// A Remote-Write endpoint without a sink in front.
+    Endpoint { endpoint: floodmark_http::client::Endpoint },
+}
+
+/// A run goes through these in order; `Aborted` may come after any but `Finished`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum RunPhase {
+    /// Parts come up; no t0 yet.
+    Preparing,
+    /// t0 is set; generators send by schedule.
+    Running,
+    /// The schedule is over; generators work off what is due, until told otherwise.
+    Draining,
+    /// Generators stop sending now and count what is open as unresolved or skipped.
+    Stopping,
+    /// Reports are taken; the store is read.
+    Verifying,
+    Finished,
+    Aborted,
+}
+
+/// `GET /phase`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PhaseDoc {
+    pub run: String,
+    pub phase: RunPhase,
+    /// Nanoseconds since the Unix epoch; the zero of the schedule.
+    pub t0: Option<u64>,
+    /// Indexes of the generators whose final report was taken: they may leave.
+    #[serde(default)]
+    pub taken: Vec<u32>,
+}
+
+/// `GET /chaos`: what the engine has to break, and when.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ChaosTimeline {
+    pub t0: Option<u64>,
+    pub events: Vec<ChaosEvent>,
+}
+
+/// One step of the timeline.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ChaosEvent {
+    /// Position in the document.
+    pub index: u32,
+    /// Milliseconds since t0.
+    pub at_ms: u64,
+    pub step: api::ChaosStep,
+}

@@ -1,0 +1,80 @@
+//! What a generator serves about itself.
+
+use std::collections::BTreeMap;
+
+use ledger::{Exception, GeneratorAccount};
+use serde::{Deserialize, Serialize};
+
+use crate::CpuUse;
+
+/// How far a generator is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", tag = "state", content = "reason")]
+pub enum GeneratorState {
+    /// Fetching its plan, computing its lanes, looking for the target.
+    Preparing(String),
+    /// Waits for t0.
+    Ready,
+    Running,
+    /// The account is final.
+    Done,
+    /// It cannot go on; the text says why and what to do.
+    Failed(String),
+}
+
+/// `GET /account` at a generator. Everything not named by an exception was acknowledged.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct GeneratorReport {
+    pub index: u32,
+    pub incarnation: String,
+    pub state: GeneratorState,
+    /// Lanes of the whole target: `replicas × lanes` of the sink, or connections.
+    pub replicas: u32,
+    pub lanes: u32,
+    pub account: GeneratorAccount,
+    pub requests: u64,
+    pub retries: u64,
+    pub stages: Vec<StageProgress>,
+    /// By position in the document's faults.
+    pub faults: Vec<FaultCount>,
+    /// Coalesced; in order of lane and request.
+    pub exceptions: Vec<Exception>,
+    /// True when the list above hit its bound and is not complete.
+    pub exceptions_truncated: bool,
+    /// Share of wall time in which every lane with due samples was busy waiting for the target, 0 to 1.
+    pub lanes_busy_share: f64,
+    /// Requests that left late while their lane was idle (later than 10 ms): the generator's own lateness.
+    pub late_requests: u64,
+    /// Seconds by which the last lane lags behind the schedule now.
+    pub backlog_seconds: f64,
+    /// Last transport error or refusal in words, for the live view and the verdict's reasons.
+    pub last_error: Option<String>,
+    pub cpu: CpuUse,
+}
+
+/// One stage as this generator saw it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct StageProgress {
+    /// Samples due in the stage.
+    pub due: u64,
+    /// Of these, acknowledged (or definitely refused) by the stage's end + 1 s.
+    pub in_time: u64,
+}
+
+/// What became of one injected fault.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct FaultCount {
+    /// Samples sent at least once.
+    pub sent: u64,
+    /// 2xx.
+    pub acknowledged: u64,
+    /// By status.
+    pub refused: BTreeMap<u16, u64>,
+    /// Its good predecessor was not acknowledged, or it was never answered: no verdict.
+    pub indeterminate: u64,
+    /// Up to ten refused or acknowledged against the expectation: series and answer in words.
+    pub examples: Vec<String>,
+}

@@ -1,0 +1,54 @@
+//! What a sink-worker is told, and what it serves about itself.
+
+use ledger::WorkerAccount;
+use serde::{Deserialize, Serialize};
+
+use crate::CpuUse;
+
+/// The fixed part of a worker's configuration. What may change while it runs is `ownership::ControlDocument`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SinkWorkerPlan {
+    /// Name of the sink.
+    pub name: String,
+    /// The backend, its Secrets resolved to files.
+    pub backend: floodmark_http::client::Endpoint,
+    pub protocol: api::Protocol,
+    pub partial_writes: api::PartialWrites,
+    pub batching: api::Batching,
+    pub buffer: api::Buffer,
+    pub ack_policy: api::AckPolicy,
+    pub retry: api::Retry,
+    pub on_rejected: api::OnRejected,
+    pub drain_timeout: api::Duration,
+    /// Base address of the conductor, if a test runs: only to align histogram intervals with t0.
+    pub conductor: Option<String>,
+}
+
+/// `GET /ownership`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct OwnershipDoc {
+    pub sink_uid: String,
+    pub epoch: u64,
+    pub replicas: u32,
+    pub lanes: u16,
+    /// Base addresses by ordinal.
+    pub addresses: Vec<String>,
+}
+
+/// `GET /account` at a sink-worker: of this incarnation.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct WorkerReport {
+    pub ordinal: u32,
+    pub epoch: u64,
+    pub account: WorkerAccount,
+    /// Why the worker can never go on (401, 403, 404, 415, `onExhausted: Fail`), with the answer's text.
+    pub fatal: Option<String>,
+    /// Last retryable trouble in words.
+    pub last_error: Option<String>,
+    /// Times at which the process noticed that it had been stopped or starved for longer than 1 s, Unix milliseconds.
+    pub stalls: Vec<u64>,
+    pub cpu: CpuUse,
+}
