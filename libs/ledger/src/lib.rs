@@ -1,1 +1,20 @@
-//! to be written
+//! What became of every sample: accounts by outcome, two checksums a slot, the store's dense tables and the findings.
+//! Knows the workload and the fault plan as pure functions and so can recompute what a store should hold.
+//! Balances what generators say against what a store holds; a mismatch is named by series, timestamp and value.
+//! Refuses to know files, sockets, clocks, HTTP, documents of Kubernetes and who calls it.
+//! Refuses to guess: what nobody observed is left unproven, never called lost or kept.
+
+mod account;
+mod exception;
+mod finding;
+mod report;
+mod slots;
+
+pub use account::{GeneratorAccount, Imbalance, Reason, WorkerAccount};
+pub use exception::{Exception, FaultAccount, Outcome, push_exception};
+pub use finding::{Example, Examples, Finding, FindingName, MAX_EXAMPLES};
+pub use report::{FaultSeen, SeriesSeen, StoreCounters, StoreReport};
+pub use slots::{SlotSum, SlotTable, SlotTableError, digest};
+
+/// Slots of the ledger and of ownership; `slot = series_hash % SLOTS`.
+pub const SLOTS: usize = 16_384;

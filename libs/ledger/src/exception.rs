@@ -1,0 +1,69 @@
+//! What a generator reports besides its acknowledged samples: ranges of requests with another outcome.
+
+use serde::{Deserialize, Serialize};
+
+/// What became of a request that was not acknowledged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", tag = "kind")]
+pub enum Outcome {
+    /// Answered for good with this status, which is not 2xx.
+    Refused { status: u16 },
+    /// Never sent: too late, or the run ended.
+    Skipped,
+    /// The last answer was lost or had not come by the end.
+    Unresolved,
+}
+
+/// Requests `from_request..=to_request` of one lane of one generator that were not acknowledged. Requests without an exception were.
+/// `to_request` may be `u64::MAX`: all to the end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Exception {
+    /// Lane of the whole target.
+    pub lane: u32,
+    pub from_request: u64,
+    /// Inclusive.
+    pub to_request: u64,
+    /// Index into the test's `faults`: the request of its own that carried this fault behind request `r`. None: request `r` itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fault: Option<u32>,
+    pub outcome: Outcome,
+}
+
+/// Appends an exception, growing the last one of the same lane, fault and outcome when `request` follows it.
+/// Looks back a few entries only, so it is cheap and lists stay short in long outages.
+pub fn push_exception(list: &mut Vec<Exception>, lane: u32, request: u64, fault: Option<u32>, outcome: Outcome) {
+    const LOOK_BACK: usize = 64;
+    let same = |e: &&mut Exception| e.lane == lane && e.fault == fault;
+    if let Some(last) = list.iter_mut().rev().take(LOOK_BACK).find(same)
+        && last.outcome == outcome
+        && last.to_request.checked_add(1) == Some(request)
+    {
+        last.to_request = request;
+        return;
+    }
+    list.push(Exception { lane, from_request: request, to_request: request, fault, outcome });
+}
+
+/// What a generator did with the samples drawn for one fault of the test (same order as `faults`).
+/// `injected = acknowledged + refused + skipped + unresolved`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct FaultAccount {
+    pub injected: u64,
+    pub acknowledged: u64,
+    pub refused: u64,
+    pub skipped: u64,
+    pub unresolved: u64,
+}
+
+impl FaultAccount {
+    /// Adds another generator's account of the same fault.
+    pub fn merge(&mut self, other: &Self) {
+        self.injected = self.injected.saturating_add(other.injected);
+        self.acknowledged = self.acknowledged.saturating_add(other.acknowledged);
+        self.refused = self.refused.saturating_add(other.refused);
+        self.skipped = self.skipped.saturating_add(other.skipped);
+        self.unresolved = self.unresolved.saturating_add(other.unresolved);
+    }
+}

@@ -1,0 +1,110 @@
+//! What a store says about what arrived, in a form that travels.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Finding, SlotTable};
+
+/// Numbers of a store. Samples unless said otherwise.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct StoreCounters {
+    /// Good samples of this run: `arrivals = distinct + duplicates`.
+    pub arrivals: u64,
+    pub distinct: u64,
+    pub duplicates: u64,
+    /// Of the distinct ones: stored after a newer sample of the series.
+    pub late: u64,
+    /// Good, but refused by the store's profile (too late, too far ahead): not stored, not in the tables.
+    pub refused: u64,
+    /// At a scheduled timestamp with another value.
+    pub altered: u64,
+    /// Of a series of this run, but never made by the workload.
+    pub unexpected: u64,
+    /// Series of this run that were seen.
+    pub series: u64,
+    /// Series of others that are tracked.
+    pub foreign_series: u64,
+    /// Samples of series of others.
+    pub foreign_samples: u64,
+    /// Of those: older than the newest of their series.
+    pub foreign_late: u64,
+    /// Of those: the newest of their series again, with the same value.
+    pub foreign_duplicates: u64,
+    /// Of those: the newest timestamp of their series with another value.
+    pub foreign_conflicts: u64,
+    /// Series of others that found no room and were not checked.
+    pub foreign_overflow: u64,
+    /// Facts (gaps, late, doubled or altered samples) that found no room: counted, but can no longer be named.
+    pub overflow: u64,
+}
+
+impl StoreCounters {
+    /// Adds another store's numbers.
+    pub fn merge(&mut self, other: &Self) {
+        let pairs = [
+            (&mut self.arrivals, other.arrivals),
+            (&mut self.distinct, other.distinct),
+            (&mut self.duplicates, other.duplicates),
+            (&mut self.late, other.late),
+            (&mut self.refused, other.refused),
+            (&mut self.altered, other.altered),
+            (&mut self.unexpected, other.unexpected),
+            (&mut self.series, other.series),
+            (&mut self.foreign_series, other.foreign_series),
+            (&mut self.foreign_samples, other.foreign_samples),
+            (&mut self.foreign_late, other.foreign_late),
+            (&mut self.foreign_duplicates, other.foreign_duplicates),
+            (&mut self.foreign_conflicts, other.foreign_conflicts),
+            (&mut self.foreign_overflow, other.foreign_overflow),
+            (&mut self.overflow, other.overflow),
+        ];
+        for (mine, theirs) in pairs {
+            *mine = mine.saturating_add(theirs);
+        }
+    }
+}
+
+/// What a store saw of one injected fault (same order as the test's `faults`), in samples.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct FaultSeen {
+    pub stored: u64,
+    /// Seen and refused by the store's profile.
+    pub refused: u64,
+}
+
+/// All that a store says at once. About 700 KB of JSON, whatever the number of series.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct StoreReport {
+    /// The t0 that the store reckoned with; 0 when it never learnt one (then every sample of the run counts as unexpected).
+    pub t0_ns: u64,
+    /// Good samples as they arrived, duplicates included.
+    pub arrivals: SlotTable,
+    /// Good samples, each once.
+    pub distinct: SlotTable,
+    pub counters: StoreCounters,
+    pub faults: Vec<FaultSeen>,
+    /// What the store saw by itself (Duplicated, Reordered, Altered, Unexpected), with examples.
+    pub findings: Vec<Finding>,
+}
+
+/// What a store holds of one series: every scheduled sample before `next_k` but for the gaps.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct SeriesSeen {
+    /// Index of the series in the workload.
+    pub base: u32,
+    /// One past the newest sample that was seen.
+    pub next_k: u32,
+    /// Ranges `[from, to)` of samples never seen (samples replaced by an injected fault may lie within).
+    pub gaps: Vec<(u32, u32)>,
+    /// Samples seen with another value: (k, bits). Each lies in a gap unless the right one came too.
+    pub altered: Vec<(u32, u64)>,
+    /// Samples stored after a newer one.
+    pub late: Vec<u32>,
+    /// Samples that arrived more than once: (k, arrivals after the first).
+    pub duplicates: Vec<(u32, u32)>,
+    /// Stale markers seen, by the generation that they end.
+    pub stale: Vec<u32>,
+}
