@@ -1,1 +1,17 @@
-//! to be written
+//! The engine for one machine: the same documents as in a cluster, with real processes on loopback.
+//!
+//! Knows: how to turn documents into child processes, keep them alive, break them on schedule and end them all.
+//! Refuses to know: how a sample is made, sent, stored or judged. That is the conductor's and the roles' business;
+//! the engine speaks to them only through their documents and HTTP, as the operator does in a cluster.
+
+mod chaos;
+mod endpoint;
+mod layout;
+mod parts;
+mod ports;
+mod process;
+mod run;
+mod secrets;
+
+pub use run::{Options, RunError, run};
+pub use secrets::{SecretError, Secrets};

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use ledger::{Exception, GeneratorAccount};
+use ledger::{Exception, FaultAccount, GeneratorAccount};
 use serde::{Deserialize, Serialize};
 
 use crate::CpuUse;
@@ -63,18 +63,15 @@ pub struct StageProgress {
     pub in_time: u64,
 }
 
-/// What became of one injected fault.
+/// What became of the samples drawn for one of the document's faults.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct FaultCount {
-    /// Samples sent at least once.
-    pub sent: u64,
-    /// 2xx.
-    pub acknowledged: u64,
-    /// By status.
-    pub refused: BTreeMap<u16, u64>,
-    /// Its good predecessor was not acknowledged, or it was never answered: no verdict.
+    pub account: FaultAccount,
+    /// Of the account: samples whose good predecessor in the lane was not acknowledged, so that no verdict is due.
     pub indeterminate: u64,
-    /// Up to ten refused or acknowledged against the expectation: series and answer in words.
+    /// Refused samples by HTTP status.
+    pub statuses: BTreeMap<u16, u64>,
+    /// Up to ten answers against the expectation, in words: series and answer.
     pub examples: Vec<String>,
 }

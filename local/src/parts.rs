@@ -1,0 +1,306 @@
+//! Keeps child processes running, restarts them as a kubelet would, and breaks them when asked.
+
+use std::net::SocketAddr;
+use std::process::ExitStatus;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use rustix::process::Signal;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tracing::{info, warn};
+
+use crate::process::{Child, Program, Spawner, describe};
+
+/// First pause before a lost process is started again; it doubles up to [`LONGEST_BACKOFF`].
+const FIRST_BACKOFF: Duration = Duration::from_secs(1);
+const LONGEST_BACKOFF: Duration = Duration::from_secs(30);
+/// A process that ran this long starts over with the first pause.
+const SETTLED: Duration = Duration::from_secs(60);
+
+/// What a child process is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Role {
+    Receiver,
+    SinkWorker,
+    Generator,
+}
+
+impl Role {
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Receiver => "receiver",
+            Self::SinkWorker => "sink-worker",
+            Self::Generator => "generator",
+        }
+    }
+}
+
+/// What to run and how to treat its end.
+#[derive(Debug, Clone)]
+pub(crate) struct PartSpec {
+    pub(crate) role: Role,
+    pub(crate) ordinal: u32,
+    pub(crate) program: Program,
+    pub(crate) address: SocketAddr,
+    /// A lost generator is not started again: what it had sent is not known any more.
+    pub(crate) restart: bool,
+    /// How long a SIGTERM may take before it becomes a SIGKILL.
+    pub(crate) grace: Duration,
+}
+
+/// Something done to a process on purpose.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Blow {
+    /// SIGKILL, back after the backoff.
+    Kill,
+    /// SIGSTOP, and SIGCONT after this long.
+    Pause(Duration),
+    /// SIGTERM, and a new process as soon as the old one has ended.
+    Terminate,
+}
+
+/// When a blow fell and when the process was running again, Unix milliseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct BlowTimes {
+    pub(crate) struck: u64,
+    pub(crate) back: Option<u64>,
+}
+
+type Order = (Blow, oneshot::Sender<BlowTimes>);
+
+/// A running part under supervision.
+#[derive(Debug)]
+pub(crate) struct Part {
+    pub(crate) role: Role,
+    pub(crate) ordinal: u32,
+    pub(crate) address: SocketAddr,
+    orders: mpsc::Sender<Order>,
+    stop: watch::Sender<bool>,
+    state: Arc<Mutex<PartState>>,
+    task: JoinHandle<()>,
+}
+
+#[derive(Debug, Default, Clone)]
+pub(crate) struct PartState {
+    pub(crate) pid: Option<u32>,
+    /// Ends that nobody ordered, in words, newest last (the first ten and the last).
+    pub(crate) unexpected: Vec<String>,
+    /// True when it has ended and will not be started again.
+    pub(crate) over: bool,
+    pub(crate) last_exit: Option<i32>,
+}
+
+impl Part {
+    pub(crate) fn base_url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    pub(crate) fn state(&self) -> PartState {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Strikes the process; the receiver resolves when it is running again (or never will be).
+    pub(crate) async fn strike(&self, blow: Blow) -> Option<oneshot::Receiver<BlowTimes>> {
+        let (done, times) = oneshot::channel();
+        self.orders.send((blow, done)).await.ok()?;
+        Some(times)
+    }
+
+    /// SIGTERM, then SIGKILL after the grace period; returns when the process is gone.
+    pub(crate) async fn end(self) {
+        let _ = self.stop.send(true);
+        let _ = self.task.await;
+    }
+
+    pub(crate) async fn start(spawner: &Spawner, spec: PartSpec) -> std::io::Result<Self> {
+        let child = spawner.spawn(spec.program.clone()).await?;
+        let (orders, inbox) = mpsc::channel(16);
+        let (stop, stopped) = watch::channel(false);
+        let state = Arc::new(Mutex::new(PartState { pid: Some(child.pid()), ..PartState::default() }));
+        let (role, ordinal, address) = (spec.role, spec.ordinal, spec.address);
+        let supervisor =
+            Supervisor { spec, spawner: spawner.clone(), state: Arc::clone(&state), backoff: FIRST_BACKOFF };
+        let task = tokio::spawn(supervisor.run(child, inbox, stopped));
+        Ok(Self { role, ordinal, address, orders, stop, state, task })
+    }
+}
+
+struct Supervisor {
+    spec: PartSpec,
+    spawner: Spawner,
+    state: Arc<Mutex<PartState>>,
+    backoff: Duration,
+}
+
+/// What a process is being put through.
+struct Pending {
+    blow: Blow,
+    struck: u64,
+    done: oneshot::Sender<BlowTimes>,
+}
+
+impl Pending {
+    fn finish(self, back: Option<u64>) {
+        let _ = self.done.send(BlowTimes { struck: self.struck, back });
+    }
+}
+
+enum Next {
+    Ended(ExitStatus),
+    Order(Order),
+    Resume,
+    Stop,
+}
+
+impl Supervisor {
+    async fn run(mut self, first: Child, mut inbox: mpsc::Receiver<Order>, mut stop: watch::Receiver<bool>) {
+        let mut child = first;
+        loop {
+            let started = Instant::now();
+            let Some((status, pending)) = self.watch(&child, &mut inbox, &mut stop).await else {
+                self.end(&child).await;
+                break;
+            };
+            let asked = pending.is_some();
+            self.record_end(status, asked);
+            if !asked && !self.spec.restart {
+                break;
+            }
+            if started.elapsed() > SETTLED {
+                self.backoff = FIRST_BACKOFF;
+            }
+            // A terminated pod is replaced at once; a killed or crashed process waits.
+            if !matches!(&pending, Some(Pending { blow: Blow::Terminate, .. })) {
+                let wait = self.backoff;
+                self.backoff = (wait * 2).min(LONGEST_BACKOFF);
+                tokio::select! {
+                    () = sleep(wait) => {}
+                    _ = stop.wait_for(|stop| *stop) => break,
+                }
+            }
+            match self.spawner.spawn(self.spec.program.clone()).await {
+                Ok(next) => child = next,
+                Err(error) => {
+                    warn!(role = self.spec.role.as_str(), ordinal = self.spec.ordinal, %error, "cannot start it again");
+                    break;
+                }
+            }
+            self.with_state(|state| state.pid = Some(child.pid()));
+            if let Some(pending) = pending {
+                let address = self.spec.address;
+                tokio::spawn(async move { pending.finish(accepts_connections(address).await) });
+            }
+        }
+        self.with_state(|state| state.over = true);
+    }
+
+    /// Until the process ends (with the blow that ended it, if any), or `None` when all is to stop.
+    async fn watch(
+        &self,
+        child: &Child,
+        inbox: &mut mpsc::Receiver<Order>,
+        stop: &mut watch::Receiver<bool>,
+    ) -> Option<(ExitStatus, Option<Pending>)> {
+        let mut pending: Option<Pending> = None;
+        let mut resume: Option<(Instant, Pending)> = None;
+        let mut escalate: Option<Instant> = None;
+        loop {
+            let wake = resume.as_ref().map(|(at, _)| *at).or(escalate);
+            let next = tokio::select! {
+                status = child.ended() => Next::Ended(status),
+                Some(order) = inbox.recv() => Next::Order(order),
+                () = sleep_until(wake.unwrap_or_else(Instant::now)), if wake.is_some() => Next::Resume,
+                _ = stop.wait_for(|stop| *stop) => Next::Stop,
+            };
+            match next {
+                Next::Ended(status) => return Some((status, pending)),
+                Next::Stop => {
+                    if resume.is_some() {
+                        let _ = child.signal(Signal::CONT);
+                    }
+                    return None;
+                }
+                Next::Order((blow, done)) => {
+                    let struck = Pending { blow, struck: unix_ms(), done };
+                    info!(role = self.spec.role.as_str(), ordinal = self.spec.ordinal, ?blow, "chaos");
+                    let sent = match blow {
+                        Blow::Kill => child.kill(),
+                        Blow::Terminate => child.signal(Signal::TERM),
+                        Blow::Pause(_) => child.signal(Signal::STOP),
+                    };
+                    if let Err(error) = sent {
+                        warn!(%error, "the signal was not delivered");
+                    }
+                    match blow {
+                        Blow::Pause(length) => resume = Some((Instant::now() + length, struck)),
+                        Blow::Kill => pending = Some(struck),
+                        Blow::Terminate => {
+                            escalate = Some(Instant::now() + self.spec.grace);
+                            pending = Some(struck);
+                        }
+                    }
+                }
+                Next::Resume => {
+                    if let Some((_, paused)) = resume.take() {
+                        let _ = child.signal(Signal::CONT);
+                        paused.finish(Some(unix_ms()));
+                    } else if escalate.take().is_some() {
+                        let _ = child.kill();
+                    }
+                }
+            }
+        }
+    }
+
+    async fn end(&self, child: &Child) {
+        let _ = child.signal(Signal::TERM);
+        let _ = child.signal(Signal::CONT);
+        if timeout(self.spec.grace, child.ended()).await.is_err() {
+            warn!(role = self.spec.role.as_str(), ordinal = self.spec.ordinal, "did not leave in time, killed");
+            let _ = child.kill();
+            child.ended().await;
+        }
+        let status = child.exit_status();
+        self.with_state(|state| {
+            state.pid = None;
+            state.last_exit = status.and_then(|status| status.code());
+        });
+    }
+
+    fn record_end(&self, status: ExitStatus, asked: bool) {
+        let text = describe(status);
+        if !asked {
+            warn!(role = self.spec.role.as_str(), ordinal = self.spec.ordinal, status = text, log = %self.spec.program.log.display(), "ended unexpectedly");
+        }
+        self.with_state(|state| {
+            state.pid = None;
+            state.last_exit = status.code();
+            if !asked {
+                state.unexpected.truncate(10);
+                state.unexpected.push(text);
+            }
+        });
+    }
+
+    fn with_state(&self, change: impl FnOnce(&mut PartState)) {
+        change(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+}
+
+/// Waits, up to a minute, until something listens at the address again.
+async fn accepts_connections(address: SocketAddr) -> Option<u64> {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while Instant::now() < deadline {
+        if tokio::net::TcpStream::connect(address).await.is_ok() {
+            return Some(unix_ms());
+        }
+        sleep(Duration::from_millis(10)).await;
+    }
+    None
+}
+
+pub(crate) fn unix_ms() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
+}
