@@ -1,0 +1,150 @@
+//! The exchange form: what a role serves at `/histograms` and what the conductor merges.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::bounds::HIGHEST_US;
+use crate::codec::{self, CodecError};
+use crate::distribution::Distribution;
+use crate::drops::Drops;
+use crate::intervals::Intervals;
+
+/// Histograms by name (see [`crate::names`]) and drop histograms by cause, as JSON.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct HistogramSet {
+    #[serde(default)]
+    pub histograms: BTreeMap<String, Encoded>,
+    #[serde(default)]
+    pub drops: EncodedDrops,
+}
+
+/// One [`Distribution`]: V2 + deflate, base64, with what histograms do not hold beside it.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Encoded {
+    pub total: String,
+    #[serde(default)]
+    pub intervals: Vec<EncodedInterval>,
+    #[serde(default)]
+    pub censored: u64,
+    #[serde(default)]
+    pub over_range: u64,
+    /// The exact maximum in microseconds.
+    #[serde(default)]
+    pub max_us: u64,
+}
+
+/// One interval: first second since t0, length in seconds (a power of two), V2 + deflate as base64.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct EncodedInterval {
+    pub start: u64,
+    pub seconds: u64,
+    pub histogram: String,
+}
+
+/// [`Drops`] in exchange form: by cause, the histogram of samples lost per event and that of gap lengths.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct EncodedDrops {
+    #[serde(default)]
+    pub per_event: BTreeMap<String, EncodedCount>,
+    #[serde(default)]
+    pub gaps: BTreeMap<String, EncodedCount>,
+}
+
+/// A histogram of counts with its exact sum.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct EncodedCount {
+    pub histogram: String,
+    pub sum: u64,
+    pub max: u64,
+}
+
+impl Encoded {
+    pub fn from_distribution(distribution: &Distribution) -> Result<Self, CodecError> {
+        let intervals = distribution
+            .intervals
+            .iter_plain()
+            .map(|(start, seconds, plain)| {
+                codec::plain_to_text(plain).map(|histogram| EncodedInterval {
+                    start,
+                    seconds,
+                    histogram,
+                })
+            })
+            .collect::<Result<_, _>>()?;
+        Ok(Self {
+            total: codec::to_text(&distribution.total)?,
+            intervals,
+            censored: distribution.censored,
+            over_range: distribution.over_range,
+            max_us: distribution.max_us,
+        })
+    }
+
+    /// Decodes and checks; work and memory are bounded by what was received.
+    pub fn distribution(&self) -> Result<Distribution, CodecError> {
+        let mut intervals = Intervals::default();
+        for one in &self.intervals {
+            let plain = codec::text_to_plain(&one.histogram)?;
+            intervals.insert(one.start, one.seconds, plain)?;
+        }
+        Ok(Distribution {
+            total: codec::from_text(&self.total)?,
+            intervals,
+            censored: self.censored,
+            over_range: self.over_range,
+            max_us: self.max_us.min(HIGHEST_US),
+        })
+    }
+}
+
+impl HistogramSet {
+    pub fn insert(&mut self, name: &str, distribution: &Distribution) -> Result<(), CodecError> {
+        let encoded = Encoded::from_distribution(distribution)?;
+        self.histograms.insert(name.to_owned(), encoded);
+        Ok(())
+    }
+
+    /// Replaces the drop histograms.
+    pub fn set_drops(&mut self, drops: &Drops) -> Result<(), CodecError> {
+        self.drops = drops.encode()?;
+        Ok(())
+    }
+
+    /// One measure, decoded; empty when the set has none of that name.
+    pub fn distribution(&self, name: &str) -> Result<Distribution, CodecError> {
+        self.histograms
+            .get(name)
+            .map_or_else(|| Ok(Distribution::new()), Encoded::distribution)
+    }
+
+    /// The drop histograms, decoded.
+    pub fn drops(&self) -> Result<Drops, CodecError> {
+        Drops::decode(&self.drops)
+    }
+
+    /// Adds another set to this one, exactly.
+    pub fn merge(&mut self, other: &Self) -> Result<(), CodecError> {
+        for (name, theirs) in &other.histograms {
+            match self.histograms.get_mut(name) {
+                None => {
+                    self.histograms.insert(name.clone(), theirs.clone());
+                }
+                Some(mine) => {
+                    let mut sum = mine.distribution()?;
+                    sum.merge(&theirs.distribution()?)?;
+                    *mine = Encoded::from_distribution(&sum)?;
+                }
+            }
+        }
+        let mut drops = self.drops()?;
+        drops.merge(&other.drops()?)?;
+        self.drops = drops.encode()?;
+        Ok(())
+    }
+}
