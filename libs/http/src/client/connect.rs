@@ -1,0 +1,1 @@
+//! Name look-up, TCP connect and TLS handshake, inside one deadline.

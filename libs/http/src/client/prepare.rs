@@ -1,0 +1,1 @@
+//! An endpoint made ready: parsed URL, header map with credentials, TLS configuration.

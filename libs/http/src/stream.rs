@@ -1,0 +1,1 @@
+//! A socket, with or without TLS.
