@@ -38,6 +38,7 @@ pub(crate) struct Intervals {
 }
 
 impl Intervals {
+    #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         self.closed.len()
     }
