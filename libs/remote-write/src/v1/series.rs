@@ -247,8 +247,8 @@ fn short_label(buf: &[u8], pos: usize) -> Option<Short> {
     let &[value_tag, value_len] = buf.get(name + name_len..)?.first_chunk()?;
     let value_len = usize::from(value_len);
     let end = name + name_len + 2 + value_len;
-    // One byte lengths: `len` below 0x80 bounds the two inside it.
-    let fits = (tag == 0x0a) & (name_tag == 0x0a) & (value_tag == 0x12) & (len < 0x80);
+    // Its own length in one byte bounds the two inside it.
+    let fits = tag == 0x0a && name_tag == 0x0a && value_tag == 0x12 && len < 0x80;
     (fits && value_len != 0 && len == 4 + name_len + value_len && end <= buf.len()).then_some(
         Short {
             name,
@@ -261,16 +261,13 @@ fn short_label(buf: &[u8], pos: usize) -> Option<Short> {
 /// The first eight bytes of a name as a number that orders like them; shorter names are padded with zeros.
 #[inline]
 fn name_key(buf: &[u8], at: usize, len: usize) -> u64 {
-    let word = match buf.get(at..).and_then(<[u8]>::first_chunk) {
-        Some(word) => u64::from_be_bytes(*word),
-        None => {
-            let mut word = [0; 8];
-            for (to, from) in word.iter_mut().zip(&buf[at..]) {
-                *to = *from;
-            }
-            u64::from_be_bytes(word)
-        }
-    };
+    let rest = buf.get(at..).unwrap_or_default();
+    let word = rest.first_chunk().copied().unwrap_or_else(|| {
+        let mut word = [0; 8];
+        word[..rest.len()].copy_from_slice(rest);
+        word
+    });
+    let word = u64::from_be_bytes(word);
     if len < 8 {
         word & !(u64::MAX >> (8 * len))
     } else {
