@@ -1,0 +1,190 @@
+//! The control document of a sink: the whole state that its workers obey.
+
+use crate::map::{By, MAX_REPLICAS, OwnershipMap};
+use serde::{Deserialize, Serialize};
+
+/// Longest list of pending chaos entries in a document.
+const MAX_CHAOS: usize = 1024;
+
+/// `host:port` of a worker, indexed by ordinal.
+pub type Address = String;
+
+/// Where a sink is between two maps. Ordered: within an epoch, `Draining` comes after `Stable`.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+pub enum Phase {
+    /// The map of `to` workers holds.
+    #[default]
+    Stable,
+    /// The map of `from` workers holds for what is buffered; nothing new is accepted.
+    Draining,
+}
+
+/// What an engine's supervisor does to a worker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "action", rename_all_fields = "camelCase")]
+pub enum ChaosAction {
+    /// SIGKILL.
+    Kill,
+    /// SIGSTOP, then SIGCONT.
+    Pause {
+        /// Milliseconds in between.
+        for_ms: u64,
+    },
+    /// SIGTERM, then a restart.
+    Terminate,
+    /// A planned restart.
+    Restart,
+}
+
+/// One entry of the chaos timeline, carried out once.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ChaosEntry {
+    /// Unique in the run: an entry whose id was carried out is not carried out again.
+    pub id: u64,
+    /// When, in milliseconds since the Unix epoch.
+    pub at_unix_ms: u64,
+    /// To which worker.
+    pub ordinal: u32,
+    /// What.
+    #[serde(flatten)]
+    pub action: ChaosAction,
+}
+
+/// The control document: written by the engine alone, read by the workers. JSON, camelCase.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ControlDocument {
+    /// Identity of the sink; documents of different sinks have no order.
+    pub sink_uid: String,
+    /// Number of the map, from 1.
+    pub epoch: u64,
+    /// Stable or draining.
+    pub phase: Phase,
+    /// Workers that series move from; equal to `to` while stable.
+    pub from: u32,
+    /// Workers that series move to.
+    pub to: u32,
+    /// What decides the owner.
+    #[serde(default)]
+    pub by: By,
+    /// Lanes of each worker.
+    pub lanes: u16,
+    /// Addresses of the workers, indexed by ordinal; at least those of the map that holds.
+    pub addresses: Vec<Address>,
+    /// What is to be broken, in no order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub chaos: Vec<ChaosEntry>,
+}
+
+/// Why a control document is not obeyed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DocumentError {
+    /// The document contradicts itself.
+    #[error("control document field {field}: {reason}")]
+    Invalid {
+        /// Name of the field, as in the JSON.
+        field: &'static str,
+        /// What is wrong and what would be right.
+        reason: String,
+    },
+    /// Older than what is obeyed already.
+    #[error("control document of epoch {found:?} is older than {known:?}; read it afresh")]
+    Stale {
+        /// Epoch and phase of the refused document.
+        found: (u64, Phase),
+        /// Epoch and phase that hold.
+        known: (u64, Phase),
+    },
+    /// Same epoch and phase, other owners.
+    #[error(
+        "two different ownership maps of epoch {epoch}; only the engine may write the document"
+    )]
+    Conflict {
+        /// The epoch in question.
+        epoch: u64,
+    },
+}
+
+impl ControlDocument {
+    /// The map that holds now, in both phases.
+    pub fn map(&self) -> OwnershipMap {
+        OwnershipMap {
+            epoch: self.epoch,
+            replicas: self.from,
+            lanes: self.lanes,
+            by: self.by.clone(),
+        }
+    }
+
+    /// Position in the one order that documents of a sink have.
+    pub fn rank(&self) -> (u64, Phase) {
+        (self.epoch, self.phase)
+    }
+
+    /// Whether workers may accept new samples.
+    pub fn accepts(&self) -> bool {
+        self.phase == Phase::Stable
+    }
+
+    /// Checks the document by itself.
+    pub fn validate(&self) -> Result<(), DocumentError> {
+        let invalid = |field, reason: String| Err(DocumentError::Invalid { field, reason });
+        if self.sink_uid.is_empty() {
+            return invalid("sinkUid", "is empty; name the sink".to_owned());
+        }
+        if self.epoch == 0 {
+            return invalid("epoch", "is 0; epochs start at 1".to_owned());
+        }
+        for (field, replicas) in [("from", self.from), ("to", self.to)] {
+            if !(1..=MAX_REPLICAS).contains(&replicas) {
+                return invalid(field, format!("is {replicas}; use 1 to {MAX_REPLICAS}"));
+            }
+        }
+        if self.phase == Phase::Stable && self.from != self.to {
+            let reason = format!(
+                "is {} while to is {}; stable means equal",
+                self.from, self.to
+            );
+            return invalid("from", reason);
+        }
+        if self.lanes == 0 {
+            return invalid("lanes", "is 0; use at least 1".to_owned());
+        }
+        if self.by == By::Labels(Vec::new()) {
+            return invalid("by", "names no label; name one or use Series".to_owned());
+        }
+        if (self.addresses.len() as u64) < u64::from(self.from) {
+            let reason = format!("holds {} of {} workers", self.addresses.len(), self.from);
+            return invalid("addresses", reason);
+        }
+        if self.addresses.len() > MAX_REPLICAS as usize {
+            return invalid("addresses", format!("holds more than {MAX_REPLICAS}"));
+        }
+        if self.chaos.len() > MAX_CHAOS {
+            return invalid("chaos", format!("holds more than {MAX_CHAOS} entries"));
+        }
+        Ok(())
+    }
+
+    /// Whether this document may replace `known`. One of another sink always may; of the same sink none of a lower rank,
+    /// and none that tells another map for the same epoch.
+    pub fn supersedes(&self, known: &Self) -> Result<(), DocumentError> {
+        self.validate()?;
+        if self.sink_uid != known.sink_uid {
+            return Ok(());
+        }
+        if self.rank() < known.rank() {
+            return Err(DocumentError::Stale {
+                found: self.rank(),
+                known: known.rank(),
+            });
+        }
+        if self.epoch == known.epoch && self.map() != known.map() {
+            return Err(DocumentError::Conflict { epoch: self.epoch });
+        }
+        Ok(())
+    }
+}
