@@ -23,6 +23,9 @@ pub struct ReceiverControl {
 pub struct ServerFiles {
     pub cert_file: String,
     pub key_file: String,
+    /// Authorities that clients' certificates must be signed by.
+    #[serde(default)]
+    pub client_ca_file: Option<String>,
 }
 
 /// Files with credentials.

@@ -1,0 +1,236 @@
+//! A run from "are you ready" to "your report was taken": phases in order, each with an end.
+
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use protocol::{GeneratorState, RunPhase};
+use telemetry::Stop;
+use workload::Workload;
+
+use crate::gather::Gatherer;
+use crate::plan::{ConductorPlan, SharedEngine};
+use crate::progress::Progress;
+use crate::rates::Rates;
+use crate::state::Published;
+
+const TICK: Duration = Duration::from_millis(500);
+/// From "all ready" to t0: every part polls the phase at least ten times in it.
+const LEAD: Duration = Duration::from_millis(1500);
+/// How long generators may take to close their accounts once told to stop.
+const CLOSING: Duration = Duration::from_secs(15);
+
+/// How a run came to its end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum End {
+    /// The schedule was carried out and worked off.
+    Completed,
+    /// The generators could not work off their backlog in time.
+    Backlog,
+    Interrupted,
+    /// Some part, or the target, was not ready in time.
+    NeverReady(String),
+    /// A part was lost for good.
+    Lost(String),
+    /// A worker or the target said that it can never go on.
+    Fatal(String),
+    Deadline,
+    /// A threshold with `abortOnFail`.
+    Threshold(String),
+}
+
+/// What was carried out, when.
+#[derive(Debug, Clone)]
+pub(crate) struct Course {
+    pub(crate) end: End,
+    /// Unix nanoseconds; `None` when the schedule never began.
+    pub(crate) t0: Option<u64>,
+    pub(crate) started: SystemTime,
+    /// Whether all generators' reports were taken.
+    pub(crate) complete: bool,
+    /// Samples that workers still held when their time was up.
+    pub(crate) left_buffered: u64,
+    pub(crate) rates: Rates,
+}
+
+pub(crate) struct Driver<'a> {
+    pub(crate) plan: &'a ConductorPlan,
+    pub(crate) workload: &'a Workload,
+    pub(crate) published: &'a Published,
+    pub(crate) gatherer: &'a mut Gatherer,
+    pub(crate) engine: &'a SharedEngine,
+    pub(crate) stop: &'a Stop,
+    pub(crate) progress: &'a (dyn Fn(Progress) + Send + Sync),
+    pub(crate) abort: &'a (dyn Fn(&Gatherer) -> Option<String> + Send + Sync),
+}
+
+impl Driver<'_> {
+    pub(crate) async fn run(mut self) -> Course {
+        let started = SystemTime::now();
+        let deadline = Instant::now() + self.plan.test.effective_deadline();
+        let mut course = Course {
+            end: End::Completed,
+            t0: None,
+            started,
+            complete: false,
+            left_buffered: 0,
+            rates: Rates::default(),
+        };
+        if let Err(end) = self.prepare(deadline).await {
+            course.end = end;
+            return course;
+        }
+        let t0 = unix_ns() + LEAD.as_nanos() as u64;
+        course.t0 = Some(t0);
+        self.published.start(t0);
+        tracing::info!(run = self.plan.run, "all parts are ready, the schedule begins");
+        course.end = self.flow(t0, deadline, &mut course.rates).await;
+        self.published.set_phase(RunPhase::Stopping);
+        self.close(&mut course, deadline).await;
+        course
+    }
+
+    async fn prepare(&mut self, deadline: Instant) -> Result<(), End> {
+        let limit = deadline.min(Instant::now() + self.plan.ready_timeout);
+        loop {
+            self.gatherer.poll_generators().await;
+            let mut waiting = self.gatherer.waiting_for();
+            if waiting.is_none() {
+                waiting = self.gatherer.workers_ready().await.err();
+            }
+            self.gatherer.poll_workers(false).await;
+            if let Some(why) = self.gatherer.failed_generator().or_else(|| self.gatherer.fatal_worker()) {
+                return Err(End::Fatal(why));
+            }
+            let Some(waiting) = waiting else { return Ok(()) };
+            if let Some(lost) = self.engine.lost_parts().into_iter().next() {
+                return Err(End::Lost(lost));
+            }
+            if Instant::now() > limit {
+                return Err(End::NeverReady(waiting));
+            }
+            (self.progress)(Progress { waiting_for: Some(waiting), ..Progress::new(RunPhase::Preparing) });
+            tokio::select! {
+                () = tokio::time::sleep(Duration::from_millis(100)) => {}
+                _ = self.stop.requested() => return Err(End::Interrupted),
+            }
+        }
+    }
+
+    /// Running and Draining.
+    async fn flow(&mut self, t0: u64, deadline: Instant, rates: &mut Rates) -> End {
+        let duration = self.workload.duration_ns();
+        let backlog = self.plan.test.overload.max_backlog.0 + Duration::from_secs(10);
+        let mut draining = false;
+        let mut round = 0u32;
+        loop {
+            tokio::select! {
+                () = tokio::time::sleep(TICK) => {}
+                _ = self.stop.requested() => return End::Interrupted,
+            }
+            self.gatherer.poll_generators().await;
+            if round.is_multiple_of(2) {
+                self.gatherer.poll_workers(true).await;
+                self.gatherer.poll_generator_histograms().await;
+            }
+            round += 1;
+            let now = unix_ns().saturating_sub(t0);
+            rates.sample(now, self.gatherer);
+            (self.progress)(self.snapshot(now, draining, rates));
+
+            if let Some(why) = self.gatherer.failed_generator() {
+                return End::Fatal(why);
+            }
+            if let Some(lost) = self.engine.lost_parts().into_iter().next() {
+                return End::Lost(lost);
+            }
+            if let Some(why) = self.gatherer.fatal_worker() {
+                return End::Fatal(why);
+            }
+            if let Some(why) = (self.abort)(self.gatherer) {
+                return End::Threshold(why);
+            }
+            if Instant::now() > deadline {
+                return End::Deadline;
+            }
+            if self.gatherer.all_generators(|state| *state == GeneratorState::Done) {
+                return End::Completed;
+            }
+            if now > duration && !draining {
+                draining = true;
+                self.published.set_phase(RunPhase::Draining);
+            }
+            if now > duration + backlog.as_nanos() as u64 {
+                return End::Backlog;
+            }
+        }
+    }
+
+    /// Stopping: accounts are closed, buffers run empty, reports are taken.
+    async fn close(&mut self, course: &mut Course, deadline: Instant) {
+        let hurried = matches!(course.end, End::Interrupted | End::Deadline);
+        let limit = Instant::now() + if hurried { Duration::from_secs(5) } else { CLOSING };
+        while !self.gatherer.all_generators(|state| matches!(state, GeneratorState::Done | GeneratorState::Failed(_)))
+            && Instant::now() < limit
+        {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            self.gatherer.poll_generators().await;
+        }
+        if !hurried {
+            let limit = deadline.min(Instant::now() + self.plan.drain_timeout);
+            loop {
+                self.gatherer.poll_workers(true).await;
+                let buffered = self.gatherer.buffered();
+                course.left_buffered = buffered.unwrap_or(0);
+                if buffered == Some(0) || Instant::now() > limit || self.gatherer.fatal_worker().is_some() {
+                    break;
+                }
+                (self.progress)(Progress {
+                    waiting_for: Some(format!("sink-workers still hold {} samples", course.left_buffered)),
+                    ..Progress::new(RunPhase::Stopping)
+                });
+                tokio::select! {
+                    () = tokio::time::sleep(Duration::from_millis(100)) => {}
+                    _ = self.stop.requested() => break,
+                }
+            }
+        } else {
+            self.gatherer.poll_workers(true).await;
+        }
+        course.complete = true;
+        for index in 0..self.gatherer.generator_lives.len() {
+            match self.gatherer.take_generator(index).await {
+                Ok(()) => self.published.take(index as u32),
+                Err(error) => {
+                    tracing::warn!(index, %error, "the generator's report could not be taken");
+                    course.complete = false;
+                }
+            }
+        }
+    }
+
+    fn snapshot(&self, now_ns: u64, draining: bool, rates: &Rates) -> Progress {
+        let account = self.gatherer.account();
+        let stages = self.workload.stages();
+        let stage = stages.iter().position(|stage| now_ns < stage.end_ns).unwrap_or(stages.len().saturating_sub(1));
+        let reports = || self.gatherer.generator_lives.iter().filter_map(|life| life.report.as_ref());
+        Progress {
+            elapsed: now_ns as f64 / 1e9,
+            duration: self.workload.duration_ns() as f64 / 1e9,
+            stage,
+            stages: stages.len(),
+            target_rate: rates.target_now(self.workload, now_ns),
+            rate: rates.now(),
+            response_p99_ms: rates.recent_p99_ms(self.gatherer),
+            generated: account.generated,
+            acknowledged: account.acknowledged,
+            refused: account.refused.values().sum(),
+            drops: rates.drops_now(),
+            backlog_seconds: reports().map(|report| report.backlog_seconds).fold(0.0, f64::max),
+            trouble: reports().find_map(|report| report.last_error.clone()).or_else(|| self.gatherer.worker_trouble()),
+            ..Progress::new(if draining { RunPhase::Draining } else { RunPhase::Running })
+        }
+    }
+}
+
+pub(crate) fn unix_ns() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos() as u64)
+}

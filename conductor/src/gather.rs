@@ -1,0 +1,189 @@
+//! Fetches what the parts say about themselves, again and again, and keeps the last word of each, also of the dead.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use floodmark_http::client::{Endpoint, Fetch, FetchError};
+use ledger::{GeneratorAccount, SlotTable};
+use measure::HistogramSet;
+use protocol::{GeneratorReport, GeneratorState, WorkerReport, path};
+
+/// One answer is small; a peer that needs longer is stopped or starved.
+const TIMEOUT: Duration = Duration::from_secs(2);
+const MAX_ANSWER: usize = 64 << 20;
+
+/// One life of a worker: the last account it gave before it ended, or its newest.
+#[derive(Debug, Clone)]
+pub(crate) struct WorkerLife {
+    pub(crate) report: WorkerReport,
+    pub(crate) histograms: Option<HistogramSet>,
+}
+
+/// A generator's last words.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct GeneratorLife {
+    pub(crate) report: Option<GeneratorReport>,
+    pub(crate) histograms: Option<HistogramSet>,
+    pub(crate) slots: Option<SlotTable>,
+}
+
+impl GeneratorLife {
+    pub(crate) fn state(&self) -> Option<&GeneratorState> {
+        self.report.as_ref().map(|report| &report.state)
+    }
+}
+
+struct Peer {
+    base: String,
+    fetch: Fetch,
+}
+
+impl Peer {
+    fn new(base: &str) -> Result<Self, FetchError> {
+        let endpoint = Endpoint::new(base).with_timeout(TIMEOUT).with_max_answer(MAX_ANSWER);
+        Ok(Self { base: base.to_owned(), fetch: Fetch::new(&endpoint)? })
+    }
+
+    async fn ready(&mut self) -> Result<(), String> {
+        match self.fetch.bytes(Some(path::READYZ)).await {
+            Ok(_) => Ok(()),
+            Err(FetchError::Status { text, .. }) => Err(text.trim().to_owned()),
+            Err(error) => Err(format!("{}: {error}", self.base)),
+        }
+    }
+}
+
+/// All parts but the receivers.
+pub(crate) struct Gatherer {
+    generators: Vec<Peer>,
+    workers: Vec<Peer>,
+    pub(crate) generator_lives: Vec<GeneratorLife>,
+    /// By ordinal and incarnation.
+    pub(crate) worker_lives: BTreeMap<(u32, String), WorkerLife>,
+    /// The incarnation that answered last, by ordinal.
+    current: Vec<Option<String>>,
+}
+
+impl Gatherer {
+    pub(crate) fn new(generators: &[String], workers: &[String]) -> Result<Self, FetchError> {
+        Ok(Self {
+            generators: generators.iter().map(|base| Peer::new(base)).collect::<Result<_, _>>()?,
+            workers: workers.iter().map(|base| Peer::new(base)).collect::<Result<_, _>>()?,
+            generator_lives: vec![GeneratorLife::default(); generators.len()],
+            worker_lives: BTreeMap::new(),
+            current: vec![None; workers.len()],
+        })
+    }
+
+    /// Why the first worker that is not ready is not.
+    pub(crate) async fn workers_ready(&mut self) -> Result<(), String> {
+        for (ordinal, worker) in self.workers.iter_mut().enumerate() {
+            worker.ready().await.map_err(|why| format!("sink-worker {ordinal}: {why}"))?;
+        }
+        Ok(())
+    }
+
+    pub(crate) async fn poll_generators(&mut self) {
+        for (peer, life) in self.generators.iter_mut().zip(&mut self.generator_lives) {
+            match peer.fetch.json::<GeneratorReport>(Some(path::ACCOUNT)).await {
+                Ok(report) => life.report = Some(report),
+                Err(error) => tracing::debug!(%error, "a generator did not answer"),
+            }
+        }
+    }
+
+    /// Histograms are larger than accounts: asked for less often.
+    pub(crate) async fn poll_workers(&mut self, histograms: bool) {
+        for (ordinal, peer) in self.workers.iter_mut().enumerate() {
+            let report = match peer.fetch.json::<WorkerReport>(Some(path::ACCOUNT)).await {
+                Ok(report) => report,
+                Err(error) => {
+                    tracing::debug!(ordinal, %error, "a worker did not answer");
+                    continue;
+                }
+            };
+            let incarnation = report.account.incarnation.clone();
+            self.current[ordinal] = Some(incarnation.clone());
+            let key = (ordinal as u32, incarnation);
+            let set = if histograms { peer.fetch.json::<HistogramSet>(Some(path::HISTOGRAMS)).await.ok() } else { None };
+            let life = self
+                .worker_lives
+                .entry(key)
+                .or_insert_with(|| WorkerLife { report: report.clone(), histograms: None });
+            life.report = report;
+            if set.is_some() {
+                life.histograms = set;
+            }
+        }
+    }
+
+    pub(crate) async fn poll_generator_histograms(&mut self) {
+        for (peer, life) in self.generators.iter_mut().zip(&mut self.generator_lives) {
+            if let Ok(set) = peer.fetch.json::<HistogramSet>(Some(path::HISTOGRAMS)).await {
+                life.histograms = Some(set);
+            }
+        }
+    }
+
+    /// The final report of one generator, all of it; `Err` names what did not come.
+    pub(crate) async fn take_generator(&mut self, index: usize) -> Result<(), FetchError> {
+        let (peer, life) = (&mut self.generators[index], &mut self.generator_lives[index]);
+        let report = peer.fetch.json::<GeneratorReport>(Some(path::ACCOUNT)).await?;
+        life.histograms = Some(peer.fetch.json(Some(path::HISTOGRAMS)).await?);
+        life.slots = Some(peer.fetch.json(Some(path::SLOTS)).await?);
+        life.report = Some(report);
+        Ok(())
+    }
+
+    /// Samples that living workers still hold; `None` when one of them did not answer.
+    pub(crate) fn buffered(&self) -> Option<u64> {
+        self.current.iter().enumerate().try_fold(0u64, |sum, (ordinal, incarnation)| {
+            let life = self.worker_lives.get(&(ordinal as u32, incarnation.clone()?))?;
+            Some(sum + life.report.account.buffered)
+        })
+    }
+
+    /// Why a worker can never go on, if one cannot.
+    pub(crate) fn fatal_worker(&self) -> Option<String> {
+        self.current.iter().enumerate().find_map(|(ordinal, incarnation)| {
+            let life = self.worker_lives.get(&(ordinal as u32, incarnation.clone()?))?;
+            life.report.fatal.as_ref().map(|why| format!("sink-worker {ordinal}: {why}"))
+        })
+    }
+
+    /// The workers' last retryable trouble, for the live view and for reasons.
+    pub(crate) fn worker_trouble(&self) -> Option<String> {
+        self.worker_lives.iter().rev().find_map(|((ordinal, _), life)| {
+            life.report.last_error.as_ref().map(|error| format!("sink-worker {ordinal}: {error}"))
+        })
+    }
+
+    pub(crate) fn account(&self) -> GeneratorAccount {
+        let mut sum = GeneratorAccount::default();
+        for report in self.generator_lives.iter().filter_map(|life| life.report.as_ref()) {
+            sum.merge(&report.account);
+        }
+        sum
+    }
+
+    pub(crate) fn failed_generator(&self) -> Option<String> {
+        self.generator_lives.iter().enumerate().find_map(|(index, life)| match life.state() {
+            Some(GeneratorState::Failed(why)) => Some(format!("generator {index}: {why}")),
+            _ => None,
+        })
+    }
+
+    /// Whether every generator is in a state that satisfies the condition.
+    pub(crate) fn all_generators(&self, condition: impl Fn(&GeneratorState) -> bool) -> bool {
+        self.generator_lives.iter().all(|life| life.state().is_some_and(&condition))
+    }
+
+    /// What the first generator that is not ready waits for.
+    pub(crate) fn waiting_for(&self) -> Option<String> {
+        self.generator_lives.iter().enumerate().find_map(|(index, life)| match life.state() {
+            None => Some(format!("generator {index} has not answered yet")),
+            Some(GeneratorState::Preparing(what)) => Some(format!("generator {index}: {what}")),
+            _ => None,
+        })
+    }
+}

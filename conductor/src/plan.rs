@@ -1,0 +1,73 @@
+//! What the conductor is told: where the parts are and what is to be judged.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use floodmark_http::client::Endpoint;
+
+/// All that a run needs to know, engine-free.
+#[derive(Debug, Clone)]
+pub struct ConductorPlan {
+    /// Name of the `LoadTest`.
+    pub name: String,
+    /// Value of the label `floodmark_run`.
+    pub run: String,
+    pub test: api::LoadTestSpec,
+    /// Whose rules the store plays.
+    pub profile: api::Profile,
+    pub target: protocol::Target,
+    /// The target in words, for reports.
+    pub target_text: String,
+    /// Of the sink, if there is one.
+    pub ack_policy: Option<api::AckPolicy>,
+    /// Sink-workers' lanes; 0 without a sink.
+    pub lanes: u16,
+    /// Base addresses by index.
+    pub generators: Vec<String>,
+    /// Base addresses by ordinal.
+    pub workers: Vec<String>,
+    /// Where our own receivers serve what they hold; empty when the store is somebody else's.
+    pub receivers: Vec<Endpoint>,
+    pub read_back: Option<ReadBackPlan>,
+    /// How long all parts may take to come up, the target included.
+    pub ready_timeout: Duration,
+    /// How long buffered workers may take to deliver after the last acknowledgement.
+    pub drain_timeout: Duration,
+}
+
+/// Where every stored sample is read from.
+#[derive(Debug, Clone)]
+pub struct ReadBackPlan {
+    pub kind: ReadBackKind,
+    /// The server's base URL; the paths of its query interface are appended.
+    pub endpoint: Endpoint,
+}
+
+/// Whose query interface it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReadBackKind {
+    Prometheus,
+    VictoriaMetrics,
+}
+
+/// A chaos step as the engine carried it out. Unix milliseconds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ExecutedChaos {
+    /// Position in the document.
+    pub index: u32,
+    pub executed_at: u64,
+    /// When the process was running again; `None` when it never came back.
+    pub back_at: Option<u64>,
+}
+
+/// What the engine knows and the conductor asks: the chaos carried out, processes that were lost without being asked.
+pub trait Engine: Send + Sync {
+    fn executed_chaos(&self) -> Vec<ExecutedChaos>;
+    /// A part that will not come back, in words (`generator 0: exit status 101`).
+    fn lost_parts(&self) -> Vec<String>;
+    /// Ends of sink-workers that nobody asked for: (ordinal, Unix milliseconds).
+    fn unasked_ends(&self) -> Vec<(u32, u64)>;
+}
+
+/// Shared by the conductor and its engine.
+pub type SharedEngine = Arc<dyn Engine>;

@@ -1,0 +1,94 @@
+//! What flowed in each second, for the live view and the report's charts.
+
+use measure::HistogramSet;
+use workload::Workload;
+
+use crate::gather::Gatherer;
+
+/// Totals at one moment of the run.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub(crate) struct Point {
+    /// Nanoseconds since t0.
+    pub(crate) at_ns: u64,
+    /// Samples acknowledged or definitely refused: answered.
+    pub(crate) answered: u64,
+    pub(crate) drops: u64,
+}
+
+/// Totals about twice a second.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Rates {
+    pub(crate) points: Vec<Point>,
+}
+
+impl Rates {
+    pub(crate) fn sample(&mut self, at_ns: u64, gatherer: &Gatherer) {
+        let account = gatherer.account();
+        let skipped: u64 = account.skipped.values().sum();
+        let dropped: u64 = gatherer
+            .worker_lives
+            .values()
+            .map(|life| life.report.account.dropped.values().sum::<u64>())
+            .sum();
+        let answered = account.acknowledged + account.refused.values().sum::<u64>();
+        self.points.push(Point { at_ns, answered, drops: skipped + dropped });
+    }
+
+    /// Answered samples a second over about the last second.
+    pub(crate) fn now(&self) -> f64 {
+        let Some(last) = self.points.last() else { return 0.0 };
+        let from = self.points.iter().rev().find(|point| point.at_ns + 900_000_000 <= last.at_ns);
+        let from = from.copied().unwrap_or_default();
+        let seconds = last.at_ns.saturating_sub(from.at_ns) as f64 / 1e9;
+        if seconds > 0.0 { last.answered.saturating_sub(from.answered) as f64 / seconds } else { 0.0 }
+    }
+
+    pub(crate) fn drops_now(&self) -> u64 {
+        self.points.last().map_or(0, |point| point.drops)
+    }
+
+    /// Samples due a second around a moment.
+    pub(crate) fn target_now(&self, workload: &Workload, now_ns: u64) -> f64 {
+        let to = now_ns.min(workload.duration_ns());
+        let from = to.saturating_sub(1_000_000_000);
+        let due = workload.samples_due_before(to).saturating_sub(workload.samples_due_before(from));
+        due as f64 * 1e9 / to.saturating_sub(from).max(1) as f64
+    }
+
+    /// The 99th percentile of `response` over the last few finished seconds.
+    pub(crate) fn recent_p99_ms(&self, gatherer: &Gatherer) -> Option<f64> {
+        let sets: Vec<&HistogramSet> =
+            gatherer.generator_lives.iter().filter_map(|life| life.histograms.as_ref()).collect();
+        let mut recent: Option<hdr::Sum> = None;
+        for set in sets {
+            let distribution = set.distribution("response").ok()?;
+            let intervals: Vec<_> = distribution.intervals().filter_map(Result::ok).collect();
+            let newest = intervals.last().map_or(0, |interval| interval.start);
+            for interval in intervals.iter().filter(|interval| interval.start + 3 > newest) {
+                recent = Some(hdr::add(recent, &interval.histogram));
+            }
+        }
+        recent.map(|sum| hdr::p99_ms(&sum))
+    }
+}
+
+mod hdr {
+    use hdrhistogram::Histogram;
+
+    pub(super) type Sum = Histogram<u64>;
+
+    pub(super) fn add(sum: Option<Sum>, more: &Sum) -> Sum {
+        match sum {
+            None => more.clone(),
+            Some(mut sum) => {
+                // Both have the bounds of every interval, so nothing can be out of range.
+                let _ = sum.add(more);
+                sum
+            }
+        }
+    }
+
+    pub(super) fn p99_ms(sum: &Sum) -> f64 {
+        sum.value_at_quantile(0.99) as f64 / 1000.0
+    }
+}

@@ -1,0 +1,80 @@
+//! Fetches the chaos timeline from the conductor and carries it out on local processes.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use api::ChaosAction;
+use conductor::ExecutedChaos;
+use floodmark_http::client::{Endpoint, Fetch};
+use protocol::{ChaosEvent, ChaosTimeline, path};
+use tokio::time::sleep;
+use tracing::{debug, warn};
+
+use crate::parts::{Blow, Part, Role, unix_ms};
+
+/// What was carried out so far, shared with the conductor.
+pub(crate) type ChaosLog = Arc<Mutex<Vec<ExecutedChaos>>>;
+
+/// Runs until dropped. `parts` outlive it: a blow falls on whatever process has the ordinal at that moment.
+pub(crate) async fn carry_out(conductor: String, parts: Arc<Vec<Part>>, log: ChaosLog) {
+    let endpoint = Endpoint::new(&conductor).with_timeout(Duration::from_secs(2)).with_max_answer(1 << 20);
+    let mut fetch = match Fetch::new(&endpoint) {
+        Ok(fetch) => fetch,
+        Err(error) => {
+            warn!(%error, "the chaos timeline cannot be fetched");
+            return;
+        }
+    };
+    let mut done: Vec<u32> = Vec::new();
+    loop {
+        match fetch.json::<ChaosTimeline>(Some(path::CHAOS)).await {
+            Ok(timeline) => {
+                if let Some(t0) = timeline.t0 {
+                    for event in &timeline.events {
+                        let due_ms = t0 / 1_000_000 + event.at_ms;
+                        if !done.contains(&event.index) && due_ms <= unix_ms() {
+                            done.push(event.index);
+                            strike(event, &parts, &log).await;
+                        }
+                    }
+                }
+            }
+            Err(error) => debug!(%error, "the conductor did not answer"),
+        }
+        sleep(Duration::from_millis(50)).await;
+    }
+}
+
+async fn strike(event: &ChaosEvent, parts: &Arc<Vec<Part>>, log: &ChaosLog) {
+    let blow = match (event.step.action, event.step.r#for) {
+        (ChaosAction::Kill, _) => Blow::Kill,
+        (ChaosAction::Pause, Some(length)) => Blow::Pause(length.0),
+        (ChaosAction::Terminate | ChaosAction::Restart, _) => Blow::Terminate,
+        // Validation refuses the rest.
+        (ChaosAction::Pause | ChaosAction::Scale, _) => return,
+    };
+    let Some(part) = parts.iter().find(|part| part.role == Role::SinkWorker && Some(part.ordinal) == event.step.sink_worker)
+    else {
+        warn!(index = event.index, "chaos names a worker that does not run");
+        return;
+    };
+    let Some(times) = part.strike(blow).await else {
+        warn!(index = event.index, ordinal = part.ordinal, "the worker is gone for good, the step cannot be carried out");
+        return;
+    };
+    let index = event.index;
+    record(log, ExecutedChaos { index, executed_at: unix_ms(), back_at: None });
+    let log = Arc::clone(log);
+    tokio::spawn(async move {
+        if let Ok(times) = times.await {
+            record(&log, ExecutedChaos { index, executed_at: times.struck, back_at: times.back });
+        }
+    });
+}
+
+/// One entry a step: the later word replaces the earlier.
+fn record(log: &ChaosLog, entry: ExecutedChaos) {
+    let mut log = log.lock().unwrap_or_else(PoisonError::into_inner);
+    log.retain(|old| old.index != entry.index);
+    log.push(entry);
+}

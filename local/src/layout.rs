@@ -1,0 +1,222 @@
+//! From documents to processes: which parts, on which ports, with which plan and control files.
+
+use std::ffi::OsString;
+use std::fs;
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use floodmark_http::client;
+use ownership::{ControlDocument, Phase};
+use protocol::receiver::{BasicFiles, ServerFiles};
+use protocol::{ReceiverControl, SinkWorkerPlan, Target};
+use serde::Serialize;
+
+use crate::endpoint::Resolver;
+use crate::parts::{PartSpec, Role};
+use crate::ports::Ports;
+use crate::process::Program;
+use crate::run::RunError;
+
+/// Folders of one run.
+#[derive(Debug, Clone)]
+pub(crate) struct Folders {
+    /// Plans and control documents; gone with the run.
+    pub(crate) control: PathBuf,
+    /// Output of the child processes; kept with the results.
+    pub(crate) logs: PathBuf,
+}
+
+/// The parts of one run and how to reach them.
+#[derive(Debug, Default)]
+pub(crate) struct Layout {
+    pub(crate) receivers: Vec<PartSpec>,
+    pub(crate) workers: Vec<PartSpec>,
+    pub(crate) generators: Vec<PartSpec>,
+    /// Where each receiver serves what it holds.
+    pub(crate) stores: Vec<client::Endpoint>,
+    /// Write URL of each receiver by name.
+    write_urls: Vec<(String, String)>,
+}
+
+pub(crate) struct Builder<'a> {
+    pub(crate) resolver: &'a Resolver,
+    pub(crate) folders: &'a Folders,
+    pub(crate) ports: &'a mut Ports,
+    /// Base address of the conductor; `None` when no test runs.
+    pub(crate) conductor: Option<String>,
+    /// Fixed address for worker 0; the others follow on the next ports.
+    pub(crate) listen: Option<SocketAddr>,
+}
+
+impl Builder<'_> {
+    pub(crate) fn receiver(
+        &mut self,
+        layout: &mut Layout,
+        object: &api::Object<api::RemoteWriteReceiverSpec>,
+    ) -> Result<(), RunError> {
+        let address = self.ports.take().map_err(RunError::Start)?;
+        let mut scheme = "http";
+        let mut store = client::Endpoint::new(String::new()).with_timeout(Duration::from_secs(30)).with_max_answer(64 << 20);
+        let tls = match &object.spec.tls_config {
+            None => None,
+            Some(tls) => {
+                scheme = "https";
+                // Only a question to a child process of this run on loopback: its certificate need not name 127.0.0.1.
+                store.tls.insecure_skip_verify = true;
+                let file = |path: PathBuf| path.to_string_lossy().into_owned();
+                let cert = self.resolver.certificate(Some(&tls.cert), "spec.tlsConfig.cert")?.unwrap_or_default();
+                Some(ServerFiles {
+                    cert_file: file(cert),
+                    key_file: file(self.resolver.file(&tls.key_secret, "spec.tlsConfig.keySecret")?),
+                    client_ca_file: self.resolver.certificate(tls.client_ca.as_ref(), "spec.tlsConfig.clientCa")?.map(file),
+                })
+            }
+        };
+        let basic_auth = match &object.spec.basic_auth {
+            None => None,
+            Some(basic) => {
+                let username = self.resolver.file(&basic.username, "spec.basicAuth.username")?;
+                let password = self.resolver.file(&basic.password, "spec.basicAuth.password")?;
+                store.basic_auth = Some(client::BasicAuth {
+                    username: client::Secret::File(username.clone()),
+                    password: Some(client::Secret::File(password.clone())),
+                });
+                Some(BasicFiles {
+                    username_file: username.to_string_lossy().into_owned(),
+                    password_file: password.to_string_lossy().into_owned(),
+                })
+            }
+        };
+        let control = ReceiverControl { spec: object.spec.clone(), conductor: self.conductor.clone(), tls, basic_auth };
+        let path = self.write(&format!("receiver-{}.json", object.name), &control)?;
+        let base = format!("{scheme}://{address}");
+        layout.write_urls.push((object.name.clone(), format!("{base}{}", protocol::path::WRITE)));
+        store.url = base;
+        layout.stores.push(store);
+        let ordinal = layout.receivers.len() as u32;
+        let arguments = vec!["--control".into(), path.into(), "--ordinal".into(), ordinal.to_string().into()];
+        layout.receivers.push(self.part(Role::Receiver, ordinal, &object.name, address, arguments, true, Duration::from_secs(10)));
+        Ok(())
+    }
+
+    /// The workers of a sink; the receivers that it names must have been laid out before.
+    pub(crate) fn sink(
+        &mut self,
+        layout: &mut Layout,
+        object: &api::Object<api::RemoteWriteSinkSpec>,
+    ) -> Result<Target, RunError> {
+        let spec = &object.spec;
+        let url = spec.backend.receiver_ref.as_ref().and_then(|reference| layout.write_url(&reference.name));
+        let plan = SinkWorkerPlan {
+            name: object.name.clone(),
+            backend: self.resolver.endpoint(&spec.backend, url.as_deref(), "spec.backend")?,
+            protocol: spec.backend.protocol,
+            partial_writes: spec.backend.partial_writes,
+            batching: spec.batching.clone(),
+            buffer: spec.buffer.clone(),
+            ack_policy: spec.ack_policy,
+            retry: spec.retry.clone(),
+            on_rejected: spec.on_rejected.clone(),
+            drain_timeout: spec.drain_timeout,
+            conductor: self.conductor.clone(),
+        };
+        let plan_path = self.write(&format!("sink-{}.json", object.name), &plan)?;
+        let addresses = (0..spec.replicas).map(|ordinal| self.worker_address(ordinal)).collect::<Result<Vec<_>, _>>()?;
+        let control = ControlDocument {
+            sink_uid: format!("local-{}-{}", object.name, std::process::id()),
+            epoch: 1,
+            phase: Phase::Stable,
+            from: spec.replicas,
+            to: spec.replicas,
+            by: ownership::By::default(),
+            lanes: spec.lanes,
+            addresses: addresses.iter().map(ToString::to_string).collect(),
+            chaos: Vec::new(),
+        };
+        let control_path = self.write(&format!("ownership-{}.json", object.name), &control)?;
+        for (ordinal, address) in (0..).zip(&addresses) {
+            let arguments: Vec<OsString> = vec![
+                "--plan".into(),
+                plan_path.clone().into(),
+                "--control".into(),
+                control_path.clone().into(),
+                "--ordinal".into(),
+                u32::to_string(&ordinal).into(),
+            ];
+            let grace = spec.drain_timeout.0 + Duration::from_secs(5);
+            layout.workers.push(self.part(Role::SinkWorker, ordinal, &object.name, *address, arguments, true, grace));
+        }
+        Ok(Target::Sink { workers: addresses.iter().map(|address| format!("http://{address}")).collect() })
+    }
+
+    pub(crate) fn generators(&mut self, layout: &mut Layout, count: u32, conductor: &str) -> Result<(), RunError> {
+        for index in 0..count {
+            let address = self.ports.take().map_err(RunError::Start)?;
+            let arguments = vec!["--conductor".into(), conductor.into(), "--index".into(), index.to_string().into()];
+            let spec = self.part(Role::Generator, index, "generator", address, arguments, false, Duration::from_secs(5));
+            layout.generators.push(spec);
+        }
+        Ok(())
+    }
+
+    fn worker_address(&mut self, ordinal: u32) -> Result<SocketAddr, RunError> {
+        match self.listen {
+            None => self.ports.take().map_err(RunError::Start),
+            Some(first) => {
+                let port = u32::from(first.port()) + ordinal;
+                let port = u16::try_from(port).map_err(|_| {
+                    RunError::Usage(format!("--listen {first}: worker {ordinal} would need port {port}; take a lower one"))
+                })?;
+                let address = SocketAddr::new(first.ip(), port);
+                // Asked for by name, so it must be free now; a child would only say so in its log.
+                std::net::TcpListener::bind(address).map_err(|error| {
+                    RunError::Usage(format!("--listen {first}: cannot listen on {address} for sink-worker {ordinal}: {error}; take another port or end what uses it"))
+                })?;
+                Ok(address)
+            }
+        }
+    }
+
+    #[allow(clippy::too_many_arguments)]
+    fn part(
+        &self,
+        role: Role,
+        ordinal: u32,
+        name: &str,
+        address: SocketAddr,
+        more: Vec<OsString>,
+        restart: bool,
+        grace: Duration,
+    ) -> PartSpec {
+        let mut arguments: Vec<OsString> = vec![role.as_str().into(), "--listen".into(), address.to_string().into(), "--end-with-stdin".into()];
+        arguments.extend(more);
+        let log = self.folders.logs.join(format!("{}-{name}-{ordinal}.log", role.as_str()));
+        PartSpec { role, ordinal, program: Program { arguments, log }, address, restart, grace }
+    }
+
+    fn write<T: Serialize>(&self, name: &str, document: &T) -> Result<PathBuf, RunError> {
+        let path = self.folders.control.join(name);
+        write_json(&path, document).map_err(|error| RunError::Write(path.clone(), error))?;
+        Ok(path)
+    }
+}
+
+impl Layout {
+    pub(crate) fn write_url(&self, receiver: &str) -> Option<String> {
+        self.write_urls.iter().find(|(name, _)| name == receiver).map(|(_, url)| url.clone())
+    }
+
+    pub(crate) fn addresses(specs: &[PartSpec]) -> Vec<String> {
+        specs.iter().map(|spec| format!("http://{}", spec.address)).collect()
+    }
+}
+
+/// Whole or not at all: a reader never sees half a document.
+fn write_json<T: Serialize>(path: &Path, document: &T) -> io::Result<()> {
+    let text = serde_json::to_vec_pretty(document)?;
+    let unfinished = path.with_extension("new");
+    fs::write(&unfinished, text)?;
+    fs::rename(unfinished, path)
+}
