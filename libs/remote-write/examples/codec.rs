@@ -141,7 +141,8 @@ fn main() {
         black_box(oracle::TextRequest::decode(body.as_slice()).unwrap_or_default());
     });
     let walk = time(|| {
-        for series in rw::v1::walk(&body).flatten() {
+        for series in rw::v1::walk(&body) {
+            let Ok(series) = series else { return };
             for sample in series.samples() {
                 black_box(sample);
             }
@@ -151,7 +152,8 @@ fn main() {
     lines.push(("walk", walk, prost_decode));
     let mut scratch = rw::Scratch::new();
     let hash = time(|| {
-        for series in rw::v1::walk(&body).flatten() {
+        for series in rw::v1::walk(&body) {
+            let Ok(series) = series else { return };
             for sample in series.samples() {
                 black_box(sample);
             }
@@ -160,7 +162,8 @@ fn main() {
     });
     lines.push(("walk and hash", hash, prost_decode));
     let every_label = time(|| {
-        for series in rw::v1::walk(&body).flatten() {
+        for series in rw::v1::walk(&body) {
+            let Ok(series) = series else { return };
             for label in series.labels() {
                 black_box(label);
             }
@@ -168,7 +171,8 @@ fn main() {
     });
     lines.push(("walk and every label", every_label, prost_decode));
     let checked = time(|| {
-        for series in rw::v1::walk(&body).flatten() {
+        for series in rw::v1::walk(&body) {
+            let Ok(series) = series else { return };
             black_box(rw::rules::check_series(&series)).unwrap_or_default();
         }
     });
@@ -189,7 +193,8 @@ fn main() {
         );
     }
     let unsorted = time(|| {
-        for series in rw::v1::walk(reversed.body()).flatten() {
+        for series in rw::v1::walk(reversed.body()) {
+            let Ok(series) = series else { return };
             black_box(series.canonical_hash(&mut scratch));
         }
     });

@@ -8,6 +8,7 @@
 //! ```
 
 mod encode;
+mod fast;
 mod literal;
 mod series;
 mod walk;

@@ -1,6 +1,7 @@
 //! One `TimeSeries`: parsed and checked in a single pass that also finds out whether its labels are canonical as they
 //! stand, so that most hashes are taken of borrowed bytes.
 
+use super::fast;
 use super::walk::{WalkError, WalkFault};
 use crate::canonical::{self, Scratch};
 use crate::wire::{FIXED64, LEN, Reader, VARINT};
@@ -231,54 +232,9 @@ fn wrong_type(offset: usize, field: u32, wire: u8) -> WalkError {
     }
 }
 
-/// A label in the encoding nearly every sender uses: both fields, in order, every length in one byte, value not empty.
-#[derive(Clone, Copy)]
-struct Short {
-    name: usize,
-    name_len: usize,
-    end: usize,
-}
-
-#[inline]
-fn short_label(buf: &[u8], pos: usize) -> Option<Short> {
-    let &[tag, len, name_tag, name_len] = buf.get(pos..)?.first_chunk()?;
-    let (len, name_len) = (usize::from(len), usize::from(name_len));
-    let name = pos + 4;
-    let &[value_tag, value_len] = buf.get(name + name_len..)?.first_chunk()?;
-    let value_len = usize::from(value_len);
-    let end = name + name_len + 2 + value_len;
-    // Its own length in one byte bounds the two inside it.
-    let fits = tag == 0x0a && name_tag == 0x0a && value_tag == 0x12 && len < 0x80;
-    (fits && value_len != 0 && len == 4 + name_len + value_len && end <= buf.len()).then_some(
-        Short {
-            name,
-            name_len,
-            end,
-        },
-    )
-}
-
-/// The first eight bytes of a name as a number that orders like them; shorter names are padded with zeros.
-#[inline]
-fn name_key(buf: &[u8], at: usize, len: usize) -> u64 {
-    let rest = buf.get(at..).unwrap_or_default();
-    let word = rest.first_chunk().copied().unwrap_or_else(|| {
-        let mut word = [0; 8];
-        word[..rest.len()].copy_from_slice(rest);
-        word
-    });
-    let word = u64::from_be_bytes(word);
-    if len < 8 {
-        word & !(u64::MAX >> (8 * len))
-    } else {
-        word
-    }
-}
-
-/// What the pass knows of the labels seen so far.
+/// What the general parser knows of the labels seen so far.
 struct Order<'a> {
     name: &'a [u8],
-    key: u64,
     start: usize,
     end: usize,
     any: bool,
@@ -287,48 +243,35 @@ struct Order<'a> {
 }
 
 impl<'a> Order<'a> {
-    /// Takes the label field `from..end`; `key` is the name's [`name_key`]; `minimal`: encoded as canonical labels are.
-    #[inline]
-    fn take(&mut self, from: usize, end: usize, name: &'a [u8], key: u64, minimal: bool) {
+    /// Takes the label field `from..end`; `minimal`: encoded as canonical labels are.
+    fn take(&mut self, from: usize, end: usize, name: &'a [u8], minimal: bool) {
         if self.any {
             self.contiguous &= from == self.end;
-            // Padded prefixes that differ decide; equal ones leave it to the whole names.
-            self.canonical &= key > self.key || (key == self.key && name > self.name);
+            self.canonical &= name > self.name;
         } else {
             self.start = from;
             self.any = true;
         }
         self.canonical &= minimal;
         self.name = name;
-        self.key = key;
         self.end = end;
     }
 }
 
-/// Parses the series whose field starts at `raw` and whose fields are `buf[start..]`.
+/// Parses the series whose field starts at `raw` and whose fields are `body[start..end]`.
 #[inline]
-pub(super) fn parse(buf: &[u8], raw: usize, start: usize) -> Result<Series<'_>, WalkError> {
-    let mut order = Order {
-        name: &[],
-        key: 0,
-        start,
-        end: start,
-        any: false,
-        contiguous: true,
-        canonical: true,
-    };
-    let mut reader = Reader { buf, pos: start };
-    while let Some(short) = short_label(buf, reader.pos) {
-        let name = &buf[short.name..short.name + short.name_len];
-        let key = name_key(buf, short.name, short.name_len);
-        order.take(reader.pos, short.end, name, key, true);
-        reader.pos = short.end;
-    }
+pub(super) fn parse(
+    body: &[u8],
+    raw: usize,
+    start: usize,
+    end: usize,
+) -> Result<Series<'_>, WalkError> {
+    let run = fast::labels(body, start, end);
     let mut series = Series {
-        raw: &buf[raw..],
-        fields: &buf[start..],
-        labels: &[],
-        canonical: true,
+        raw: &body[raw..end],
+        fields: &body[start..end],
+        labels: &body[start..run.end],
+        canonical: run.sorted,
         exemplars: false,
         histograms: false,
         samples: 0,
@@ -338,6 +281,36 @@ pub(super) fn parse(buf: &[u8], raw: usize, start: usize) -> Result<Series<'_>, 
         },
         rest: &[],
     };
+    let mut pos = run.end;
+    if let Some((sample, next)) = fast::sample(body, pos, end) {
+        series.samples = 1;
+        series.first = sample;
+        pos = next;
+        series.rest = &body[pos..end];
+    }
+    if pos < end {
+        parse_rest(&body[..end], start, pos, &run, &mut series)?;
+    }
+    Ok(series)
+}
+
+/// The general parser: takes on at `pos`, after the labels of `run` and what `series` holds already.
+fn parse_rest<'a>(
+    buf: &'a [u8],
+    start: usize,
+    pos: usize,
+    run: &fast::Run,
+    series: &mut Series<'a>,
+) -> Result<(), WalkError> {
+    let mut order = Order {
+        name: &buf[run.name..run.name + run.name_len],
+        start,
+        end: run.end,
+        any: run.any,
+        contiguous: true,
+        canonical: run.sorted,
+    };
+    let mut reader = Reader { buf, pos };
     while !reader.at_end() {
         let at = reader.pos;
         match reader.key()? {
@@ -348,8 +321,7 @@ pub(super) fn parse(buf: &[u8], raw: usize, start: usize) -> Result<Series<'_>, 
                 let minimal = !label.value.is_empty()
                     && buf.get(reader.pos) == Some(&0x0a)
                     && end - at == canonical::label_len(label.name.len(), label.value.len());
-                let key = name_key(label.name, 0, label.name.len());
-                order.take(at, end, label.name, key, minimal);
+                order.take(at, end, label.name, minimal);
                 reader.pos = end;
             }
             (2, LEN) => {
@@ -371,13 +343,13 @@ pub(super) fn parse(buf: &[u8], raw: usize, start: usize) -> Result<Series<'_>, 
             (_, wire) => reader.skip(wire)?,
         }
     }
+    series.canonical = order.canonical && order.contiguous;
     series.labels = if order.contiguous {
         &buf[order.start..order.end]
     } else {
         series.fields
     };
-    series.canonical = order.canonical && order.contiguous;
-    Ok(series)
+    Ok(())
 }
 
 impl std::fmt::Debug for Labels<'_> {

@@ -103,7 +103,7 @@ impl<'a> Walk<'a> {
             (1, LEN) => {
                 let end = reader.payload_end()?;
                 self.pos = end;
-                series::parse(&self.body[..end], start, reader.pos).map(Some)
+                series::parse(self.body, start, reader.pos, end).map(Some)
             }
             (field @ (1 | 3), wire) if wire != LEN => Err(WalkError {
                 offset: start,
