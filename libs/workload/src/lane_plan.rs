@@ -1,0 +1,153 @@
+//! What one generator sends through which lane: 12 bytes a series, computed once from the ownership map.
+
+use std::sync::Arc;
+
+use remote_write::canonical::hash_block;
+
+use crate::group::Group;
+use crate::labels::Pieces;
+use crate::windows::Windows;
+use crate::{LaneMap, Place, Workload};
+
+/// Series by lane, in scrape order in each lane.
+#[derive(Debug, Default)]
+pub(crate) struct LaneLists {
+    /// Start of each lane's part of the lists, and their end.
+    starts: Vec<u32>,
+    pub(crate) bases: Vec<u32>,
+    pub(crate) hashes: Vec<u64>,
+    /// Empty in groups that do not churn.
+    pub(crate) generations: Vec<u32>,
+}
+
+impl LaneLists {
+    /// Distributes series that come in scrape order; `generations` may be empty.
+    pub(crate) fn new(map: &LaneMap, bases: &[u32], generations: &[u32], hashes: &[u64]) -> Self {
+        let lanes = map.lanes() as usize;
+        let mut starts = vec![0u32; lanes + 1];
+        for &hash in hashes {
+            starts[usize::from(map.lane_of(hash)) + 1] += 1;
+        }
+        for lane in 0..lanes {
+            starts[lane + 1] += starts[lane];
+        }
+        let mut next = starts.clone();
+        let mut lists = Self {
+            starts,
+            bases: vec![0; hashes.len()],
+            hashes: vec![0; hashes.len()],
+            generations: vec![0; generations.len()],
+        };
+        for (index, (&base, &hash)) in bases.iter().zip(hashes).enumerate() {
+            let at = &mut next[usize::from(map.lane_of(hash))];
+            lists.bases[*at as usize] = base;
+            lists.hashes[*at as usize] = hash;
+            if let Some(&generation) = generations.get(index) {
+                lists.generations[*at as usize] = generation;
+            }
+            *at += 1;
+        }
+        lists
+    }
+
+    pub(crate) fn lane(&self, lane: u32) -> std::ops::Range<u32> {
+        let at = lane as usize;
+        match (self.starts.get(at), self.starts.get(at + 1)) {
+            (Some(&from), Some(&to)) => from..to,
+            _ => 0..0,
+        }
+    }
+}
+
+#[derive(Debug)]
+pub(crate) enum GroupPlan {
+    Fixed(LaneLists),
+    Churned(Windows),
+}
+
+/// The lanes of one generator: targets τ with `τ % generators == index`.
+#[derive(Debug)]
+pub struct LanePlan {
+    pub(crate) workload: Arc<Workload>,
+    pub(crate) map: LaneMap,
+    pub(crate) index: u32,
+    pub(crate) generators: u32,
+    pub(crate) groups: Vec<GroupPlan>,
+}
+
+impl LanePlan {
+    /// Hashes every series of this generator once: about 0.1 s a million.
+    pub fn new(workload: Arc<Workload>, map: LaneMap, index: u32, generators: u32) -> Self {
+        let generators = generators.max(1);
+        let mut pieces = Pieces::new();
+        let mut block = Vec::with_capacity(512);
+        let mut groups = Vec::with_capacity(workload.groups.len());
+        for (number, group) in workload.groups.iter().enumerate() {
+            if group.churn.is_some() {
+                groups.push(GroupPlan::Churned(Windows::new(
+                    group,
+                    number as u16,
+                    index,
+                    generators,
+                )));
+                continue;
+            }
+            let own = own_series(group, index, generators);
+            let (mut bases, mut hashes) = (Vec::with_capacity(own), Vec::with_capacity(own));
+            for target in (index..group.targets).step_by(generators as usize) {
+                for series in 0..group.per_target {
+                    let place = Place {
+                        group: number as u16,
+                        target,
+                        index: series,
+                    };
+                    bases.push(group.first + target * group.per_target + series);
+                    hashes.push(hash_of(&workload, &mut pieces, place, 0, &mut block));
+                }
+            }
+            groups.push(GroupPlan::Fixed(LaneLists::new(&map, &bases, &[], &hashes)));
+        }
+        Self {
+            workload,
+            map,
+            index,
+            generators,
+            groups,
+        }
+    }
+
+    /// The workload that the plan was made of.
+    pub fn workload(&self) -> &Arc<Workload> {
+        &self.workload
+    }
+
+    /// The map that the plan was made of.
+    pub fn map(&self) -> &LaneMap {
+        &self.map
+    }
+
+    /// Lanes of the whole target.
+    pub fn lanes(&self) -> u32 {
+        self.map.lanes()
+    }
+}
+
+/// Series of a group that belong to a generator.
+pub(crate) fn own_series(group: &Group, index: u32, generators: u32) -> usize {
+    group.targets.saturating_sub(index).div_ceil(generators) as usize * group.per_target as usize
+}
+
+/// The hash of a series' label block.
+pub(crate) fn hash_of(
+    workload: &Workload,
+    pieces: &mut Pieces,
+    place: Place,
+    generation: u32,
+    block: &mut Vec<u8>,
+) -> u64 {
+    block.clear();
+    for part in pieces.parts(workload, place, generation).iter() {
+        block.extend_from_slice(part);
+    }
+    hash_block(block)
+}

@@ -1,0 +1,265 @@
+//! The promises that the ledger, the receiver and the generators rest on, against enumeration.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use api::{Churn, ChurnMode, Count, Duration, LabelsSpec, Share, Stage, ValueKind, WorkloadGroup};
+use proptest::prelude::*;
+use remote_write::{Label, v1};
+use workload::{LaneMap, LanePlan, LaneWalk, SeriesId, Workload, timestamp_ms};
+
+const T0: u64 = 1_700_000_000_123_456_789;
+
+fn group(name: &str, targets: u32, per_target: u32, interval_ms: u64) -> WorkloadGroup {
+    WorkloadGroup {
+        name: name.into(),
+        targets,
+        series_per_target: per_target,
+        scrape_interval: Duration(std::time::Duration::from_millis(interval_ms)),
+        metrics: per_target.div_ceil(3),
+        labels: LabelsSpec::default(),
+        values: ValueKind::Mixed,
+        churn: None,
+    }
+}
+
+fn stage(ms: u64, rate: Option<u64>, ramp: bool) -> Stage {
+    Stage { r#for: Duration(std::time::Duration::from_millis(ms)), rate: rate.map(Count), ramp, warm_up: false }
+}
+
+prop_compose! {
+    fn churns()(every in 200u64..5000, share in 0.05f64..=1.0, spike: bool, stale_markers: bool) -> Churn {
+        let mode = if spike { ChurnMode::Spike } else { ChurnMode::Gradual };
+        Churn { every: Duration(std::time::Duration::from_millis(every)), share: Share(share), mode, stale_markers }
+    }
+}
+
+prop_compose! {
+    fn groups()(
+        list in prop::collection::vec((1u32..6, 1u32..30, 50u64..2000, prop::option::of(churns()), 5u32..10, 1u32..20), 1..4)
+    ) -> Vec<WorkloadGroup> {
+        list.into_iter().enumerate().map(|(i, (targets, series, interval, churn, count, value_length))| {
+            let labels = LabelsSpec { count, value_length };
+            WorkloadGroup { churn, labels, ..group(&format!("group-{i}"), targets, series, interval) }
+        }).collect()
+    }
+}
+
+prop_compose! {
+    fn stages()(list in prop::collection::vec((100u64..3000, prop::option::of(0u64..400), any::<bool>()), 1..4)) -> Vec<Stage> {
+        list.into_iter().map(|(ms, rate, ramp)| stage(ms, rate, ramp)).collect()
+    }
+}
+
+fn labels_of(block: &[u8]) -> Vec<(Vec<u8>, Vec<u8>)> {
+    let mut encoder = v1::Encoder::new();
+    encoder.series(block, &[]);
+    let series = v1::walk(encoder.body()).next().unwrap().unwrap();
+    series.labels().map(|l| (l.name.to_vec(), l.value.to_vec())).collect()
+}
+
+fn identify(workload: &Workload, labels: &[(Vec<u8>, Vec<u8>)]) -> Option<SeriesId> {
+    workload.identify(labels.iter().map(|(name, value)| Label { name, value }))
+}
+
+/// Every scheduled sample from the definitions alone: (id, k) → bits of the value.
+fn enumerate(workload: &Workload) -> BTreeMap<(SeriesId, u32), u64> {
+    let mut all = BTreeMap::new();
+    for base in 0..workload.series() {
+        let mut before: Option<u32> = None;
+        for k in 0.. {
+            if workload.due_ns(base, k).is_none() {
+                break;
+            }
+            let generation = workload.generation_at(base, k);
+            let id = SeriesId { base, generation };
+            all.insert((id, k), workload.value(id, k).to_bits());
+            if let Some(old) = before.filter(|g| *g != generation) {
+                let old = SeriesId { base, generation: old };
+                if workload.scheduled_bits(old, k).is_some() {
+                    all.insert((old, k), remote_write::STALE_MARKER);
+                }
+            }
+            before = Some(generation);
+        }
+    }
+    all
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+
+    #[test]
+    fn timestamps_rise_and_invert(groups in groups(), stages in stages(), seed: u64) {
+        let Ok(w) = Workload::new(&groups, &stages, seed, "r") else { return Ok(()) };
+        for base in 0..w.series() {
+            let mut last: Option<(u64, i64)> = None;
+            for k in 0.. {
+                let Some(due) = w.due_ns(base, k) else {
+                    prop_assert_eq!(w.samples_before(base, w.duration_ns()), k);
+                    break;
+                };
+                let ts = w.timestamp_ms(T0, base, k).unwrap();
+                prop_assert_eq!(ts, timestamp_ms(T0, due));
+                prop_assert_eq!(w.k_at(T0, base, ts), Some(k));
+                prop_assert_eq!(w.samples_before(base, due), k);
+                if let Some((before, ts_before)) = last {
+                    prop_assert!(due >= before + 1_000_000 && ts > ts_before);
+                    if ts - ts_before > 1 { prop_assert_eq!(w.k_at(T0, base, ts - 1), None); }
+                }
+                last = Some((due, ts));
+            }
+        }
+    }
+
+    #[test]
+    fn labels_identify_their_series_only(groups in groups(), seed: u64, pick: prop::sample::Index, generation in 0u32..5, change: prop::sample::Index) {
+        let w = Workload::new(&groups, &[stage(1000, None, false)], seed, "run-1").unwrap();
+        let base = pick.index(w.series() as usize) as u32;
+        let churned = groups[usize::from(w.place(base).unwrap().group)].churn.is_some();
+        let id = SeriesId { base, generation: if churned { generation } else { 0 } };
+        let mut block = Vec::new();
+        let hash = w.series_hash(id, &mut block);
+        let mut labels = labels_of(&block);
+        prop_assert!(labels.windows(2).all(|p| p[0].0 < p[1].0), "sorted, no repeats");
+        prop_assert!(labels.iter().all(|(_, value)| !value.is_empty()));
+        prop_assert_eq!(hash, xxhash_rust::xxh3::xxh3_64(&block));
+        prop_assert_eq!(identify(&w, &labels), Some(id));
+        labels.reverse();
+        prop_assert_eq!(identify(&w, &labels), Some(id));
+
+        let at = change.index(labels.len());
+        let mut altered = labels.clone();
+        altered[at].1.push(b'x');
+        prop_assert_eq!(identify(&w, &altered), None, "changed value of {:?}", String::from_utf8_lossy(&labels[at].0));
+        let mut altered = labels.clone();
+        altered.remove(at);
+        prop_assert_eq!(identify(&w, &altered), None);
+        let mut altered = labels.clone();
+        altered.push((b"zone".to_vec(), b"a".to_vec()));
+        prop_assert_eq!(identify(&w, &altered), None);
+        let mut altered = labels.clone();
+        altered.push(labels[at].clone());
+        prop_assert_eq!(identify(&w, &altered), None);
+        let other = Workload::new(&groups, &[stage(1000, None, false)], seed, "run-2").unwrap();
+        prop_assert_eq!(identify(&other, &labels), None);
+    }
+
+    #[test]
+    fn label_sets_are_distinct(groups in groups(), seed: u64) {
+        let w = Workload::new(&groups, &[stage(1000, None, false)], seed, "r").unwrap();
+        let mut blocks = BTreeSet::new();
+        for base in 0..w.series() {
+            let mut block = Vec::new();
+            w.label_block(SeriesId { base, generation: 0 }, &mut block);
+            prop_assert!(blocks.insert(block));
+        }
+    }
+
+    #[test]
+    fn lanes_carry_every_sample_once(
+        groups in groups(), stages in stages(), seed: u64, max in 1u32..80, generators in 1u32..4, lanes in 1u32..7,
+    ) {
+        let Ok(w) = Workload::new(&groups, &stages, seed, "r") else { return Ok(()) };
+        let w = Arc::new(w);
+        let expected = enumerate(&w);
+        prop_assert_eq!(w.total_samples(), expected.len() as u64);
+        let mut seen = BTreeMap::new();
+        let mut own_total = 0;
+        for index in 0..generators {
+            let plan = LanePlan::new(Arc::clone(&w), LaneMap::direct(lanes), index, generators);
+            own_total += w.due_before(w.duration_ns(), index, generators);
+            for lane in 0..lanes {
+                let mut walk = LaneWalk::new(&plan, lane);
+                let (mut requests, mut last_intended, mut newest) = (0, 0, BTreeMap::new());
+                while let Some(request) = walk.next(max) {
+                    prop_assert_eq!(request.index, requests);
+                    requests += 1;
+                    prop_assert!(request.samples >= 1 && request.samples <= max);
+                    prop_assert!(request.intended_ns >= last_intended && request.intended_ns >= request.last_due_ns);
+                    prop_assert!(request.intended_ns <= request.first_due_ns + 100_000_000);
+                    last_intended = request.intended_ns;
+                    let window = w.stages()[request.stage as usize];
+                    let (mut count, mut wrong) = (0, None);
+                    let mut members = BTreeSet::new();
+                    walk.for_each(&request, |s| {
+                        count += 1;
+                        let mut scratch = Vec::new();
+                        let fits = w.series_hash(s.id, &mut scratch) == s.hash
+                            && u32::from(plan.map().lane_of(s.hash)) == lane
+                            && w.due_ns(s.id.base, s.k) == Some(s.due_ns)
+                            && w.place(s.id.base) == Some(s.place)
+                            && (window.start_ns..window.end_ns).contains(&s.due_ns)
+                            && members.insert(s.id)
+                            && newest.insert(s.id, s.due_ns).is_none_or(|before| before < s.due_ns);
+                        let bits = if s.stale { remote_write::STALE_MARKER } else { w.value_at(s.place, s.id.generation, s.k).to_bits() };
+                        if !fits || seen.insert((s.id, s.k), bits).is_some() {
+                            wrong = Some(s);
+                        }
+                    });
+                    prop_assert_eq!(wrong, None);
+                    prop_assert_eq!(count, request.samples);
+                }
+            }
+        }
+        prop_assert_eq!(own_total, expected.len() as u64);
+        prop_assert_eq!(seen, expected);
+    }
+
+    #[test]
+    fn due_counts_match_enumeration(groups in groups(), stages in stages(), seed: u64, at in 0u64..9_000_000_000) {
+        let Ok(w) = Workload::new(&groups, &stages, seed, "r") else { return Ok(()) };
+        let all = enumerate(&w);
+        let before = all.keys().filter(|(id, k)| w.due_ns(id.base, *k).unwrap() < at).count();
+        prop_assert_eq!(w.samples_due_before(at), before as u64);
+    }
+
+    #[test]
+    fn generations_have_disjoint_ranges(groups in groups(), seed: u64) {
+        let w = Workload::new(&groups, &[stage(4000, None, false)], seed, "r").unwrap();
+        for (base, k) in (0..w.series()).flat_map(|b| (0..8).map(move |k| (b, k))) {
+            if w.due_ns(base, k).is_none() { continue }
+            let id = SeriesId { base, generation: w.generation_at(base, k) };
+            let range = w.samples_of(id).unwrap();
+            prop_assert!(range.contains(&k));
+            prop_assert_eq!((w.first_k(id), w.last_k(id)), (Some(range.start), Some(range.end - 1)));
+            if range.start > 0 { prop_assert_ne!(w.generation_at(base, range.start - 1), id.generation); }
+            if let Some(stale) = w.stale_k(id) {
+                prop_assert_eq!(stale, range.end);
+                prop_assert_eq!(w.scheduled_bits(id, stale), Some(remote_write::STALE_MARKER));
+                prop_assert_eq!(w.scheduled_bits(id, stale + 1), None);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_sink_sends_slots_to_their_owner_and_lane() {
+    let map = LaneMap::sink(3, 4, |slot| u32::from(slot) / 7 % 3);
+    assert_eq!(map.lanes(), 12);
+    for slot in [0u16, 1, 7, 100, 16_383] {
+        assert_eq!(u32::from(map.lane_of_slot(slot)), u32::from(slot) / 7 % 3 * 4 + u32::from(slot) % 4);
+    }
+}
+
+#[test]
+fn the_default_shape_has_a_name_and_eight_labels_of_the_usual_size() {
+    let w = Workload::new(&[group("app", 1000, 1000, 1000)], &[stage(1000, None, false)], 1, "20251122-1f3a").unwrap();
+    let mut block = Vec::new();
+    w.label_block(SeriesId { base: 123_456, generation: 0 }, &mut block);
+    let labels = labels_of(&block);
+    assert_eq!(labels.len(), 9);
+    let text: usize = labels.iter().map(|(n, v)| n.len() + v.len()).sum();
+    assert!((160..215).contains(&text), "{text} bytes of text, {} encoded", block.len());
+}
+
+#[test]
+fn impossible_workloads_are_refused_with_the_fix() {
+    let fails = |groups: &[WorkloadGroup], stages: &[Stage]| Workload::new(groups, stages, 1, "r").unwrap_err().to_string();
+    let fine = [stage(1000, None, false)];
+    assert!(fails(&[], &fine).contains("at least one group"));
+    assert!(fails(&[group("a", 1, 1, 1000), group("a", 1, 1, 1000)], &fine).contains("same name"));
+    assert!(fails(&[group("a", 1, 1, 1000)], &[stage(1000, Some(1100), false)]).contains("more than 1000 a second"));
+    assert!(fails(&[group("a", 1_000_000, 1_000_000, 1000)], &fine).contains("limit"));
+    assert!(fails(&[group("a", 1, 1, 1000)], &[]).contains("stages"));
+}
