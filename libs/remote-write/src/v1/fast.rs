@@ -30,16 +30,6 @@ const MASKS: [u64; 9] = {
     masks
 };
 
-/// The first eight bytes of a name as a number that orders as they do; shorter names are padded with zeros, so equal
-/// keys say nothing.
-#[inline]
-pub(super) fn name_key(name: &[u8]) -> u64 {
-    let mut word = [0; 8];
-    let len = name.len().min(8);
-    word[..len].copy_from_slice(&name[..len]);
-    u64::from_be_bytes(word)
-}
-
 /// Where the labels stand that [`labels`] passed.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Run {
@@ -48,11 +38,18 @@ pub(super) struct Run {
     /// Name of the last label.
     pub(super) name: usize,
     pub(super) name_len: usize,
-    /// [`name_key`] of the last label.
+    /// First eight bytes of the last name as a number that orders as they do; a shorter name is padded with zeros, so
+    /// equal keys say nothing.
     pub(super) key: u64,
     /// Whether names are strictly increasing.
     pub(super) sorted: bool,
     pub(super) any: bool,
+}
+
+/// Compares names that agree in their first eight bytes. Apart, so that the loop around it keeps its registers.
+#[inline(never)]
+fn after(name: &[u8], before: &[u8]) -> bool {
+    name > before
 }
 
 /// Passes over the labels from `pos` on that are encoded as canonical labels are, with lengths of one byte each and a
@@ -79,13 +76,11 @@ pub(super) fn labels(body: &[u8], pos: usize, end: usize) -> Run {
         }
         let key = u64::from_be_bytes(word(window, 4)) & MASKS[name_len.min(8)];
         if key <= run.key && run.any {
-            run.sorted &= key == run.key && {
-                let long =
-                    u64::from_be_bytes(word(window, 12)) & MASKS[name_len.saturating_sub(8).min(8)];
-                let before = &body[run.name..run.name + run.name_len];
-                let before_long = name_key(before.get(8..).unwrap_or_default());
-                long > before_long || (long == before_long && window[4..4 + name_len] > *before)
-            };
+            run.sorted &= key == run.key
+                && after(
+                    &window[4..4 + name_len],
+                    &body[run.name..run.name + run.name_len],
+                );
         }
         run.name = run.end + 4;
         run.name_len = name_len;

@@ -113,6 +113,11 @@ impl<'a> Series<'a> {
     }
 }
 
+const NO_SAMPLE: Sample = Sample {
+    timestamp: 0,
+    value: 0.0,
+};
+
 /// Iterator of [`Series::labels`].
 #[derive(Clone)]
 pub struct Labels<'a> {
@@ -208,10 +213,7 @@ fn sample(buf: &[u8], pos: usize, end: usize) -> Result<Sample, WalkError> {
         buf: &buf[..end],
         pos,
     };
-    let mut sample = Sample {
-        timestamp: 0,
-        value: 0.0,
-    };
+    let mut sample = NO_SAMPLE;
     while !reader.at_end() {
         let at = reader.pos;
         match reader.key()? {
@@ -267,31 +269,28 @@ pub(super) fn parse(
     end: usize,
 ) -> Result<Series<'_>, WalkError> {
     let run = fast::labels(body, start, end);
-    let mut series = Series {
+    let fast = fast::sample(body, run.end, end);
+    let (samples, first, pos) = match fast {
+        Some((sample, next)) => (1, sample, next),
+        None => (0, NO_SAMPLE, run.end),
+    };
+    // Built in one place and returned from there: copying it about costs as much as two labels.
+    let series = Series {
         raw: &body[raw..end],
         fields: &body[start..end],
         labels: &body[start..run.end],
         canonical: run.sorted,
         exemplars: false,
         histograms: false,
-        samples: 0,
-        first: Sample {
-            timestamp: 0,
-            value: 0.0,
-        },
-        rest: &[],
+        samples,
+        first,
+        rest: &body[pos..end],
     };
-    let mut pos = run.end;
-    if let Some((sample, next)) = fast::sample(body, pos, end) {
-        series.samples = 1;
-        series.first = sample;
-        pos = next;
-        series.rest = &body[pos..end];
+    if pos == end {
+        Ok(series)
+    } else {
+        parse_rest(&body[..end], start, pos, &run, series)
     }
-    if pos < end {
-        parse_rest(&body[..end], start, pos, &run, &mut series)?;
-    }
-    Ok(series)
 }
 
 /// The general parser: takes on at `pos`, after the labels of `run` and what `series` holds already.
@@ -300,8 +299,8 @@ fn parse_rest<'a>(
     start: usize,
     pos: usize,
     run: &fast::Run,
-    series: &mut Series<'a>,
-) -> Result<(), WalkError> {
+    mut series: Series<'a>,
+) -> Result<Series<'a>, WalkError> {
     let mut order = Order {
         name: &buf[run.name..run.name + run.name_len],
         start,
@@ -349,7 +348,7 @@ fn parse_rest<'a>(
     } else {
         series.fields
     };
-    Ok(())
+    Ok(series)
 }
 
 impl std::fmt::Debug for Labels<'_> {

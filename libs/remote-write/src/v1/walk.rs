@@ -76,9 +76,16 @@ impl<'a> Iterator for Walk<'a> {
     #[inline]
     fn next(&mut self) -> Option<Self::Item> {
         while self.pos < self.body.len() {
+            let raw = self.pos;
             match self.field() {
                 Ok(None) => {}
-                Ok(Some(series)) => return Some(Ok(series)),
+                Ok(Some(start)) => {
+                    let series = series::parse(self.body, raw, start, self.pos);
+                    if series.is_err() {
+                        self.pos = self.body.len();
+                    }
+                    return Some(series);
+                }
                 Err(error) => {
                     self.pos = self.body.len();
                     return Some(Err(error));
@@ -91,22 +98,22 @@ impl<'a> Iterator for Walk<'a> {
 
 impl std::iter::FusedIterator for Walk<'_> {}
 
-impl<'a> Walk<'a> {
+impl Walk<'_> {
+    /// Passes over one field. Of a series tells where its fields start; they end where the next field starts.
     #[inline]
-    fn field(&mut self) -> Result<Option<Series<'a>>, WalkError> {
-        let start = self.pos;
+    fn field(&mut self) -> Result<Option<usize>, WalkError> {
+        let at = self.pos;
         let mut reader = Reader {
             buf: self.body,
-            pos: start,
+            pos: at,
         };
         match reader.key()? {
             (1, LEN) => {
-                let end = reader.payload_end()?;
-                self.pos = end;
-                series::parse(self.body, start, reader.pos, end).map(Some)
+                self.pos = reader.payload_end()?;
+                Ok(Some(reader.pos))
             }
             (field @ (1 | 3), wire) if wire != LEN => Err(WalkError {
-                offset: start,
+                offset: at,
                 fault: WalkFault::WireType { field, wire },
             }),
             (field, wire) => {
