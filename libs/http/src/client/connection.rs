@@ -1,9 +1,17 @@
 //! One keep-alive connection.
 
-use bytes::Bytes;
-use http::{HeaderMap, Method};
+use std::time::Duration;
 
-use super::{Endpoint, EndpointError, TransportError};
+use bytes::Bytes;
+use http::uri::PathAndQuery;
+use http::{HeaderMap, Method, Request, Uri};
+use http_body_util::Full;
+use tokio::time::{Instant, timeout_at};
+
+use super::connect::connect;
+use super::exchange::{Failed, Live};
+use super::prepare::{self, Origin, TlsState};
+use super::{Endpoint, EndpointError, Kind, TransportError};
 
 /// A whole answer. Its body is cut (and says so) above the endpoint's bound.
 #[derive(Clone, Debug)]
@@ -46,15 +54,29 @@ impl Response {
     }
 }
 
-/// One keep-alive connection to one [`Endpoint`]: opened on demand, one request at a time.
+/// Reaching the peer may take this long at most, whatever the request timeout.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// One keep-alive connection to one [`Endpoint`]: opened on demand, one request at a time, driven by the caller's task alone.
+///
+/// Dropping the future of a request drops the socket with it, so that a late answer can never be taken for the next one's.
 pub struct Connection {
     endpoint: Endpoint,
+    origin: Origin,
+    headers: HeaderMap,
+    tls: Option<TlsState>,
+    live: Option<Live>,
+    connects: u64,
+    fresh_files: bool,
 }
 
 impl Connection {
     /// Checks the endpoint and reads its files; does not connect.
     pub fn new(endpoint: &Endpoint) -> Result<Self, EndpointError> {
-        Ok(Self { endpoint: endpoint.clone() })
+        let origin = Origin::new(endpoint)?;
+        let headers = prepare::headers(endpoint, &origin)?;
+        let tls = TlsState::new(endpoint, &origin)?;
+        Ok(Self { endpoint: endpoint.clone(), origin, headers, tls, live: None, connects: 0, fresh_files: true })
     }
 
     /// Sends a POST; see [`send`](Self::send).
@@ -67,32 +89,137 @@ impl Connection {
         self.send(Method::GET, path_and_query, &HeaderMap::new(), Bytes::new()).await
     }
 
-    /// Sends one request and reads its whole answer within the endpoint's `request_timeout`.
+    /// Sends one request and reads its whole answer within the endpoint's `request_timeout`, connecting first when needed.
+    ///
+    /// `path_and_query` replaces the URL's own; `headers` replace the endpoint's of the same name. Any status is an `Ok`; redirects
+    /// are not followed. A 401 makes the secrets' files be read again and, when they changed, the request be sent once more. A
+    /// kept connection that the peer had closed before the request was written is replaced silently; one that closes after
+    /// that is [`Kind::Closed`], for the caller to repeat if it dares.
     pub async fn send(
         &mut self,
-        _method: Method,
-        _path_and_query: Option<&str>,
-        _headers: &HeaderMap,
-        _body: Bytes,
+        method: Method,
+        path_and_query: Option<&str>,
+        headers: &HeaderMap,
+        body: Bytes,
     ) -> Result<Response, TransportError> {
-        todo!()
+        let deadline = Instant::now() + self.endpoint.request_timeout;
+        let target = match path_and_query {
+            None => self.origin.target.clone(),
+            Some(path) => {
+                path.parse::<PathAndQuery>().map(Uri::from).map_err(|e| self.error(Kind::Setup, false, format!("path {path:?}: {e}")))?
+            }
+        };
+        let ask = Ask { method, target, headers, body };
+        let response = self.attempt(&ask, deadline).await?;
+        if response.status == 401 && self.reload_secrets()? {
+            return self.attempt(&ask, deadline).await;
+        }
+        Ok(response)
+    }
+
+    async fn attempt(&mut self, ask: &Ask<'_>, deadline: Instant) -> Result<Response, TransportError> {
+        loop {
+            // Taken out: it comes back only after a whole answer.
+            let kept = self.live.take();
+            let reused = kept.is_some();
+            let mut live = match kept {
+                Some(live) => live,
+                None => self.open(deadline).await?,
+            };
+            let request = self.request(ask);
+            match timeout_at(deadline, live.exchange(request, self.endpoint.max_answer_bytes)).await {
+                Ok(Ok((response, reusable))) => {
+                    self.live = reusable.then_some(live);
+                    return Ok(response);
+                }
+                Ok(Err(Failed::NotSent)) if reused => {}
+                Ok(Err(Failed::NotSent)) => {
+                    return Err(self.error(Kind::Closed, false, "closed right after it was accepted".to_owned()));
+                }
+                Ok(Err(Failed::Sent(kind, detail))) => {
+                    let error = self.error(kind, true, detail);
+                    return Err(match live.status {
+                        Some(status) => error.with_status(status),
+                        None => error,
+                    });
+                }
+                Err(_) => {
+                    let limit = self.endpoint.request_timeout;
+                    let error = self.error(Kind::Timeout, live.sent, format!("no whole answer within {limit:?}"));
+                    return Err(match live.status {
+                        Some(status) => error.with_status(status),
+                        None => error,
+                    });
+                }
+            }
+        }
+    }
+
+    async fn open(&mut self, deadline: Instant) -> Result<Live, TransportError> {
+        if !std::mem::take(&mut self.fresh_files) {
+            self.reload_secrets()?;
+            if let Some(tls) = &mut self.tls
+                && let Err(e) = tls.refresh(&self.endpoint)
+            {
+                return Err(self.error(Kind::Setup, false, e.to_string()));
+            }
+        }
+        let deadline = deadline.min(Instant::now() + CONNECT_TIMEOUT);
+        let stream = connect(&self.origin, self.tls.as_ref(), deadline).await?;
+        let live = Live::new(stream).await.map_err(|e| self.error(Kind::Protocol, false, e.to_string()))?;
+        self.connects += 1;
+        Ok(live)
+    }
+
+    fn request(&self, ask: &Ask<'_>) -> Request<Full<Bytes>> {
+        let mut request = Request::new(Full::new(ask.body.clone()));
+        *request.method_mut() = ask.method.clone();
+        *request.uri_mut() = ask.target.clone();
+        let mut headers = self.headers.clone();
+        for (name, value) in ask.headers {
+            headers.insert(name, value.clone());
+        }
+        *request.headers_mut() = headers;
+        request
+    }
+
+    /// True when a file's content changed.
+    fn reload_secrets(&mut self) -> Result<bool, TransportError> {
+        let headers = prepare::headers(&self.endpoint, &self.origin).map_err(|e| self.error(Kind::Setup, false, e.to_string()))?;
+        let changed = headers != self.headers;
+        self.headers = headers;
+        Ok(changed)
+    }
+
+    fn error(&self, kind: Kind, sent: bool, detail: String) -> TransportError {
+        TransportError::new(kind, sent, &self.origin.display, detail)
     }
 
     /// The path and query of a `Location` on this endpoint's own origin (scheme, host and port); `None` for any other origin.
-    pub fn same_origin(&self, _location: &str) -> Option<String> {
-        todo!()
+    pub fn same_origin(&self, location: &str) -> Option<String> {
+        self.origin.same_origin(location)
     }
 
     /// Drops the socket; the next request opens a new one.
-    pub fn close(&mut self) {}
+    pub fn close(&mut self) {
+        self.live = None;
+    }
 
     /// How often a connection was established.
     pub fn connects(&self) -> u64 {
-        0
+        self.connects
     }
 
     /// What it was made from.
     pub fn endpoint(&self) -> &Endpoint {
         &self.endpoint
     }
+}
+
+/// One request before its headers are joined with the endpoint's.
+struct Ask<'a> {
+    method: Method,
+    target: Uri,
+    headers: &'a HeaderMap,
+    body: Bytes,
 }

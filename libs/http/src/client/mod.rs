@@ -4,6 +4,7 @@ mod connect;
 mod connection;
 mod endpoint;
 mod error;
+mod exchange;
 mod prepare;
 mod simple;
 

@@ -1,15 +1,27 @@
 //! The server side: a bounded HTTP/1.1 server for small numbers of busy peers.
 
+mod answer;
+mod auth;
+mod connection;
+mod exchange;
+mod phase;
+
 use std::future::Future;
+use std::io;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response, request};
 use thiserror::Error;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
 
+pub use self::auth::BasicAuth;
 pub use crate::tls::{ServerFiles, ServerTls, TlsError};
 
 /// Bounds on what peers may cost. Every one of them ends something.
@@ -84,27 +96,6 @@ where
     }
 }
 
-/// Who may ask. Compared in constant time.
-#[derive(Clone)]
-pub struct BasicAuth {
-    expected: Vec<u8>,
-    open: Vec<String>,
-}
-
-impl BasicAuth {
-    /// Everything but `/healthz` and `/readyz` needs this user and password.
-    pub fn new(_username: &str, _password: &str) -> Self {
-        todo!()
-    }
-
-    /// The same with other paths that need no credentials.
-    #[must_use]
-    pub fn with_open_paths(mut self, paths: &[&str]) -> Self {
-        self.open = paths.iter().map(|&p| p.to_owned()).collect();
-        self
-    }
-}
-
 /// Why an address cannot be listened on.
 #[derive(Debug, Error)]
 #[error("cannot listen on {address}: {why}")]
@@ -129,18 +120,108 @@ pub struct Served {
 
 /// Listens on `address` with `SO_REUSEADDR`, so that a restart does not wait for old connections. Needs a tokio runtime.
 /// Port 0 takes a free one: ask the listener's `local_addr`.
-pub fn bind(_address: SocketAddr) -> Result<TcpListener, BindError> {
-    todo!()
+pub fn bind(address: SocketAddr) -> Result<TcpListener, BindError> {
+    let open = || {
+        let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        socket.listen(BACKLOG)
+    };
+    open().map_err(|error: io::Error| {
+        let why = match error.kind() {
+            io::ErrorKind::AddrInUse => {
+                format!("port {} is in use by another process; end it or choose another port (0 takes any free one)", address.port())
+            }
+            io::ErrorKind::AddrNotAvailable => {
+                format!("{} is no address of this machine; use 127.0.0.1 or 0.0.0.0", address.ip())
+            }
+            io::ErrorKind::PermissionDenied => format!("port {} needs privileges; choose one from 1024 on", address.port()),
+            _ => error.to_string(),
+        };
+        BindError { address, in_use: error.kind() == io::ErrorKind::AddrInUse, why }
+    })
 }
 
-/// Serves until `stop` completes, then lets requests in flight finish within `limits.grace`.
+/// Connections that wait for `accept`; the kernel caps it at `net.core.somaxconn`.
+const BACKLOG: u32 = 1024;
+
+/// After a failed `accept` (no descriptors left, mostly), so that the loop does not spin until some are free.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+const TOO_MANY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\nconnection: close\r\ncontent-length: 21\r\n\r\ntoo many connections\n";
+
+/// Serves until `stop` completes, then lets requests in flight finish within `limits.grace`, and ends.
+///
+/// Dropping the future cuts every connection.
 pub async fn serve<H: Handler>(
-    _listener: TcpListener,
-    _handler: Arc<H>,
-    _limits: Limits,
-    _tls: Option<ServerTls>,
-    _basic: Option<BasicAuth>,
-    _stop: impl Future<Output = ()> + Send,
+    listener: TcpListener,
+    handler: Arc<H>,
+    limits: Limits,
+    tls: Option<ServerTls>,
+    basic: Option<BasicAuth>,
+    stop: impl Future<Output = ()> + Send,
 ) -> Served {
-    todo!()
+    let (stopping, stopped) = watch::channel(false);
+    let acceptor = tls.map(|tls| TlsAcceptor::from(tls.config));
+    let context = Arc::new(Context { handler, limits, basic });
+    let mut served = Served::default();
+    let mut open = JoinSet::new();
+    let mut stop = pin!(stop);
+    loop {
+        let accepted = tokio::select! {
+            biased;
+            () = &mut stop => break,
+            Some(ended) = open.join_next() => {
+                report(ended);
+                continue;
+            }
+            accepted = listener.accept() => accepted,
+        };
+        let (tcp, peer) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                tracing::debug!(%error, "accept failed");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+                continue;
+            }
+        };
+        if open.len() >= context.limits.max_connections {
+            served.refused += 1;
+            tracing::debug!(%peer, limit = context.limits.max_connections, "too many connections");
+            if acceptor.is_none() {
+                // Best effort: a fresh socket's buffer takes it at once, and the peer retries either way.
+                let _ = tcp.try_write(TOO_MANY);
+            }
+            continue;
+        }
+        served.connections += 1;
+        open.spawn(connection::run(tcp, peer, acceptor.clone(), Arc::clone(&context), stopped.clone()));
+    }
+    drop(listener);
+    stopping.send_replace(true);
+    let all_ended = async {
+        while let Some(ended) = open.join_next().await {
+            report(ended);
+        }
+    };
+    if tokio::time::timeout(context.limits.grace, all_ended).await.is_err() {
+        served.cut = open.len() as u64;
+        open.shutdown().await;
+    }
+    served
+}
+
+fn report(ended: Result<(), tokio::task::JoinError>) {
+    if let Err(error) = ended
+        && error.is_panic()
+    {
+        tracing::error!(%error, "a request handler panicked; its connection was closed");
+    }
+}
+
+/// What all connections of a server share.
+struct Context<H> {
+    handler: Arc<H>,
+    limits: Limits,
+    basic: Option<BasicAuth>,
 }
