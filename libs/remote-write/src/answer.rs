@@ -85,3 +85,81 @@ pub fn parse_retry_after(text: &str, now: SystemTime, cap: Duration) -> Option<D
     };
     (!wait.is_zero()).then(|| wait.min(cap))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Sunday, 22 November 2026, 12:00:00 GMT.
+    const NOW: u64 = 1_795_348_800;
+
+    fn now() -> SystemTime {
+        SystemTime::UNIX_EPOCH + Duration::from_secs(NOW)
+    }
+
+    #[test]
+    fn every_status_means_one_thing() {
+        for status in 0..=1000 {
+            let expected = match status {
+                200..=299 => Answer::Success,
+                307 | 308 => Answer::Redirect { same_method: true },
+                300..=399 => Answer::Redirect { same_method: false },
+                401 | 403 | 404 => Answer::Fatal(status),
+                413 => Answer::TooLarge,
+                415 => Answer::Unsupported(415),
+                429 | 500..=599 => Answer::Retry { after: None },
+                400..=499 => Answer::Rejected(status),
+                _ => Answer::Never(status),
+            };
+            let answer = classify(status, None, now(), Caps::default());
+            assert_eq!(answer, expected, "{status}");
+            assert_eq!(
+                answer.is_success(),
+                (200..300).contains(&status),
+                "{status}"
+            );
+        }
+    }
+
+    #[test]
+    fn retry_after_is_seconds_or_a_date_to_come() {
+        let cap = Duration::from_mins(1);
+        let secs = |secs| Some(Duration::from_secs(secs));
+        let cases = [
+            ("7", secs(7)),
+            (" 7\t", secs(7)),
+            ("007", secs(7)),
+            ("3600", secs(60)),
+            ("99999999999999999999999999", secs(60)),
+            ("Sun, 22 Nov 2026 12:00:09 GMT", secs(9)),
+            ("Sunday, 22-Nov-26 12:00:09 GMT", secs(9)),
+            ("Sun Nov 22 12:00:09 2026", secs(9)),
+            ("Fri, 31 Dec 9999 23:59:59 GMT", secs(60)),
+            ("0", None),
+            ("Sun, 22 Nov 2026 12:00:00 GMT", None),
+            ("Sun, 22 Nov 2026 11:59:59 GMT", None),
+            ("", None),
+            (" ", None),
+            ("-1", None),
+            ("+1", None),
+            ("1.5", None),
+            ("1 2", None),
+            ("soon", None),
+            ("\u{0661}", None),
+            ("Sun, 99 Nov 2026 12:00:09 GMT", None),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(parse_retry_after(text, now(), cap), expected, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn retry_after_counts_only_where_a_retry_does() {
+        let answer = |status| classify(status, Some("5"), now(), Caps::default());
+        let after = Some(Duration::from_secs(5));
+        assert_eq!(answer(503), Answer::Retry { after });
+        assert_eq!(answer(429), Answer::Retry { after });
+        assert_eq!(answer(400), Answer::Rejected(400));
+        assert_eq!(answer(204), Answer::Success);
+    }
+}

@@ -73,3 +73,36 @@ pub fn is_reserved(name: &str) -> bool {
     let name = name.trim().to_ascii_lowercase();
     name.starts_with(FLOODMARK_PREFIX) || RESERVED.contains(&name.as_str())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn protocol_headers_are_reserved_in_any_case() {
+        for name in [
+            "Content-Encoding",
+            "CONTENT-TYPE",
+            "X-Prometheus-Remote-Write-Version",
+            "user-agent",
+            " Host ",
+            "Floodmark-Epoch",
+            FLOODMARK_REQUEST,
+        ] {
+            assert!(is_reserved(name), "{name}");
+        }
+        for name in ["X-Scope-OrgID", "THANOS-TENANT", "x-floodmark-", ""] {
+            assert!(!is_reserved(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn the_list_is_lower_case_and_sorted() {
+        assert!(RESERVED.is_sorted());
+        assert!(
+            RESERVED
+                .iter()
+                .all(|name| *name == name.to_ascii_lowercase())
+        );
+    }
+}
