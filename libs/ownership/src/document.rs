@@ -10,9 +10,7 @@ const MAX_CHAOS: usize = 1024;
 pub type Address = String;
 
 /// Where a sink is between two maps. Ordered: within an epoch, `Draining` comes after `Stable`.
-#[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
-)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Phase {
     /// The map of `to` workers holds.
     #[default]
@@ -99,9 +97,7 @@ pub enum DocumentError {
         known: (u64, Phase),
     },
     /// Same epoch and phase, other owners.
-    #[error(
-        "two different ownership maps of epoch {epoch}; only the engine may write the document"
-    )]
+    #[error("two different ownership maps of epoch {epoch}; only the engine may write the document")]
     Conflict {
         /// The epoch in question.
         epoch: u64,
@@ -111,12 +107,7 @@ pub enum DocumentError {
 impl ControlDocument {
     /// The map that holds now, in both phases.
     pub fn map(&self) -> OwnershipMap {
-        OwnershipMap {
-            epoch: self.epoch,
-            replicas: self.from,
-            lanes: self.lanes,
-            by: self.by.clone(),
-        }
+        OwnershipMap { epoch: self.epoch, replicas: self.from, lanes: self.lanes, by: self.by.clone() }
     }
 
     /// Position in the one order that documents of a sink have.
@@ -144,10 +135,7 @@ impl ControlDocument {
             }
         }
         if self.phase == Phase::Stable && self.from != self.to {
-            let reason = format!(
-                "is {} while to is {}; stable means equal",
-                self.from, self.to
-            );
+            let reason = format!("is {} while to is {}; stable means equal", self.from, self.to);
             return invalid("from", reason);
         }
         if self.lanes == 0 {
@@ -177,14 +165,108 @@ impl ControlDocument {
             return Ok(());
         }
         if self.rank() < known.rank() {
-            return Err(DocumentError::Stale {
-                found: self.rank(),
-                known: known.rank(),
-            });
+            return Err(DocumentError::Stale { found: self.rank(), known: known.rank() });
         }
         if self.epoch == known.epoch && self.map() != known.map() {
             return Err(DocumentError::Conflict { epoch: self.epoch });
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn document() -> ControlDocument {
+        ControlDocument {
+            sink_uid: "default/sink/1".to_owned(),
+            epoch: 4,
+            phase: Phase::Draining,
+            from: 2,
+            to: 3,
+            by: By::Labels(vec!["job".to_owned()]),
+            lanes: 4,
+            addresses: (0..3).map(|i| format!("127.0.0.1:{}", 9000 + i)).collect(),
+            chaos: vec![ChaosEntry {
+                id: 1,
+                at_unix_ms: 1_795_000_000_000,
+                ordinal: 1,
+                action: ChaosAction::Pause { for_ms: 2000 },
+            }],
+        }
+    }
+
+    #[test]
+    fn the_json_is_what_others_read() {
+        let json = serde_json::to_value(document()).unwrap();
+        let expected = serde_json::json!({
+            "sinkUid": "default/sink/1", "epoch": 4, "phase": "Draining", "from": 2, "to": 3,
+            "by": {"Labels": ["job"]}, "lanes": 4,
+            "addresses": ["127.0.0.1:9000", "127.0.0.1:9001", "127.0.0.1:9002"],
+            "chaos": [{"id": 1, "atUnixMs": 1_795_000_000_000_u64, "ordinal": 1, "action": "Pause", "forMs": 2000}],
+        });
+        assert_eq!(json, expected);
+        assert_eq!(serde_json::from_value::<ControlDocument>(json).unwrap(), document());
+        let kill = serde_json::json!({"id": 2, "atUnixMs": 5, "ordinal": 0, "action": "Kill"});
+        let kill: ChaosEntry = serde_json::from_value(kill).unwrap();
+        assert_eq!(kill.action, ChaosAction::Kill);
+    }
+
+    #[test]
+    fn by_and_chaos_may_be_left_out() {
+        let json = r#"{"sinkUid":"u","epoch":1,"phase":"Stable","from":1,"to":1,"lanes":1,"addresses":["a:1"]}"#;
+        let document: ControlDocument = serde_json::from_str(json).unwrap();
+        assert_eq!(document.validate(), Ok(()));
+        assert_eq!(document.by, By::Series);
+        assert!(document.accepts());
+    }
+
+    #[test]
+    fn contradictions_are_named() {
+        type Edit = fn(&mut ControlDocument);
+        let edits: [(&str, Edit); 9] = [
+            ("sinkUid", |d| d.sink_uid.clear()),
+            ("epoch", |d| d.epoch = 0),
+            ("from", |d| d.from = 0),
+            ("to", |d| d.to = MAX_REPLICAS + 1),
+            ("from", |d| d.phase = Phase::Stable),
+            ("lanes", |d| d.lanes = 0),
+            ("by", |d| d.by = By::Labels(Vec::new())),
+            ("addresses", |d| d.addresses.truncate(1)),
+            ("chaos", |d| d.chaos = vec![d.chaos[0].clone(); MAX_CHAOS + 1]),
+        ];
+        assert_eq!(document().validate(), Ok(()));
+        for (field, edit) in edits {
+            let mut document = document();
+            edit(&mut document);
+            match document.validate() {
+                Err(DocumentError::Invalid { field: found, .. }) => assert_eq!(found, field),
+                other => panic!("{field}: {other:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn only_newer_documents_replace() {
+        let stable = |epoch, replicas| ControlDocument {
+            epoch,
+            phase: Phase::Stable,
+            from: replicas,
+            to: replicas,
+            ..document()
+        };
+        let draining = document();
+        assert_eq!(draining.map().replicas, 2);
+        assert_eq!(draining.supersedes(&stable(4, 2)), Ok(()));
+        assert_eq!(draining.supersedes(&draining), Ok(()));
+        assert_eq!(stable(5, 3).supersedes(&draining), Ok(()));
+        for old in [stable(4, 2), stable(3, 1)] {
+            assert!(matches!(old.supersedes(&draining), Err(DocumentError::Stale { .. })));
+        }
+        let other = draining.supersedes(&stable(4, 3));
+        assert_eq!(other, Err(DocumentError::Conflict { epoch: 4 }));
+        let foreign = ControlDocument { sink_uid: "another".to_owned(), ..stable(1, 1) };
+        assert_eq!(foreign.supersedes(&draining), Ok(()));
     }
 }

@@ -38,11 +38,7 @@ pub enum By {
 
 /// The hash of the key of a series. Its slot, `slot_of`, decides owner and lane; with [`By::Series`] it is the canonical
 /// label hash, and the same slot as the ledger's.
-pub fn key_hash<'a>(
-    labels: impl Iterator<Item = Label<'a>>,
-    by: &By,
-    scratch: &mut Scratch,
-) -> u64 {
+pub fn key_hash<'a>(labels: impl Iterator<Item = Label<'a>>, by: &By, scratch: &mut Scratch) -> u64 {
     match by {
         By::Series => canonical::hash_labels(labels, scratch),
         By::Labels(names) => {
@@ -87,3 +83,7 @@ impl OwnershipMap {
         (0..SLOTS as u16).map(|slot| self.owner(slot)).collect()
     }
 }
+
+#[cfg(test)]
+#[path = "map_tests.rs"]
+mod tests;

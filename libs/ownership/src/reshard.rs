@@ -95,10 +95,7 @@ impl State {
         let state = Self {
             epoch,
             from: from.max(1),
-            drain: draining.then(|| Drain {
-                to: to.max(1),
-                drained: BTreeSet::new(),
-            }),
+            drain: draining.then(|| Drain { to: to.max(1), drained: BTreeSet::new() }),
             wanted: to.max(1),
             ready: 0,
             failed: None,
@@ -160,10 +157,16 @@ impl State {
     }
 
     /// Workers of the target are started before anything drains; those of the old map are kept until it has ended.
-    fn aim(&self, effects: &mut Vec<Effect>) {
+    fn aim(&mut self, effects: &mut Vec<Effect>) {
         if self.drain.is_none() {
-            effects.push(Effect::Workers(self.wanted.max(self.from)));
+            self.keep(self.wanted.max(self.from), effects);
         }
+    }
+
+    fn keep(&mut self, workers: u32, effects: &mut Vec<Effect>) {
+        // Those that go are not ready any more, whatever was heard last.
+        self.ready = self.ready.min(workers);
+        effects.push(Effect::Workers(workers));
     }
 
     fn give_up(&mut self, epoch: u64, effects: &mut Vec<Effect>) {
@@ -185,18 +188,10 @@ impl State {
         self.epoch += 1;
         self.from = replicas;
         self.drain = None;
-        effects.push(Effect::Publish {
-            epoch: self.epoch,
-            phase: Phase::Stable,
-            from: replicas,
-            to: replicas,
-        });
-        let kept = if self.failed == Some(self.wanted) {
-            replicas
-        } else {
-            self.wanted.max(replicas)
-        };
-        effects.push(Effect::Workers(kept));
+        effects.push(Effect::Publish { epoch: self.epoch, phase: Phase::Stable, from: replicas, to: replicas });
+        let given_up = self.failed == Some(self.wanted);
+        let wanted = if given_up { replicas } else { self.wanted };
+        self.keep(wanted.max(replicas), effects);
     }
 
     /// Takes the step that is due without a further event.
@@ -217,10 +212,7 @@ impl State {
             && self.failed != Some(self.wanted)
             && (self.wanted < self.from || self.ready >= self.wanted);
         if due {
-            self.drain = Some(Drain {
-                to: self.wanted,
-                drained: BTreeSet::new(),
-            });
+            self.drain = Some(Drain { to: self.wanted, drained: BTreeSet::new() });
             effects.push(Effect::Publish {
                 epoch: self.epoch,
                 phase: Phase::Draining,
