@@ -1,1 +1,64 @@
-fn main() {}
+//! `floodmark`: one binary for the command line and every role. Thin: each subcommand hands over to a crate of its own.
+
+mod args;
+mod catalogue;
+mod documents;
+mod live;
+mod roles;
+mod run;
+mod tools;
+
+use std::process::ExitCode;
+
+use args::{Cli, Command, LogFormat};
+use clap::{CommandFactory, Parser};
+
+/// Bad document or usage.
+const USAGE: u8 = 2;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let format = match cli.log_format {
+        LogFormat::Text => telemetry::log::Format::Text,
+        LogFormat::Json => telemetry::log::Format::Json,
+    };
+    let level = cli.log_level.as_deref();
+    // A person who watches a run reads the run's own lines; the roles' logs go to files.
+    let level = level.or(if matches!(cli.command, Command::Run(_)) && std::env::var_os("FLOODMARK_LOG").is_none() {
+        Some("warn")
+    } else {
+        None
+    });
+    if let Err(error) = telemetry::log::init(format, level) {
+        return fail(&error.into(), USAGE);
+    }
+    match cli.command {
+        Command::Run(run) => run::run(&run),
+        Command::Validate(validate) => end(tools::validate(&validate)),
+        Command::Crds(crds) => end(tools::crds(&crds)),
+        Command::Faults(faults) => end(catalogue::faults(&faults)),
+        Command::Report(report) => end(tools::report(&report)),
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Cli::command(), "floodmark", &mut std::io::stdout());
+            ExitCode::SUCCESS
+        }
+        Command::Generator(role) => roles::generator(role),
+        Command::SinkWorker(role) => roles::sink_worker(role),
+        Command::Receiver(role) => roles::receiver(role),
+    }
+}
+
+fn end(result: anyhow::Result<()>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(&error, USAGE),
+    }
+}
+
+/// Prints an error with its causes and gives the exit code.
+fn fail(error: &anyhow::Error, code: u8) -> ExitCode {
+    use std::io::Write;
+    // Standard error may be closed or full; the exit code still tells.
+    let _ = writeln!(std::io::stderr(), "floodmark: {error:#}");
+    ExitCode::from(code)
+}

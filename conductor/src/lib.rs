@@ -1,1 +1,22 @@
-//! to be written
+//! The conductor: one t0 for all parts, the chaos timeline, the accounts, the read-back, the verdict, the results.
+//!
+//! Knows: the phases of a run, what each part says about itself over HTTP, and how all that becomes one verdict.
+//! Refuses to know: how processes are started, broken or ended, locally or in a cluster. An engine tells it where the
+//! parts are, carries out the timeline that it publishes, and answers three questions (`Engine`).
+
+mod artifacts;
+mod drive;
+mod gather;
+mod judge;
+mod plan;
+mod progress;
+mod rates;
+mod readback;
+mod run;
+mod serve;
+mod state;
+mod summary;
+
+pub use plan::{ConductorPlan, Engine, ExecutedChaos, ReadBackKind, ReadBackPlan, SharedEngine};
+pub use progress::Progress;
+pub use run::{Conductor, Outcome};

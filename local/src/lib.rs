@@ -13,5 +13,5 @@ mod process;
 mod run;
 mod secrets;
 
-pub use run::{Options, RunError, run};
+pub use run::{Event, Options, RunError, run};
 pub use secrets::{SecretError, Secrets};

@@ -87,16 +87,14 @@ pub(crate) struct PartState {
     pub(crate) pid: Option<u32>,
     /// Ends that nobody ordered, in words, newest last (the first ten and the last).
     pub(crate) unexpected: Vec<String>,
+    /// When they were, Unix milliseconds.
+    pub(crate) unasked: Vec<u64>,
     /// True when it has ended and will not be started again.
     pub(crate) over: bool,
     pub(crate) last_exit: Option<i32>,
 }
 
 impl Part {
-    pub(crate) fn base_url(&self) -> String {
-        format!("http://{}", self.address)
-    }
-
     pub(crate) fn state(&self) -> PartState {
         self.state.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -280,6 +278,8 @@ impl Supervisor {
             if !asked {
                 state.unexpected.truncate(10);
                 state.unexpected.push(text);
+                state.unasked.truncate(1000);
+                state.unasked.push(unix_ms());
             }
         });
     }

@@ -33,7 +33,11 @@ pub struct GeneratorReport {
     pub replicas: u32,
     pub lanes: u32,
     pub account: GeneratorAccount,
+    /// Requests with an outcome, however often each was sent.
     pub requests: u64,
+    /// Requests sent, each repetition counted; of these, without a 2xx; and repetitions alone.
+    pub attempts: u64,
+    pub failed_attempts: u64,
     pub retries: u64,
     pub stages: Vec<StageProgress>,
     /// By position in the document's faults.

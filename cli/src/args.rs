@@ -1,0 +1,167 @@
+//! The command line: one subcommand a file below; roles are subcommands too, started by the engines.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0    passed
+  1    failed: a threshold, a loss, an alteration, a wrong verdict of the target
+  2    bad document or usage, a port in use
+  3    inconclusive: the target was never up, the generator was the limit, a part was lost
+  130  interrupted; a partial report is still written";
+
+/// Floods a Prometheus Remote-Write endpoint with series that it can recompute, breaks things on purpose, and proves what arrived.
+#[derive(Debug, Parser)]
+#[command(name = "floodmark", version, max_term_width = 110, after_help = EXIT_CODES)]
+pub(crate) struct Cli {
+    /// How log lines on standard error look.
+    #[arg(long, global = true, value_enum, default_value_t = LogFormat::Text, env = "FLOODMARK_LOG_FORMAT", hide_env_values = true)]
+    pub(crate) log_format: LogFormat,
+    /// What is logged: error, warn, info, debug, trace, or a filter such as `floodmark_sink_worker=debug`.
+    #[arg(long, global = true, value_name = "LEVEL")]
+    pub(crate) log_level: Option<String>,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogFormat {
+    Text,
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run the tests of the documents on this machine, with real processes on loopback.
+    Run(Run),
+    /// Check documents without running them.
+    Validate(Validate),
+    /// Print the custom resource definitions, or write them to a folder.
+    Crds(Crds),
+    /// List the fault catalogue: what can be injected, and what the specification and each backend answer.
+    Faults(Faults),
+    /// Make the report of a finished run anew from its results folder, and print its summary.
+    Report(Report),
+    /// Print a completion script for a shell.
+    Completions {
+        /// The shell.
+        shell: Shell,
+    },
+    /// Role: send a test's samples by its schedule (started by `run`).
+    Generator(Generator),
+    /// Role: own series, order, batch and retry them towards a backend (started by `run`).
+    SinkWorker(SinkWorker),
+    /// Role: take Remote-Write, verify every sample, answer as told (started by `run`; also useful alone).
+    Receiver(Receiver),
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  floodmark run examples/quickstart.yaml
+  floodmark run test.yaml -o results/nightly --secret mimir/password=/run/secrets/mimir
+  floodmark run sink.yaml --listen 127.0.0.1:9400      # no LoadTest in it: the sink serves third-party senders until Ctrl-C
+
+Not available yet: Kubernetes (the operator), protocol 2.0, isolation of rejected samples, Durable acknowledgements,
+resharding while a test runs, other receiver profiles than Strict. Documents that ask for them are refused by name.")]
+pub(crate) struct Run {
+    /// YAML files; each may hold several documents.
+    #[arg(required = true, value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+    /// Folder for the report, the histograms and the logs; replaced if it holds an earlier run.
+    #[arg(short, long, value_name = "DIR", default_value = "results")]
+    pub(crate) output: PathBuf,
+    /// A file that stands for a key of a Secret or `ConfigMap`; may be repeated.
+    #[arg(long, value_name = "NAME/KEY=PATH")]
+    pub(crate) secret: Vec<String>,
+    /// An address that stands for a host name of the documents (`--resolve mimir.monitoring=127.0.0.1:9009`); may be repeated.
+    #[arg(long, value_name = "HOST=ADDR")]
+    pub(crate) resolve: Vec<String>,
+    /// Where sink-worker 0 listens; worker 1 takes the next port, and so on. Left out: free ports on loopback.
+    #[arg(long, value_name = "ADDR:PORT")]
+    pub(crate) listen: Option<SocketAddr>,
+    /// Print only the verdict.
+    #[arg(short, long)]
+    pub(crate) quiet: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Validate {
+    /// YAML files; each may hold several documents. References are looked up in all of them.
+    #[arg(required = true, value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Crds {
+    /// Write one file a definition into this folder instead of printing them.
+    #[arg(short, long, value_name = "DIR")]
+    pub(crate) output: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Faults {
+    /// Print JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Report {
+    /// The results folder of a run: it holds summary.json.
+    #[arg(value_name = "DIR", default_value = "results")]
+    pub(crate) folder: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Role {
+    /// Address to serve on; port 0 takes a free one.
+    #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:0")]
+    pub(crate) listen: SocketAddr,
+    /// End when standard input closes: how a child process notices that its parent is gone.
+    #[arg(long, hide = true)]
+    pub(crate) end_with_stdin: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Generator {
+    #[command(flatten)]
+    pub(crate) role: Role,
+    /// Base address of the conductor.
+    #[arg(long, value_name = "URL")]
+    pub(crate) conductor: String,
+    /// Which of the test's generators this is, from 0.
+    #[arg(long, env = "JOB_COMPLETION_INDEX", default_value_t = 0)]
+    pub(crate) index: u32,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SinkWorker {
+    #[command(flatten)]
+    pub(crate) role: Role,
+    /// The sink's plan, a JSON file.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) plan: PathBuf,
+    /// The sink's control document, a JSON file that is watched.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) control: PathBuf,
+    /// Which worker this is: it owns the series whose slot falls to this ordinal.
+    #[arg(long)]
+    pub(crate) ordinal: u32,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Receiver {
+    #[command(flatten)]
+    pub(crate) role: Role,
+    /// The receiver's control document, a JSON file. Left out: Strict, and every series is foreign.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) control: Option<PathBuf>,
+    /// Which receiver this is, from 0.
+    #[arg(long, default_value_t = 0)]
+    pub(crate) ordinal: u32,
+}

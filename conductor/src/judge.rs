@@ -1,0 +1,273 @@
+//! What the store holds against what was acknowledged: from the ledger's settlement to the summary's findings.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use api::ChaosAction;
+use faults::FaultPlan;
+use floodmark_http::client::Fetch;
+use ledger::{
+    Context, Disturbance, Finding, FindingName, GeneratorSide, Run, SeriesSeen, Settlement, SlotTable, Store, StoreReport,
+};
+use protocol::path;
+use report::{Coverage, Summary};
+use workload::{LaneMap, Workload};
+
+use crate::drive::Course;
+use crate::gather::Gatherer;
+use crate::plan::{ConductorPlan, ReadBackKind, SharedEngine};
+use crate::readback::{ReadError, Reader, Window};
+
+/// Slots asked for at once: a receiver answers with every series in them.
+const SLOTS_AT_ONCE: usize = 256;
+/// Clocks and lateness around the schedule, and the reach of injected timestamps.
+const AROUND: Duration = Duration::from_secs(36 * 3600);
+/// How long acknowledged samples may take to be visible to queries.
+const VISIBLE_PROMETHEUS: Duration = Duration::from_secs(10);
+const VISIBLE_VICTORIA: Duration = Duration::from_secs(45);
+
+pub(crate) struct Judge<'a> {
+    pub(crate) plan: &'a ConductorPlan,
+    pub(crate) workload: &'a Arc<Workload>,
+    pub(crate) faults: &'a Arc<FaultPlan>,
+    pub(crate) gatherer: &'a Gatherer,
+    pub(crate) engine: &'a SharedEngine,
+    pub(crate) course: &'a Course,
+    pub(crate) tell: &'a (dyn Fn(String) + Send + Sync),
+}
+
+/// What the stores said.
+struct Held {
+    report: StoreReport,
+    /// Our own stores are asked for details over HTTP; what was read back is here.
+    read_back: Option<Store>,
+    coverage: Coverage,
+}
+
+impl Judge<'_> {
+    /// Fills in what the store holds, the findings, and what was wrong with each fault.
+    pub(crate) async fn judge(&self, summary: &mut Summary, reader: Option<Reader>) -> Result<(), String> {
+        let Some(t0) = self.course.t0 else { return Ok(()) };
+        let run = self.run(t0);
+        let sides = self.sides();
+        let held = match reader {
+            Some(reader) => Some(self.read_back(reader, &run, &sides, t0).await?),
+            None if self.plan.receivers.is_empty() => None,
+            None => Some(self.receivers().await?),
+        };
+        let Some(held) = held else {
+            // Nobody looked: the faults' answers are known all the same.
+            let report = StoreReport { t0_ns: t0, distinct: acknowledged(&sides), ..StoreReport::default() };
+            let report = StoreReport { arrivals: report.distinct.clone(), ..report };
+            let findings = Settlement::new(run, &sides, report, self.context()).findings();
+            put_findings(summary, &findings);
+            return Ok(());
+        };
+        let counters = held.report.counters;
+        let seen = held.report.faults.clone();
+        let mut settlement = Settlement::new(run, &sides, held.report, self.context());
+        let slots = settlement.slots().to_vec();
+        for portion in slots.chunks(SLOTS_AT_ONCE) {
+            let series = match &held.read_back {
+                Some(store) => store.seen_in(portion),
+                None => self.seen(portion).await?,
+            };
+            settlement.settle_series(portion, &series);
+        }
+        let findings = settlement.findings();
+        summary.samples.arrivals = Some(counters.arrivals);
+        summary.samples.stored = Some(counters.distinct);
+        summary.samples.duplicates = Some(counters.duplicates);
+        summary.samples.unexpected = Some(counters.unexpected);
+        for (fault, seen) in summary.faults.iter_mut().zip(&seen) {
+            fault.wrong = match fault.expected.as_str() {
+                "Refused" => seen.stored.max(fault.accepted),
+                "Stored" => fault.refused,
+                "AcceptedNotStored" => seen.stored,
+                _ => 0,
+            };
+        }
+        summary.coverage = Some(held.coverage);
+        put_findings(summary, &findings);
+        Ok(())
+    }
+
+    fn run(&self, t0_ns: u64) -> Run {
+        let lanes = match &self.plan.target {
+            protocol::Target::Sink { workers } => {
+                let replicas = workers.len() as u32;
+                LaneMap::sink(replicas, self.plan.lanes, |slot| ownership::owner(slot, replicas))
+            }
+            protocol::Target::Endpoint { .. } => {
+                LaneMap::direct(u32::from(self.plan.test.generator.direct_connections()))
+            }
+        };
+        Run {
+            workload: Arc::clone(self.workload),
+            faults: Arc::clone(self.faults),
+            expect: self.plan.test.faults.iter().map(|fault| faults::expect(fault.r#type, self.plan.profile)).collect(),
+            t0_ns,
+            lanes,
+            generators: self.plan.generators.len() as u32,
+            samples_per_request: self.plan.test.generator.samples_per_request,
+        }
+    }
+
+    fn sides(&self) -> Vec<GeneratorSide> {
+        let lives = self.gatherer.generator_lives.iter().enumerate();
+        lives
+            .filter_map(|(index, life)| {
+                let report = life.report.as_ref()?;
+                Some(GeneratorSide {
+                    index: index as u32,
+                    acknowledged: life.slots.clone()?,
+                    exceptions: report.exceptions.clone(),
+                    truncated: report.exceptions_truncated,
+                    faults: report.faults.iter().map(|fault| fault.account).collect(),
+                })
+            })
+            .collect()
+    }
+
+    /// Everything known to have been broken, and what was sent again.
+    fn context(&self) -> Context {
+        let mut context = Context {
+            buffered: self.plan.ack_policy == Some(api::AckPolicy::Buffered),
+            lanes_per_worker: u32::from(self.plan.lanes),
+            ..Context::default()
+        };
+        for entry in self.engine.executed_chaos() {
+            let Some(step) = self.plan.test.chaos.get(entry.index as usize) else { continue };
+            let Some(worker) = step.sink_worker else { continue };
+            let end = entry.back_at.unwrap_or(entry.executed_at + 60_000);
+            let disturbance = Disturbance {
+                worker,
+                from_unix_ns: entry.executed_at * 1_000_000,
+                to_unix_ns: end * 1_000_000,
+            };
+            match step.action {
+                ChaosAction::Pause => context.paused.push(disturbance),
+                _ => context.killed.push(disturbance),
+            }
+        }
+        for (worker, at) in self.engine.unasked_ends() {
+            let from = at * 1_000_000;
+            context.killed.push(Disturbance { worker, from_unix_ns: from, to_unix_ns: from + 60_000_000_000 });
+        }
+        let generators = self.gatherer.generator_lives.iter().filter_map(|life| life.report.as_ref());
+        let workers = self.gatherer.worker_lives.values();
+        context.retried = generators.map(|report| report.account.retried).sum::<u64>()
+            + workers.map(|life| life.report.account.retried).sum::<u64>();
+        context
+    }
+
+    async fn receivers(&self) -> Result<Held, String> {
+        let mut report: Option<StoreReport> = None;
+        for endpoint in &self.plan.receivers {
+            let mut fetch = Fetch::new(endpoint).map_err(|error| error.to_string())?;
+            let one: StoreReport = fetch
+                .json(Some(path::STORE))
+                .await
+                .map_err(|error| format!("the receiver does not tell what it holds: {error}"))?;
+            match &mut report {
+                None => report = Some(one),
+                Some(sum) => sum.merge(&one),
+            }
+        }
+        let coverage = Coverage {
+            source: "receiver".into(),
+            depth: "Full".into(),
+            share: 1.0,
+            unproven: Vec::new(),
+            detail: "every sample was checked as it arrived: order, value, duplicates".into(),
+        };
+        Ok(Held { report: report.unwrap_or_default(), read_back: None, coverage })
+    }
+
+    async fn seen(&self, slots: &[u16]) -> Result<Vec<SeriesSeen>, String> {
+        let list: Vec<String> = slots.iter().map(ToString::to_string).collect();
+        let path = format!("{}?slots={}", path::STORE_SERIES, list.join(","));
+        let mut all = Vec::new();
+        for endpoint in &self.plan.receivers {
+            let mut fetch = Fetch::new(endpoint).map_err(|error| error.to_string())?;
+            let seen: Vec<SeriesSeen> = fetch
+                .json(Some(&path))
+                .await
+                .map_err(|error| format!("the receiver does not tell which samples it holds: {error}"))?;
+            all.extend(seen);
+        }
+        Ok(all)
+    }
+
+    /// Reads until what was acknowledged is visible, or for as long as the backend may take to show it.
+    async fn read_back(&self, mut reader: Reader, run: &Run, sides: &[GeneratorSide], t0: u64) -> Result<Held, String> {
+        let (patience, source, order) = match self.plan.read_back.as_ref().map(|plan| plan.kind) {
+            Some(ReadBackKind::VictoriaMetrics) => (VISIBLE_VICTORIA, "VictoriaMetrics export", "Reordered"),
+            _ => (VISIBLE_PROMETHEUS, "Prometheus remote read", "Reordered"),
+        };
+        let around = AROUND.as_millis() as i64;
+        let start = (t0 / 1_000_000) as i64;
+        let end = start + (self.workload.duration_ns() / 1_000_000) as i64;
+        let window = Window { from_ms: start - around, to_ms: end + around };
+        let expected = acknowledged(sides);
+        let until = Instant::now() + patience;
+        let store = loop {
+            let tell = |done: u32, of: u32| (self.tell)(format!("{source}: {done} of {of} portions"));
+            let store = reader
+                .read(&self.plan.run, window, self.workload, self.faults, t0, tell)
+                .await
+                .map_err(|error: ReadError| format!("the store could not be read back: {error}"))?;
+            let missing = expected.total().count.saturating_sub(store.counters().distinct);
+            if missing == 0 || Instant::now() > until {
+                break store;
+            }
+            tracing::info!(missing, "not everything is visible yet, reading again");
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        };
+        let _ = run;
+        let coverage = Coverage {
+            source: source.into(),
+            depth: "Full".into(),
+            share: 1.0,
+            // A store gives samples sorted: in which order they came is no longer to be seen.
+            unproven: vec![order.into()],
+            detail: "every sample was read back and compared: presence, timestamp, value".into(),
+        };
+        Ok(Held { report: store.report(), read_back: Some(store), coverage })
+    }
+}
+
+fn acknowledged(sides: &[GeneratorSide]) -> SlotTable {
+    let mut sum = SlotTable::new();
+    for side in sides {
+        sum.merge(&side.acknowledged);
+    }
+    sum
+}
+
+fn put_findings(summary: &mut Summary, findings: &[Finding]) {
+    summary.findings = findings
+        .iter()
+        .map(|finding| report::Finding {
+            name: finding.name.to_string(),
+            count: finding.count,
+            explained: finding.explained,
+            examples: finding
+                .examples
+                .iter()
+                .map(|example| report::Example {
+                    series: example.series.clone(),
+                    timestamp_ms: example.timestamp_ms,
+                    value: example.value.clone(),
+                    detail: example.detail.clone(),
+                })
+                .collect(),
+        })
+        .collect();
+    if let Some(unproven) = findings.iter().find(|finding| finding.name == FindingName::Unproven)
+        && let Some(coverage) = &mut summary.coverage
+    {
+        coverage.unproven.extend(["SilentLoss".to_owned(), "AckedLoss".to_owned()]);
+        coverage.detail = format!("{} acknowledged samples could not be settled", unproven.count);
+    }
+}

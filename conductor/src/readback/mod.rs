@@ -1,0 +1,191 @@
+//! Reads every sample of a run back from a backend and feeds it to the same store that the receiver keeps.
+
+mod prometheus;
+mod victoria;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use faults::FaultPlan;
+use floodmark_http::client::{Connection, EndpointError, TransportError};
+use floodmark_http::{HeaderMap, HeaderValue, Method};
+use ledger::Store;
+use remote_write::{Label, Snappy};
+use serde::Deserialize;
+use thiserror::Error;
+use workload::Workload;
+
+use crate::plan::{ReadBackKind, ReadBackPlan};
+
+/// Series are read in this many portions, by the label `floodmark_bucket`.
+const BUCKETS: u32 = 256;
+/// An answer to one portion.
+const MAX_ANSWER: usize = 256 << 20;
+
+/// Milliseconds since the Unix epoch, both ends included.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Window {
+    pub(crate) from_ms: i64,
+    pub(crate) to_ms: i64,
+}
+
+/// Why the backend could not be read.
+#[derive(Debug, Error)]
+pub(crate) enum ReadError {
+    #[error(transparent)]
+    Endpoint(#[from] EndpointError),
+    #[error(transparent)]
+    Transport(#[from] TransportError),
+    #[error("{path} answered {status}: {text}")]
+    Status { path: String, status: u16, text: String },
+    #[error("{0}")]
+    Answer(String),
+}
+
+/// A backend that is asked for the samples of one run.
+pub(crate) struct Reader {
+    kind: ReadBackKind,
+    connection: Connection,
+    prefix: String,
+    snappy: Snappy,
+}
+
+impl Reader {
+    pub(crate) fn new(plan: &ReadBackPlan) -> Result<Self, ReadError> {
+        let mut endpoint = plan.endpoint.clone().with_max_answer(MAX_ANSWER);
+        // A portion may be large, and the server slow after a flood.
+        endpoint.request_timeout = endpoint.request_timeout.max(std::time::Duration::from_secs(60));
+        let prefix = path_of(&endpoint.url);
+        Ok(Self { kind: plan.kind, connection: Connection::new(&endpoint)?, prefix, snappy: Snappy::new() })
+    }
+
+    /// Which profile's rules the server plays: asked once, so that faults are judged by the right ones.
+    pub(crate) async fn profile(&mut self) -> api::Profile {
+        match self.kind {
+            ReadBackKind::VictoriaMetrics => api::Profile::VictoriaMetrics,
+            ReadBackKind::Prometheus => match self.version().await {
+                Ok(version) if version.starts_with("2.") => api::Profile::Prometheus2,
+                Ok(_) => api::Profile::Prometheus3,
+                Err(error) => {
+                    tracing::warn!(%error, "the server does not tell its version, Prometheus 3 is assumed");
+                    api::Profile::Prometheus3
+                }
+            },
+        }
+    }
+
+    async fn version(&mut self) -> Result<String, ReadError> {
+        #[derive(Deserialize)]
+        struct Answer {
+            data: Data,
+        }
+        #[derive(Deserialize)]
+        struct Data {
+            version: String,
+        }
+        let body = self.get("/api/v1/status/buildinfo").await?;
+        let answer: Answer = serde_json::from_slice(&body).map_err(|error| ReadError::Answer(error.to_string()))?;
+        Ok(answer.data.version)
+    }
+
+    /// Reads all portions into a new store. `portion` is told after each.
+    pub(crate) async fn read(
+        &mut self,
+        run: &str,
+        window: Window,
+        workload: &Arc<Workload>,
+        faults: &Arc<FaultPlan>,
+        t0: u64,
+        mut portion: impl FnMut(u32, u32),
+    ) -> Result<Store, ReadError> {
+        self.make_visible().await;
+        let mut store = Store::new(Arc::clone(workload), Arc::clone(faults), t0);
+        let buckets = BUCKETS.min(workload.series());
+        for bucket in 0..buckets {
+            let bucket_label = bucket.to_string();
+            let labels = [("floodmark_run", run), ("floodmark_bucket", bucket_label.as_str())];
+            match self.kind {
+                ReadBackKind::Prometheus => self.prometheus(&labels, window, &mut store).await?,
+                ReadBackKind::VictoriaMetrics => self.victoria(&labels, window, &mut store).await?,
+            }
+            portion(bucket + 1, buckets);
+        }
+        Ok(store)
+    }
+
+    async fn prometheus(&mut self, labels: &[(&str, &str)], window: Window, store: &mut Store) -> Result<(), ReadError> {
+        let body = prometheus::request(labels, window, &mut self.snappy);
+        let mut headers = HeaderMap::new();
+        headers.insert("content-type", HeaderValue::from_static("application/x-protobuf"));
+        headers.insert("content-encoding", HeaderValue::from_static("snappy"));
+        headers.insert("x-prometheus-remote-read-version", HeaderValue::from_static("0.1.0"));
+        let answer = self.ask(Method::POST, "/api/v1/read", &headers, body.into()).await?;
+        prometheus::parse(&answer, &mut self.snappy, |series| {
+            for sample in series.samples() {
+                store.observe_labels(series.labels(), sample.timestamp, sample.value.to_bits());
+            }
+        })
+    }
+
+    async fn victoria(&mut self, labels: &[(&str, &str)], window: Window, store: &mut Store) -> Result<(), ReadError> {
+        let answer = self.get(&victoria::path(labels, window)).await?;
+        victoria::parse(&answer, |mut series| {
+            // Blocks of one series may come in any order.
+            series.samples.sort_by_key(|(timestamp, _)| *timestamp);
+            let labels = series.labels.iter().map(|(name, value)| Label { name: name.as_bytes(), value: value.as_bytes() });
+            for (timestamp, value) in &series.samples {
+                store.observe_labels(labels.clone(), *timestamp, value.to_bits());
+            }
+        })
+    }
+
+    /// `VictoriaMetrics` keeps the last seconds out of queries unless it is told to flush; a refusal only costs time.
+    async fn make_visible(&mut self) {
+        if self.kind == ReadBackKind::VictoriaMetrics
+            && let Err(error) = self.get("/internal/force_flush").await
+        {
+            tracing::debug!(%error, "the flush was refused");
+        }
+    }
+
+    async fn get(&mut self, path: &str) -> Result<Bytes, ReadError> {
+        self.ask(Method::GET, path, &HeaderMap::new(), Bytes::new()).await
+    }
+
+    /// Asks again once when an idle connection turns out to have been closed.
+    async fn ask(&mut self, method: Method, path: &str, headers: &HeaderMap, body: Bytes) -> Result<Bytes, ReadError> {
+        let full = format!("{}{path}", self.prefix);
+        let mut answer = self.connection.send(method.clone(), Some(&full), headers, body.clone()).await;
+        if answer.is_err() {
+            answer = self.connection.send(method, Some(&full), headers, body).await;
+        }
+        let answer = answer?;
+        if answer.status / 100 != 2 {
+            return Err(ReadError::Status { path: full, status: answer.status, text: answer.text(300) });
+        }
+        if answer.cut {
+            return Err(ReadError::Answer(format!("{full}: the answer is larger than {MAX_ANSWER} bytes")));
+        }
+        Ok(answer.body)
+    }
+}
+
+/// The path of a base URL, without its last slash: `http://host/prometheus/` gives `/prometheus`.
+fn path_of(url: &str) -> String {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let path = rest.find('/').map_or("", |at| &rest[at..]);
+    path.split(['?', '#']).next().unwrap_or_default().trim_end_matches('/').to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::path_of;
+
+    #[test]
+    fn base_urls_keep_their_path() {
+        assert_eq!(path_of("http://a:1"), "");
+        assert_eq!(path_of("http://a:1/"), "");
+        assert_eq!(path_of("https://a/prometheus/"), "/prometheus");
+        assert_eq!(path_of("http://a/x/y?z=1"), "/x/y");
+    }
+}

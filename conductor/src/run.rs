@@ -1,0 +1,264 @@
+//! A whole run: publish, drive, judge, decide, write.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+
+use faults::FaultPlan;
+use measure::HistogramSet;
+use protocol::{ChaosEvent, RunPhase, RunPlan};
+use report::Summary;
+use report::verdict::Outside;
+use telemetry::{Ops, Registry, Stop};
+use workload::Workload;
+
+use crate::drive::{Course, Driver, End};
+use crate::gather::Gatherer;
+use crate::judge::Judge;
+use crate::plan::{ConductorPlan, SharedEngine};
+use crate::progress::Progress;
+use crate::rates::Rates;
+use crate::readback::Reader;
+use crate::state::Published;
+use crate::{artifacts, serve, summary};
+
+/// What a run came to.
+#[derive(Debug, Clone)]
+pub struct Outcome {
+    pub summary: Summary,
+    pub histograms: HistogramSet,
+    /// Which file of the results could not be written and why; the verdict stands, its evidence is incomplete.
+    pub unwritten: Option<String>,
+}
+
+/// The conductor of one run: listens from the start, so that parts can ask before there is a plan.
+pub struct Conductor {
+    published: Arc<Published>,
+    address: SocketAddr,
+    ops: Ops,
+}
+
+impl Conductor {
+    /// Listens at `listen` (port 0 takes a free one) until `stop`.
+    pub async fn start(listen: SocketAddr, stop: Stop) -> anyhow::Result<Self> {
+        let listener = floodmark_http::server::bind(listen)?;
+        let address = listener.local_addr()?;
+        let published = Arc::new(Published::default());
+        let ops = Ops::new(Registry::new());
+        ops.set_ready();
+        tokio::spawn(serve::serve(listener, Arc::clone(&published), ops.clone(), stop));
+        Ok(Self { published, address, ops })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Runs the plan to its end. Always comes back: every phase has a limit, and `stop` ends all of them.
+    pub async fn run(
+        &self,
+        mut plan: ConductorPlan,
+        engine: SharedEngine,
+        stop: Stop,
+        progress: &(dyn Fn(Progress) + Send + Sync),
+        results: &Path,
+    ) -> Outcome {
+        let mut outside = Outside::default();
+        let mut summary = Summary::default();
+        let mut histograms = HistogramSet::default();
+        let mut t0 = None;
+        match self.attempt(&mut plan, &engine, &stop, progress, &mut outside).await {
+            Err(why) => {
+                summary.name.clone_from(&plan.name);
+                summary.run.clone_from(&plan.run);
+                summary.target.description.clone_from(&plan.target_text);
+                outside.inconclusive.push(why);
+            }
+            Ok((figures, sums, begun)) => {
+                summary = figures;
+                histograms = sums;
+                t0 = begun;
+            }
+        }
+        report::verdict::settle(&mut summary, &plan.test.thresholds, &outside);
+        let aborted = stop.is_requested();
+        self.published.set_phase(if aborted { RunPhase::Aborted } else { RunPhase::Finished });
+        let unwritten = artifacts::write(results, &summary, &histograms, t0).err();
+        Outcome { summary, histograms, unwritten }
+    }
+
+    async fn attempt(
+        &self,
+        plan: &mut ConductorPlan,
+        engine: &SharedEngine,
+        stop: &Stop,
+        progress: &(dyn Fn(Progress) + Send + Sync),
+        outside: &mut Outside,
+    ) -> Result<(Summary, HistogramSet, Option<u64>), String> {
+        let test = &plan.test;
+        let workload = Workload::new(&test.workload, &test.stages, test.seed, &plan.run).map_err(|error| error.to_string())?;
+        let workload = Arc::new(workload);
+        let fault_plan = FaultPlan::new(&test.faults, test.seed, &workload).map_err(|error| error.to_string())?;
+        let fault_plan = Arc::new(fault_plan);
+        let mut reader = match &plan.read_back {
+            Some(read_back) => Some(Reader::new(read_back).map_err(|error| error.to_string())?),
+            None => None,
+        };
+        if let Some(reader) = &mut reader
+            && plan.receivers.is_empty()
+            && !plan.test.faults.is_empty()
+        {
+            plan.profile = reader.profile().await;
+        }
+        self.publish(plan);
+
+        let mut gatherer = Gatherer::new(&plan.generators, &plan.workers).map_err(|error| error.to_string())?;
+        let abort = |gatherer: &Gatherer| self.missed(plan, &workload, gatherer, engine);
+        let driver = Driver {
+            plan,
+            workload: &workload,
+            published: &self.published,
+            gatherer: &mut gatherer,
+            engine,
+            stop,
+            progress,
+            abort: &abort,
+        };
+        let course = driver.run().await;
+        let histograms = summary::merge_histograms(&gatherer);
+        let mut figures = summary::build(plan, &workload, &gatherer, &course, &histograms, engine);
+        tell_end(&course, &gatherer, outside);
+        accounts_balance(&gatherer, outside);
+
+        if course.complete && course.end != End::Interrupted && course.end != End::Deadline {
+            self.published.set_phase(RunPhase::Verifying);
+            progress(Progress::new(RunPhase::Verifying));
+            let tell = |text: String| {
+                progress(Progress { waiting_for: Some(text), ..Progress::new(RunPhase::Verifying) });
+            };
+            let judge = Judge {
+                plan,
+                workload: &workload,
+                faults: &fault_plan,
+                gatherer: &gatherer,
+                engine,
+                course: &course,
+                tell: &tell,
+            };
+            tokio::select! {
+                judged = judge.judge(&mut figures, reader) => {
+                    if let Err(why) = judged {
+                        outside.inconclusive.push(why);
+                    }
+                }
+                _ = stop.requested() => outside.inconclusive.push("interrupted while the store was read: losses are unproven".into()),
+            }
+        }
+        Ok((figures, histograms, course.t0))
+    }
+
+    fn publish(&self, plan: &ConductorPlan) {
+        let test = &plan.test;
+        let chaos = test.chaos.iter().enumerate().map(|(index, step)| ChaosEvent {
+            index: index as u32,
+            at_ms: step.at.0.as_millis() as u64,
+            step: step.clone(),
+        });
+        let run = RunPlan {
+            run: plan.run.clone(),
+            seed: test.seed,
+            workload: test.workload.clone(),
+            stages: test.stages.clone(),
+            faults: test.faults.clone(),
+            profile: plan.profile,
+            generators: plan.generators.len() as u32,
+            samples_per_request: test.generator.samples_per_request,
+            connections: u32::from(test.generator.direct_connections()),
+            overload: test.overload.clone(),
+            target: plan.target.clone(),
+        };
+        self.published.publish(run, chaos.collect());
+    }
+
+    /// The first threshold with `abortOnFail` that is missed already.
+    fn missed(&self, plan: &ConductorPlan, workload: &Workload, gatherer: &Gatherer, engine: &SharedEngine) -> Option<String> {
+        let thresholds: Vec<_> = plan.test.thresholds.iter().filter(|threshold| threshold.abort_on_fail).cloned().collect();
+        if thresholds.is_empty() {
+            return None;
+        }
+        let course = Course::under_way(self.published.phase().and_then(|phase| phase.t0));
+        let histograms = summary::merge_histograms(gatherer);
+        let figures = summary::build(plan, workload, gatherer, &course, &histograms, engine);
+        let results = report::thresholds::evaluate(&thresholds, &figures);
+        // A minimum (of a rate, say) can only be judged at the end.
+        let missed = results.into_iter().zip(&thresholds).find(|(result, threshold)| {
+            result.proven && !result.ok && threshold.max.is_some()
+        })?;
+        Some(format!("{} is {}, the bound is {}", missed.0.metric, missed.0.text, missed.0.bound))
+    }
+
+    /// The conductor's own metrics and health.
+    pub fn ops(&self) -> &Ops {
+        &self.ops
+    }
+}
+
+impl Course {
+    fn under_way(t0: Option<u64>) -> Self {
+        Self {
+            end: End::Completed,
+            t0,
+            started: std::time::SystemTime::now(),
+            complete: false,
+            left_buffered: 0,
+            rates: Rates::default(),
+        }
+    }
+}
+
+/// What the end of the course means for the verdict.
+fn tell_end(course: &Course, gatherer: &Gatherer, outside: &mut Outside) {
+    let acknowledged = gatherer.account().acknowledged;
+    match &course.end {
+        End::Completed => {}
+        End::Backlog => outside.inconclusive.push(
+            "the backlog was not worked off in time after the schedule's end: the rest is counted as skipped or unresolved".into(),
+        ),
+        End::Interrupted => outside.inconclusive.push("interrupted: this is a partial report".into()),
+        End::NeverReady(what) => outside.inconclusive.push(format!("not ready in time, so nothing was sent: {what}")),
+        End::Lost(part) => outside.inconclusive.push(format!("a part was lost for good: {part}")),
+        End::Fatal(why) if acknowledged == 0 => {
+            outside.inconclusive.push(format!("refused before the first acknowledgement: {why}"));
+        }
+        End::Fatal(why) => outside.failures.push(format!("the run could not go on: {why}")),
+        End::Deadline => outside.inconclusive.push("the deadline passed before the run was over".into()),
+        End::Threshold(what) => outside.failures.push(format!("aborted: {what}")),
+    }
+    if course.t0.is_some() && acknowledged == 0 && course.end == End::Completed {
+        outside.inconclusive.push("not one sample was acknowledged: the target was never up".into());
+    }
+    if course.t0.is_some() && !course.complete && course.end == End::Completed {
+        outside.inconclusive.push("a generator's report could not be taken".into());
+    }
+    if course.left_buffered > 0 {
+        outside.inconclusive.push(format!(
+            "sink-workers still held {} acknowledged samples when their time was up: raise spec.drainTimeout or look at the backend",
+            course.left_buffered
+        ));
+    }
+}
+
+/// A hop whose figures do not add up proves nothing.
+fn accounts_balance(gatherer: &Gatherer, outside: &mut Outside) {
+    for report in gatherer.generator_lives.iter().filter_map(|life| life.report.as_ref()) {
+        if let Err(imbalance) = report.account.balance() {
+            outside.inconclusive.push(imbalance.to_string());
+        }
+    }
+    for life in gatherer.worker_lives.values() {
+        if let Err(imbalance) = life.report.account.balance() {
+            outside.inconclusive.push(imbalance.to_string());
+        }
+    }
+}

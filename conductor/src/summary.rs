@@ -1,0 +1,336 @@
+//! From what the parts said to the summary of a run. Findings and verdict come later: see `judge`.
+
+use std::collections::BTreeMap;
+use std::time::SystemTime;
+
+use api::{ChaosAction, LoadTestSpec};
+use measure::{Drops, HistogramSet, names};
+use report::{
+    Chaos, DropReason, FaultResult, Latencies, Process, RatePoint, Requests, Samples, StageResult, Summary, Target, Worker,
+    rfc3339, second_latencies,
+};
+use workload::Workload;
+
+use crate::drive::Course;
+use crate::gather::Gatherer;
+use crate::plan::{ConductorPlan, SharedEngine};
+
+/// Share of a stage's due samples that has to be answered by its end and one second.
+const REACHED: f64 = 0.99;
+/// Share of the wall time that a generator's threads may wait for a processor.
+pub(crate) const STARVED: f64 = 0.10;
+/// Share of a generator's requests that may leave late through its own fault.
+const LATE: f64 = 0.01;
+
+/// All histograms of the run, added up.
+pub(crate) fn merge_histograms(gatherer: &Gatherer) -> HistogramSet {
+    let generators = gatherer.generator_lives.iter().filter_map(|life| life.histograms.as_ref());
+    let workers = gatherer.worker_lives.values().filter_map(|life| life.histograms.as_ref());
+    let mut sum = HistogramSet::default();
+    for set in generators.chain(workers) {
+        if let Err(error) = sum.merge(set) {
+            tracing::warn!(%error, "a part's histograms cannot be read and are left out");
+        }
+    }
+    sum
+}
+
+/// The figures of a run, without findings, thresholds and verdict.
+pub(crate) fn build(
+    plan: &ConductorPlan,
+    workload: &Workload,
+    gatherer: &Gatherer,
+    course: &Course,
+    histograms: &HistogramSet,
+    engine: &SharedEngine,
+) -> Summary {
+    let started = course.t0.unwrap_or_else(|| unix_ns(course.started));
+    let ended = unix_ns(SystemTime::now());
+    let account = gatherer.account();
+    let stages = stages(&plan.test, workload, gatherer);
+    let mut summary = Summary {
+        name: plan.name.clone(),
+        run: plan.run.clone(),
+        seed: plan.test.seed,
+        start_time: rfc3339(started),
+        completion_time: rfc3339(ended),
+        duration_seconds: ended.saturating_sub(started) as f64 / 1e9,
+        target: target(plan),
+        ack_policy: plan.ack_policy.map(|policy| format!("{policy:?}")),
+        stages,
+        samples: Samples {
+            generated: account.generated,
+            acknowledged: account.acknowledged,
+            refused: account.refused,
+            skipped: account.skipped,
+            unresolved: account.unresolved,
+            ..Samples::default()
+        },
+        requests: requests(gatherer),
+        workers: workers(plan, gatherer, engine),
+        faults: faults(&plan.test, plan.profile, gatherer),
+        chaos: chaos(&plan.test, course, engine),
+        latency: Latencies::from_set(histograms).unwrap_or_default(),
+        rate_series: rate_series(workload, course, histograms),
+        cpu: processes(gatherer),
+        ..Summary::default()
+    };
+    drops(&mut summary, gatherer, histograms);
+    saturation(&mut summary, gatherer);
+    summary
+}
+
+fn target(plan: &ConductorPlan) -> Target {
+    let url = match &plan.target {
+        protocol::Target::Endpoint { endpoint } => Some(endpoint.url.clone()),
+        protocol::Target::Sink { .. } => None,
+    };
+    Target {
+        description: plan.target_text.clone(),
+        url,
+        profile: Some(format!("{:?}", plan.profile)),
+        protocol: Some("1.0".into()),
+        workers: (!plan.workers.is_empty()).then_some(plan.workers.len() as u32),
+    }
+}
+
+fn stages(test: &LoadTestSpec, workload: &Workload, gatherer: &Gatherer) -> Vec<StageResult> {
+    let windows = workload.stages().iter().zip(&test.stages).enumerate();
+    windows
+        .map(|(index, (window, stage))| {
+            let progress = || {
+                let reports = gatherer.generator_lives.iter().filter_map(|life| life.report.as_ref());
+                reports.filter_map(move |report| report.stages.get(index))
+            };
+            let due: u64 = progress().map(|stage| stage.due).sum();
+            let in_time: u64 = progress().map(|stage| stage.in_time).sum();
+            let seconds = window.end_ns.saturating_sub(window.start_ns) as f64 / 1e9;
+            StageResult {
+                index: index as u32,
+                from: window.start_ns as f64 / 1e9,
+                r#for: seconds,
+                target_rate: Some(window.rate),
+                ramp: stage.ramp,
+                warm_up: stage.warm_up,
+                due,
+                acknowledged_in_time: in_time,
+                achieved_rate: if seconds > 0.0 { in_time as f64 / seconds } else { 0.0 },
+                reached: in_time as f64 >= REACHED * due as f64,
+            }
+        })
+        .collect()
+}
+
+fn requests(gatherer: &Gatherer) -> Requests {
+    let mut sum = Requests::default();
+    for report in gatherer.generator_lives.iter().filter_map(|life| life.report.as_ref()) {
+        sum.attempts += report.attempts;
+        sum.failed += report.failed_attempts;
+        sum.retries += report.retries;
+    }
+    sum
+}
+
+fn workers(plan: &ConductorPlan, gatherer: &Gatherer, engine: &SharedEngine) -> Vec<Worker> {
+    let executed = engine.executed_chaos();
+    let ends = engine.unasked_ends();
+    (0..plan.workers.len() as u32)
+        .map(|ordinal| {
+            let mut worker = Worker { ordinal, ..Worker::default() };
+            for life in gatherer.worker_lives.iter().filter(|((of, _), _)| *of == ordinal).map(|(_, life)| life) {
+                let account = &life.report.account;
+                worker.incarnations += 1;
+                worker.accepted += account.accepted;
+                worker.delivered += account.delivered;
+                worker.rejected += account.rejected.values().sum::<u64>();
+                worker.dropped += account.dropped.values().sum::<u64>();
+                worker.ambiguous += account.ambiguous;
+                worker.buffered += account.buffered;
+                worker.requests += account.requests;
+                worker.retries += account.retries;
+            }
+            // A SIGKILL takes the last moments of an account with it.
+            let killed = executed.iter().filter(|entry| {
+                plan.test.chaos.get(entry.index as usize).is_some_and(|step| {
+                    step.action == ChaosAction::Kill && step.sink_worker == Some(ordinal)
+                })
+            });
+            worker.accounts_lost = (killed.count() + ends.iter().filter(|(of, _)| *of == ordinal).count()) as u32;
+            worker
+        })
+        .collect()
+}
+
+fn faults(test: &LoadTestSpec, profile: api::Profile, gatherer: &Gatherer) -> Vec<FaultResult> {
+    let results = test.faults.iter().enumerate().map(|(index, fault)| {
+        let expect = faults::expect(fault.r#type, profile);
+        let mut result = FaultResult {
+            r#type: format!("{:?}", fault.r#type),
+            id: faults::entry(fault.r#type).map_or_else(String::new, |entry| entry.id.to_owned()),
+            from: fault.from.map(|from| from.0.as_secs_f64()),
+            r#for: fault.r#for.map(|length| length.0.as_secs_f64()),
+            expected: format!("{expect:?}"),
+            ..FaultResult::default()
+        };
+        let reports = gatherer.generator_lives.iter().filter_map(|life| life.report.as_ref());
+        for count in reports.filter_map(|report| report.faults.get(index)) {
+            let account = &count.account;
+            result.sent += account.acknowledged + account.refused + account.unresolved;
+            result.refused += account.refused;
+            result.accepted += account.acknowledged;
+            result.indeterminate += count.indeterminate + account.unresolved;
+        }
+        result
+    });
+    results.collect()
+}
+
+fn chaos(test: &LoadTestSpec, course: &Course, engine: &SharedEngine) -> Vec<Chaos> {
+    let executed: BTreeMap<u32, _> = engine.executed_chaos().into_iter().map(|entry| (entry.index, entry)).collect();
+    let t0_ms = course.t0.unwrap_or_default() / 1_000_000;
+    let seconds = |unix_ms: u64| (unix_ms as i64 - t0_ms as i64) as f64 / 1e3;
+    let steps = test.chaos.iter().enumerate().map(|(index, step)| {
+        let done = executed.get(&(index as u32));
+        let length = step.r#for.map_or_else(String::new, |length| format!(" {length}"));
+        Chaos {
+            at: step.at.0.as_secs_f64(),
+            action: format!("{:?}{length}", step.action),
+            worker: step.sink_worker,
+            executed_at: done.map(|entry| seconds(entry.executed_at)),
+            back_after: done.and_then(|entry| entry.back_at.map(|back| seconds(back) - seconds(entry.executed_at))),
+        }
+    });
+    steps.collect()
+}
+
+fn rate_series(workload: &Workload, course: &Course, histograms: &HistogramSet) -> Vec<RatePoint> {
+    let latencies = histograms
+        .distribution(names::RESPONSE)
+        .ok()
+        .and_then(|distribution| second_latencies(&distribution).ok())
+        .unwrap_or_default();
+    let Some(last) = course.rates.points.last() else { return Vec::new() };
+    let seconds = last.at_ns / 1_000_000_000;
+    let total_at = |ns: u64, value: fn(&crate::rates::Point) -> u64| {
+        // Between two looks the totals grow evenly: the look comes twice a second.
+        let after = course.rates.points.partition_point(|point| point.at_ns < ns);
+        let right = course.rates.points.get(after).copied().unwrap_or(*last);
+        let left = after.checked_sub(1).and_then(|before| course.rates.points.get(before)).copied().unwrap_or_default();
+        let span = right.at_ns.saturating_sub(left.at_ns);
+        let share = if span == 0 { 1.0 } else { (ns.saturating_sub(left.at_ns) as f64 / span as f64).min(1.0) };
+        value(&left) as f64 + share * (value(&right).saturating_sub(value(&left))) as f64
+    };
+    (0..seconds)
+        .map(|second| {
+            let (from, to) = (second * 1_000_000_000, (second + 1) * 1_000_000_000);
+            let due = workload.samples_due_before(to).saturating_sub(workload.samples_due_before(from)) as f64;
+            let flowed = |value: fn(&crate::rates::Point) -> u64| total_at(to, value) - total_at(from, value);
+            let answered = flowed(|point| point.answered);
+            let latency = latencies.get(&second);
+            RatePoint {
+                second,
+                target: due,
+                sent: answered,
+                acknowledged: answered,
+                drops: flowed(|point| point.drops),
+                p50: latency.map(|(p50, _)| *p50),
+                p99: latency.map(|(_, p99)| *p99),
+            }
+        })
+        .collect()
+}
+
+fn processes(gatherer: &Gatherer) -> Vec<Process> {
+    let process = |role: &str, ordinal: u32, cpu: &protocol::CpuUse| Process {
+        role: role.into(),
+        ordinal,
+        cores: if cpu.wall_seconds > 0.0 { cpu.cpu_seconds / cpu.wall_seconds } else { 0.0 },
+        rss_bytes: cpu.rss_bytes,
+        run_queue_share: (cpu.wall_seconds > 0.0).then(|| cpu.run_queue_seconds / cpu.wall_seconds),
+    };
+    let mut processes = Vec::new();
+    for report in gatherer.generator_lives.iter().filter_map(|life| life.report.as_ref()) {
+        processes.push(process("generator", report.index, &report.cpu));
+    }
+    // The longest life of each worker stands for it.
+    let mut workers: BTreeMap<u32, &protocol::CpuUse> = BTreeMap::new();
+    for ((ordinal, _), life) in &gatherer.worker_lives {
+        let cpu = &life.report.cpu;
+        let longest = workers.entry(*ordinal).or_insert(cpu);
+        if cpu.wall_seconds > longest.wall_seconds {
+            *longest = cpu;
+        }
+    }
+    processes.extend(workers.into_iter().map(|(ordinal, cpu)| process("sink-worker", ordinal, cpu)));
+    processes
+}
+
+/// What was given up on the way, by reason: by workers, and by generators that were too late to send at all.
+fn drops(summary: &mut Summary, gatherer: &Gatherer, histograms: &HistogramSet) {
+    let recorded = histograms.drops().unwrap_or_else(|_| Drops::new());
+    let mut by_reason: BTreeMap<String, u64> = BTreeMap::new();
+    for life in gatherer.worker_lives.values() {
+        for (reason, samples) in &life.report.account.dropped {
+            *by_reason.entry(reason.clone()).or_default() += samples;
+        }
+    }
+    for (reason, samples) in &summary.samples.skipped {
+        *by_reason.entry(format!("skipped_{reason}")).or_default() += samples;
+    }
+    let events = recorded.per_event();
+    summary.drops.total = by_reason.values().sum();
+    summary.drops.per_event = recorded.all_events().unwrap_or_default();
+    summary.drops.requests = summary.drops.per_event.events;
+    summary.drops.gaps = recorded.gaps();
+    summary.drops.by_reason = by_reason
+        .into_iter()
+        .map(|(reason, samples)| {
+            let per_event = events.get(&reason).copied().unwrap_or_default();
+            (reason, DropReason { samples, per_event })
+        })
+        .collect();
+}
+
+/// Was the generator the limit, or the target's concurrency, or neither?
+fn saturation(summary: &mut Summary, gatherer: &Gatherer) {
+    let mut limits = Vec::new();
+    for report in gatherer.generator_lives.iter().filter_map(|life| life.report.as_ref()) {
+        let requests = report.requests.max(1);
+        let late = report.late_requests as f64 / requests as f64;
+        let waited = if report.cpu.wall_seconds > 0.0 { report.cpu.run_queue_seconds / report.cpu.wall_seconds } else { 0.0 };
+        let missed = summary.stages.iter().any(|stage| !stage.reached && !stage.warm_up);
+        if late > LATE && missed {
+            summary.generator_saturated = true;
+            limits.push(format!(
+                "generator {}: {:.1} % of its requests left late although their lane was idle: give it more processors or raise spec.generator.parallelism",
+                report.index,
+                late * 100.0
+            ));
+        }
+        if waited > STARVED && missed {
+            summary.generator_saturated = true;
+            limits.push(format!(
+                "generator {}: its threads waited for a processor for {:.0} % of the time: the machine was the limit",
+                report.index,
+                waited * 100.0
+            ));
+        }
+        if missed && report.lanes_busy_share > 0.9 && !summary.generator_saturated {
+            limits.push(format!(
+                "concurrency: the lanes were busy {:.0} % of the time; a target sustains at most lanes × samplesPerRequest ÷ round trip ({} lanes here)",
+                report.lanes_busy_share * 100.0,
+                report.lanes
+            ));
+        }
+        if missed && let Some(error) = &report.last_error {
+            limits.push(format!("last trouble of generator {}: {error}", report.index));
+        }
+    }
+    if !limits.is_empty() {
+        summary.limit = Some(limits.join("; "));
+    }
+}
+
+fn unix_ns(time: SystemTime) -> u64 {
+    time.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_nanos() as u64)
+}
