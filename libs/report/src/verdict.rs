@@ -1,0 +1,125 @@
+//! The verdict: what fails a run, what leaves it open, and the reasons in words.
+
+use api::ThresholdMetric;
+
+use crate::format;
+use crate::summary::{Finding, Summary, ThresholdResult, Verdict};
+use crate::thresholds;
+
+/// What the summary itself does not show: a lost generator, a target that never came up, accounts that do not balance, an abort.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Outside {
+    /// Reasons that fail the run.
+    pub failures: Vec<String>,
+    /// Reasons that leave it open.
+    pub inconclusive: Vec<String>,
+}
+
+/// A verdict with its reasons, the decisive ones first. Never empty.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Decision {
+    pub verdict: Verdict,
+    pub reasons: Vec<String>,
+}
+
+/// Findings that fail a run by themselves, and what they mean. Duplicates and losses count only as far as nothing explains them.
+const FAILING: [(&str, &str); 8] = [
+    ("SilentLoss", "were acknowledged and are not stored"),
+    ("AckedLoss", "were acknowledged and then lost with a killed worker"),
+    ("Altered", "are stored with another value than was sent"),
+    ("Reordered", "arrived after a newer sample of their series"),
+    ("Duplicated", "arrived more than once, and nothing explains it"),
+    ("WronglyAccepted", "had to be refused and were accepted"),
+    ("WronglyRefused", "had to be accepted and were refused"),
+    ("Unexpected", "of this run's series were never made by its workload"),
+];
+
+/// Measures the thresholds, decides, and fills in both.
+pub fn settle(summary: &mut Summary, thresholds: &[api::Threshold], outside: &Outside) {
+    summary.tidy();
+    summary.thresholds = thresholds::evaluate(thresholds, summary);
+    let decision = decide(summary, outside);
+    summary.verdict = decision.verdict;
+    summary.reasons = decision.reasons;
+}
+
+/// Decides on a summary whose thresholds are measured. A failure is a failure even when something else stays open; only what an
+/// overloaded generator could have caused itself (latencies, the rate) is left open then.
+pub fn decide(summary: &Summary, outside: &Outside) -> Decision {
+    let mut failures = outside.failures.clone();
+    let mut open = outside.inconclusive.clone();
+
+    for finding in &summary.findings {
+        if let Some(reason) = failing(finding, summary) {
+            failures.push(reason);
+        }
+    }
+    for threshold in &summary.thresholds {
+        let blurred = summary.generator_saturated
+            && matches!(threshold.metric, ThresholdMetric::Latency(..) | ThresholdMetric::RateAchieved);
+        match (threshold.ok, threshold.proven) {
+            (false, true) if blurred => open.push(format!("{}, but the generator was saturated", missed(threshold))),
+            (false, true) => failures.push(missed(threshold)),
+            (_, false) => open.push(format!("{} ({}) is unproven: {}", threshold.metric, threshold.bound, threshold.note)),
+            (true, true) => {}
+        }
+    }
+    let limit = summary.limit.as_deref().map_or(String::new(), |limit| format!("; the limit was: {limit}"));
+    if summary.generator_saturated {
+        open.push(format!("the generator was saturated, so rate and latencies tell about it and not about the target{limit}"));
+    } else if !replaced(summary, |metric| metric == ThresholdMetric::RateAchieved) {
+        open.extend(summary.stages.iter().filter(|stage| !stage.reached && !stage.warm_up).map(|stage| {
+            format!(
+                "stage {} did not reach its rate: {} of {} due samples were acknowledged in time{limit}",
+                stage.index,
+                format::count(stage.acknowledged_in_time),
+                format::count(stage.due),
+            )
+        }));
+    }
+
+    let verdict = match (failures.is_empty(), open.is_empty()) {
+        (false, _) => Verdict::Failed,
+        (true, false) => Verdict::Inconclusive,
+        (true, true) => Verdict::Passed,
+    };
+    let mut reasons = failures;
+    reasons.append(&mut open);
+    if reasons.is_empty() {
+        reasons.push(passed(summary));
+    }
+    Decision { verdict, reasons }
+}
+
+fn failing(finding: &Finding, summary: &Summary) -> Option<String> {
+    let (name, meaning) = FAILING.iter().find(|(name, _)| *name == finding.name)?;
+    let own = |metric| matches!(metric, ThresholdMetric::Ledger(count) if thresholds::finding_name(count) == *name);
+    let expected = *name == "AckedLoss" && summary.ack_policy.as_deref() == Some("Buffered");
+    let count = finding.unexplained();
+    if count == 0 || expected || replaced(summary, own) {
+        return None;
+    }
+    Some(format!("{name}: {} samples {meaning}", format::count(count)))
+}
+
+fn replaced(summary: &Summary, own: impl Fn(ThresholdMetric) -> bool) -> bool {
+    summary.thresholds.iter().any(|threshold| own(threshold.metric))
+}
+
+fn missed(threshold: &ThresholdResult) -> String {
+    format!("{} is {}, the bound is {}", threshold.metric, threshold.text, threshold.bound)
+}
+
+fn passed(summary: &Summary) -> String {
+    let thresholds = match summary.thresholds.len() {
+        0 => String::new(),
+        1 => "the threshold holds; ".to_owned(),
+        many => format!("all {many} thresholds hold; "),
+    };
+    let acknowledged = format::count(summary.samples.acknowledged);
+    let rest = match (&summary.coverage, thresholds::unproven("SilentLoss", summary)) {
+        (Some(_), None) => format!("every one of {acknowledged} acknowledged samples is accounted for in the store"),
+        _ => format!("{acknowledged} samples were acknowledged; whether they are stored is unproven, and no threshold asks"),
+    };
+    format!("{thresholds}{rest}")
+}
