@@ -18,31 +18,15 @@ pub(crate) struct ChurnRule {
 
 impl ChurnRule {
     /// `None` when the numbers make no lifetime.
-    pub(crate) fn new(
-        every_ns: u64,
-        share: f64,
-        spike: bool,
-        stale_markers: bool,
-        seed: u64,
-    ) -> Option<Self> {
+    pub(crate) fn new(every_ns: u64, share: f64, spike: bool, stale_markers: bool, seed: u64) -> Option<Self> {
         if every_ns == 0 || !(share > 0.0 && share <= 1.0) {
             return None;
         }
         let rule = if spike {
             let spikes = ((1.0 / share).round() as u64).max(1);
-            Self {
-                life: every_ns.checked_mul(spikes)?,
-                spike: Some((every_ns, spikes)),
-                stale_markers,
-                seed,
-            }
+            Self { life: every_ns.checked_mul(spikes)?, spike: Some((every_ns, spikes)), stale_markers, seed }
         } else {
-            Self {
-                life: (every_ns as f64 / share) as u64,
-                spike: None,
-                stale_markers,
-                seed,
-            }
+            Self { life: (every_ns as f64 / share) as u64, spike: None, stale_markers, seed }
         };
         (rule.life < u64::MAX / 4).then_some(rule)
     }
@@ -75,11 +59,7 @@ impl ChurnRule {
 
 /// How many switches happened up to and including `t`.
 fn generation(phase: u64, life: u64, t: u64) -> u32 {
-    if t < phase {
-        0
-    } else {
-        u32::try_from((t - phase) / life + 1).unwrap_or(u32::MAX)
-    }
+    if t < phase { 0 } else { u32::try_from((t - phase) / life + 1).unwrap_or(u32::MAX) }
 }
 
 #[cfg(test)]
@@ -102,9 +82,7 @@ mod tests {
     fn a_tenth_of_the_series_switches_in_every_period() {
         for spike in [false, true] {
             let rule = ChurnRule::new(1000, 0.1, spike, true, 1).unwrap();
-            let switched = (0..10_000)
-                .filter(|&b| rule.generation(b, 4000) != rule.generation(b, 5000))
-                .count();
+            let switched = (0..10_000).filter(|&b| rule.generation(b, 4000) != rule.generation(b, 5000)).count();
             assert!((850..1150).contains(&switched), "{switched}");
         }
         let spike = ChurnRule::new(1000, 0.1, true, true, 1).unwrap();

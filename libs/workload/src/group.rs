@@ -35,16 +35,8 @@ pub(crate) struct Group {
 }
 
 impl Group {
-    pub(crate) fn new(
-        index: usize,
-        first: u32,
-        group: &WorkloadGroup,
-        seed: u64,
-    ) -> Result<Self, WorkloadError> {
-        let fail = |problem: &str| WorkloadError::Group {
-            group: group.name.clone(),
-            problem: problem.into(),
-        };
+    pub(crate) fn new(index: usize, first: u32, group: &WorkloadGroup, seed: u64) -> Result<Self, WorkloadError> {
+        let fail = |problem: &str| WorkloadError::Group { group: group.name.clone(), problem: problem.into() };
         let interval_ns = group.scrape_interval.as_nanos();
         if group.name.is_empty() || group.name.len() > 128 {
             return Err(fail("`name` must have 1 to 128 bytes"));
@@ -56,9 +48,7 @@ impl Group {
             return Err(fail("`scrapeInterval` must be between 1ms and 1 day"));
         }
         if group.labels.count < FIXED_LABELS || group.labels.count > MAX_LABELS {
-            return Err(fail(
-                "`labels.count` must be between 5 (the labels every series has) and 64",
-            ));
+            return Err(fail("`labels.count` must be between 5 (the labels every series has) and 64"));
         }
         if group.labels.value_length == 0 || group.labels.value_length > MAX_VALUE {
             return Err(fail("`labels.valueLength` must be between 1 and 1024"));
@@ -68,16 +58,8 @@ impl Group {
             None => None,
             Some(c) => {
                 let every = c.every.as_nanos();
-                let rule = ChurnRule::new(
-                    every,
-                    c.share.0,
-                    c.mode == ChurnMode::Spike,
-                    c.stale_markers,
-                    seed,
-                );
-                Some(rule.ok_or_else(|| {
-                    fail("`churn` needs `every` above 0 and a `share` above 0 and up to 100%")
-                })?)
+                let rule = ChurnRule::new(every, c.share.0, c.mode == ChurnMode::Spike, c.stale_markers, seed);
+                Some(rule.ok_or_else(|| fail("`churn` needs `every` above 0 and a `share` above 0 and up to 100%"))?)
             }
         };
         let shape = Shape::new(group.series_per_target, group.metrics, group.values);
@@ -89,11 +71,7 @@ impl Group {
             for suffix in SUFFIXES {
                 let start = name_bytes.len() as u32;
                 if (kind == MetricKind::Histogram) != suffix.is_empty() {
-                    push_label(
-                        &mut name_bytes,
-                        b"__name__",
-                        format!("{stem}{suffix}").as_bytes(),
-                    );
+                    push_label(&mut name_bytes, b"__name__", format!("{stem}{suffix}").as_bytes());
                 }
                 names.push((start, name_bytes.len() as u32));
             }
@@ -121,9 +99,7 @@ impl Group {
     /// The encoded `__name__` label.
     pub(crate) fn name_label(&self, metric: u32, suffix: u8) -> &[u8] {
         let at = metric as usize * SUFFIXES.len() + usize::from(suffix);
-        self.names.get(at).map_or(&[], |&(from, to)| {
-            &self.name_bytes[from as usize..to as usize]
-        })
+        self.names.get(at).map_or(&[], |&(from, to)| &self.name_bytes[from as usize..to as usize])
     }
 
     /// By how much the target's scrapes are later than those of target 0, in virtual ns.
@@ -134,8 +110,7 @@ impl Group {
     /// Targets whose offset is at most `offset`.
     pub(crate) fn targets_within(&self, offset: u64) -> u32 {
         let n = (u128::from(offset) + 1) * u128::from(self.targets);
-        n.div_ceil(u128::from(self.interval_ns))
-            .min(u128::from(self.targets)) as u32
+        n.div_ceil(u128::from(self.interval_ns)).min(u128::from(self.targets)) as u32
     }
 
     /// Virtual time of scrape `k` of a target.

@@ -45,16 +45,23 @@ impl LabelTable {
 #[derive(Debug, Clone)]
 pub(crate) struct CommonLabels {
     run: Vec<u8>,
+    run_value_len: usize,
     buckets: LabelTable,
     series: LabelTable,
 }
 
 impl CommonLabels {
+    /// The value of `floodmark_run`.
+    pub(crate) fn run_value(&self) -> &[u8] {
+        &self.run[self.run.len() - self.run_value_len..]
+    }
+
     pub(crate) fn new(run: &str) -> Self {
         let mut encoded = Vec::new();
         push_label(&mut encoded, b"floodmark_run", run.as_bytes());
         Self {
             run: encoded,
+            run_value_len: run.len(),
             buckets: LabelTable::numbers("floodmark_bucket", BUCKETS),
             series: LabelTable::numbers("series", SERIES_READY),
         }
@@ -96,12 +103,7 @@ impl Pieces {
 
     /// The label block of a series in pieces. `place` must be the place of a base series of this workload.
     #[inline]
-    pub fn parts<'s>(
-        &'s mut self,
-        workload: &'s Workload,
-        place: Place,
-        generation: u32,
-    ) -> Parts<'s> {
+    pub fn parts<'s>(&'s mut self, workload: &'s Workload, place: Place, generation: u32) -> Parts<'s> {
         let group = &workload.groups[usize::from(place.group)];
         if self.target != Some((place.group, place.target)) {
             self.prepare(workload, group, place);
@@ -113,71 +115,38 @@ impl Pieces {
             ready
         } else {
             self.series.clear();
-            push_label(
-                &mut self.series,
-                b"series",
-                role.series.to_string().as_bytes(),
-            );
+            push_label(&mut self.series, b"series", role.series.to_string().as_bytes());
             &self.series
         };
         let name = group.name_label(role.metric, role.suffix);
         let bucket = common.buckets.get(base % BUCKETS).unwrap_or_default();
         if group.churn.is_none() && role.le.is_none() {
-            return Parts {
-                items: [name, bucket, &self.shared, series, &[], &[], &[]],
-                len: 4,
-            };
+            return Parts { items: [name, bucket, &self.shared, series, &[], &[], &[]], len: 4 };
         }
         self.generation.clear();
         if group.churn.is_some() {
-            push_label(
-                &mut self.generation,
-                b"generation",
-                generation.to_string().as_bytes(),
-            );
+            push_label(&mut self.generation, b"generation", generation.to_string().as_bytes());
         }
         self.le.clear();
         if let Some(le) = role.le {
             push_label(&mut self.le, b"le", le.as_bytes());
         }
         let (run, target) = self.shared.split_at(self.run_len);
-        Parts {
-            items: [
-                name,
-                bucket,
-                run,
-                &self.generation,
-                target,
-                &self.le,
-                series,
-            ],
-            len: 7,
-        }
+        Parts { items: [name, bucket, run, &self.generation, target, &self.le, series], len: 7 }
     }
 
     fn prepare(&mut self, workload: &Workload, group: &Group, place: Place) {
         self.shared.clear();
         self.shared.extend_from_slice(&workload.common.run);
         self.run_len = self.shared.len();
-        push_label(
-            &mut self.shared,
-            b"instance",
-            &instance(group, place.target),
-        );
+        push_label(&mut self.shared, b"instance", &instance(group, place.target));
         push_label(&mut self.shared, b"job", group.name.as_bytes());
         for label in 0..group.extra_labels {
             let value = word(
-                mix2(
-                    group.seed ^ 0x6c61_6265,
-                    u64::from(place.target) << 8 | u64::from(label),
-                ),
+                mix2(group.seed ^ 0x6c61_6265, u64::from(place.target) << 8 | u64::from(label)),
                 group.value_length,
             );
-            push_label(
-                &mut self.shared,
-                format!("label_{label:02}").as_bytes(),
-                &value,
-            );
+            push_label(&mut self.shared, format!("label_{label:02}").as_bytes(), &value);
         }
         self.target = Some((place.group, place.target));
     }
@@ -189,10 +158,7 @@ fn instance(group: &Group, target: u32) -> Vec<u8> {
     if group.value_length > value.len() + 1 {
         value.push(b'-');
         let rest = group.value_length - value.len();
-        value.extend(word(
-            mix2(group.seed ^ 0x686f_7374, u64::from(target)),
-            rest,
-        ));
+        value.extend(word(mix2(group.seed ^ 0x686f_7374, u64::from(target)), rest));
     }
     value
 }
@@ -254,37 +220,21 @@ pub(crate) fn claimed<'a>(
     let name = claim.name?;
     let metric = number(name.strip_prefix(crate::shape::METRIC_PREFIX.as_bytes())?)?;
     let suffix = [(b"_bucket".as_slice(), 1), (b"_sum", 2), (b"_count", 3)];
-    let suffix = suffix
-        .iter()
-        .find(|(text, _)| name.ends_with(text))
-        .map_or(0, |&(_, s)| s);
-    let index = group
-        .shape
-        .index_of(metric, suffix, number(claim.series?)?, claim.le)?;
+    let suffix = suffix.iter().find(|(text, _)| name.ends_with(text)).map_or(0, |&(_, s)| s);
+    let index = group.shape.index_of(metric, suffix, number(claim.series?)?, claim.le)?;
     let generation = match (&group.churn, claim.generation) {
         (None, None) => 0,
         (Some(_), Some(text)) => number(text)?,
         _ => return None,
     };
-    Some(SeriesId {
-        base: group.first + target * group.per_target + index,
-        generation,
-    })
+    Some(SeriesId { base: group.first + target * group.per_target + index, generation })
 }
 
 /// What a role is called by people: for examples in findings.
 pub(crate) fn describe(group: &Group, role: Role, target: u32) -> String {
-    let mut text = String::from_utf8_lossy(
-        group
-            .name_label(role.metric, role.suffix)
-            .get(12..)
-            .unwrap_or_default(),
-    )
-    .into_owned();
-    text.push_str(&format!(
-        "{{job=\"{}\",instance=\"t{target:06}…\",series=\"{}\"",
-        group.name, role.series
-    ));
+    let mut text =
+        String::from_utf8_lossy(group.name_label(role.metric, role.suffix).get(12..).unwrap_or_default()).into_owned();
+    text.push_str(&format!("{{job=\"{}\",instance=\"t{target:06}…\",series=\"{}\"", group.name, role.series));
     if let Some(le) = role.le {
         text.push_str(&format!(",le=\"{le}\""));
     }

@@ -84,36 +84,21 @@ impl LanePlan {
         let mut groups = Vec::with_capacity(workload.groups.len());
         for (number, group) in workload.groups.iter().enumerate() {
             if group.churn.is_some() {
-                groups.push(GroupPlan::Churned(Windows::new(
-                    group,
-                    number as u16,
-                    index,
-                    generators,
-                )));
+                groups.push(GroupPlan::Churned(Windows::new(group, number as u16, index, generators)));
                 continue;
             }
             let own = own_series(group, index, generators);
             let (mut bases, mut hashes) = (Vec::with_capacity(own), Vec::with_capacity(own));
             for target in (index..group.targets).step_by(generators as usize) {
                 for series in 0..group.per_target {
-                    let place = Place {
-                        group: number as u16,
-                        target,
-                        index: series,
-                    };
+                    let place = Place { group: number as u16, target, index: series };
                     bases.push(group.first + target * group.per_target + series);
                     hashes.push(hash_of(&workload, &mut pieces, place, 0, &mut block));
                 }
             }
             groups.push(GroupPlan::Fixed(LaneLists::new(&map, &bases, &[], &hashes)));
         }
-        Self {
-            workload,
-            map,
-            index,
-            generators,
-            groups,
-        }
+        Self { workload, map, index, generators, groups }
     }
 
     /// The workload that the plan was made of.

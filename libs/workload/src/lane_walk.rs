@@ -88,26 +88,13 @@ pub struct LaneWalk<'a> {
 impl<'a> LaneWalk<'a> {
     /// At the start of a lane (global number). A lane that the map does not have has no requests.
     pub fn new(plan: &'a LanePlan, lane: u32) -> Self {
-        let mut walk = Self {
-            plan,
-            lane,
-            cursors: Vec::with_capacity(plan.groups.len()),
-            spans: Vec::new(),
-            next: 0,
-        };
+        let mut walk = Self { plan, lane, cursors: Vec::with_capacity(plan.groups.len()), spans: Vec::new(), next: 0 };
         for group in 0..plan.groups.len() {
             let position = match &plan.groups[group] {
                 GroupPlan::Fixed(lists) => lists.lane(lane).start,
                 GroupPlan::Churned(_) => 0,
             };
-            walk.cursors.push(Cursor {
-                k: 0,
-                position,
-                target: 0,
-                window: None,
-                head: None,
-                first: None,
-            });
+            walk.cursors.push(Cursor { k: 0, position, target: 0, window: None, head: None, first: None });
             walk.seek(group);
         }
         walk
@@ -123,16 +110,9 @@ impl<'a> LaneWalk<'a> {
             cursor.first = None;
         }
         let workload = &self.plan.workload;
-        let first_due_ns = self
-            .cursors
-            .iter()
-            .filter_map(|c| c.head.as_ref())
-            .map(|h| h.due_ns)
-            .min()?;
+        let first_due_ns = self.cursors.iter().filter_map(|c| c.head.as_ref()).map(|h| h.due_ns).min()?;
         let stage = workload.stage_at(first_due_ns);
-        let deadline = first_due_ns
-            .saturating_add(OPEN_NS)
-            .min(workload.stages()[stage].end_ns);
+        let deadline = first_due_ns.saturating_add(OPEN_NS).min(workload.stages()[stage].end_ns);
         let (mut samples, mut last_due_ns, mut intended_ns) = (0, first_due_ns, deadline);
         while let Some(group) = self.earliest() {
             let cursor = &mut self.cursors[group];
@@ -167,24 +147,13 @@ impl<'a> LaneWalk<'a> {
         }
         let index = self.next;
         self.next += 1;
-        Some(RequestPlan {
-            index,
-            intended_ns,
-            first_due_ns,
-            last_due_ns,
-            samples,
-            stage: stage as u32,
-        })
+        Some(RequestPlan { index, intended_ns, first_due_ns, last_due_ns, samples, stage: stage as u32 })
     }
 
     /// Calls `f` for each sample of the request that [`LaneWalk::next`] returned last, in scrape order.
     #[inline]
     pub fn for_each(&self, request: &RequestPlan, mut f: impl FnMut(Scheduled)) {
-        debug_assert_eq!(
-            request.index + 1,
-            self.next,
-            "only the latest request can be walked"
-        );
+        debug_assert_eq!(request.index + 1, self.next, "only the latest request can be walked");
         for span in &self.spans {
             let group = &self.plan.workload.groups[usize::from(span.group)];
             let first = group.first + span.target * group.per_target;
@@ -193,20 +162,12 @@ impl<'a> LaneWalk<'a> {
             };
             let range = span.from as usize..span.to as usize;
             if let Some(churn) = &group.churn {
-                let entries = lists.bases[range.clone()]
-                    .iter()
-                    .zip(&lists.hashes[range.clone()])
-                    .zip(&lists.generations[range]);
+                let entries =
+                    lists.bases[range.clone()].iter().zip(&lists.hashes[range.clone()]).zip(&lists.generations[range]);
                 for ((&base, &hash), &generation) in entries {
-                    let place = Place {
-                        group: span.group,
-                        target: span.target,
-                        index: base - first,
-                    };
+                    let place = Place { group: span.group, target: span.target, index: base - first };
                     let leader = churn_base(group, span.target, place.index);
-                    if let Some(stale) =
-                        sends(churn, leader, generation, span.due_ns, span.before_ns)
-                    {
+                    if let Some(stale) = sends(churn, leader, generation, span.due_ns, span.before_ns) {
                         f(Scheduled {
                             id: SeriesId { base, generation },
                             place,
@@ -219,23 +180,9 @@ impl<'a> LaneWalk<'a> {
                 }
             } else {
                 for (&base, &hash) in lists.bases[range.clone()].iter().zip(&lists.hashes[range]) {
-                    let place = Place {
-                        group: span.group,
-                        target: span.target,
-                        index: base - first,
-                    };
-                    let id = SeriesId {
-                        base,
-                        generation: 0,
-                    };
-                    f(Scheduled {
-                        id,
-                        place,
-                        k: span.k,
-                        due_ns: span.due_ns,
-                        hash,
-                        stale: false,
-                    });
+                    let place = Place { group: span.group, target: span.target, index: base - first };
+                    let id = SeriesId { base, generation: 0 };
+                    f(Scheduled { id, place, k: span.k, due_ns: span.due_ns, hash, stale: false });
                 }
             }
         }
@@ -243,14 +190,8 @@ impl<'a> LaneWalk<'a> {
 
     /// The group whose next span is due first; of equals the first group.
     fn earliest(&self) -> Option<usize> {
-        let due =
-            |(index, cursor): (usize, &Cursor)| cursor.head.as_ref().map(|h| (h.due_ns, index));
-        self.cursors
-            .iter()
-            .enumerate()
-            .filter_map(due)
-            .min()
-            .map(|(_, index)| index)
+        let due = |(index, cursor): (usize, &Cursor)| cursor.head.as_ref().map(|h| (h.due_ns, index));
+        self.cursors.iter().enumerate().filter_map(due).min().map(|(_, index)| index)
     }
 
     /// Finds the next span of a group and makes it the head.
@@ -278,28 +219,12 @@ impl<'a> LaneWalk<'a> {
         let target = (lists.bases[from as usize] - group.first) / group.per_target;
         // A target has no more entries than series: keeps the search short.
         let limit = lane.end.min(from.saturating_add(group.per_target));
-        let to = target_end(
-            lists,
-            from,
-            limit,
-            group.first + (target + 1) * group.per_target,
-        );
+        let to = target_end(lists, from, limit, group.first + (target + 1) * group.per_target);
         cursor.position = to;
         let virtual_ns = group.virtual_ns(target, cursor.k);
         let due_ns = workload.schedule.time_of(virtual_ns)?;
         let (group, k) = (number as u16, cursor.k);
-        Some(Span {
-            group,
-            target,
-            k,
-            due_ns,
-            before_ns: None,
-            virtual_ns,
-            from,
-            to,
-            active: to - from,
-            window: None,
-        })
+        Some(Span { group, target, k, due_ns, before_ns: None, virtual_ns, from, to, active: to - from, window: None })
     }
 
     fn seek_churned(&mut self, number: usize) -> Option<Span> {
@@ -314,10 +239,7 @@ impl<'a> LaneWalk<'a> {
         let own_from = self.plan.index;
         loop {
             // The first own target not passed yet in this round; behind the last one a new round begins.
-            let behind = cursor
-                .target
-                .saturating_sub(own_from)
-                .div_ceil(self.plan.generators);
+            let behind = cursor.target.saturating_sub(own_from).div_ceil(self.plan.generators);
             let candidate = own_from + behind * self.plan.generators;
             if candidate >= group.targets {
                 if own_from >= group.targets {
@@ -333,9 +255,7 @@ impl<'a> LaneWalk<'a> {
                 Some(window) if candidate_due < window.end_ns => window,
                 _ => {
                     cursor.position = 0;
-                    cursor
-                        .window
-                        .insert(windows.at(workload, &self.plan.map, candidate_due))
+                    cursor.window.insert(windows.at(workload, &self.plan.map, candidate_due))
                 }
             };
             let lists = &window.lists;
@@ -349,42 +269,23 @@ impl<'a> LaneWalk<'a> {
             let from = cursor.position - 1;
             if from >= lane.end {
                 // Nothing of this lane follows in this window's lists: look at the targets whose scrape falls behind it.
-                cursor.target = next_outside(
-                    candidate,
-                    self.plan.generators,
-                    group.targets,
-                    |t| due(t, cursor.k),
-                    window.end_ns,
-                );
+                cursor.target =
+                    next_outside(candidate, self.plan.generators, group.targets, |t| due(t, cursor.k), window.end_ns);
                 continue;
             }
             let target = (lists.bases[from as usize] - group.first) / group.per_target;
             let Some(due_ns) = due(target, cursor.k).filter(|d| *d < window.end_ns) else {
-                cursor.target = next_outside(
-                    candidate,
-                    self.plan.generators,
-                    group.targets,
-                    |t| due(t, cursor.k),
-                    window.end_ns,
-                );
+                cursor.target =
+                    next_outside(candidate, self.plan.generators, group.targets, |t| due(t, cursor.k), window.end_ns);
                 continue;
             };
-            let to = target_end(
-                lists,
-                from,
-                lane.end,
-                group.first + (target + 1) * group.per_target,
-            );
+            let to = target_end(lists, from, lane.end, group.first + (target + 1) * group.per_target);
             cursor.position = to + 1;
             cursor.target = target + 1;
             let before_ns = cursor.k.checked_sub(1).and_then(|k| due(target, k));
             let active = (from as usize..to as usize)
                 .filter(|&at| {
-                    let leader = churn_base(
-                        group,
-                        target,
-                        lists.bases[at] - (group.first + target * group.per_target),
-                    );
+                    let leader = churn_base(group, target, lists.bases[at] - (group.first + target * group.per_target));
                     sends(churn, leader, lists.generations[at], due_ns, before_ns).is_some()
                 })
                 .count() as u32;
@@ -411,13 +312,7 @@ impl<'a> LaneWalk<'a> {
 
 /// The first own target from `from` on whose scrape is not before `end_ns`; `targets` or more if there is none. Scrapes of a
 /// round rise with the target.
-fn next_outside(
-    from: u32,
-    step: u32,
-    targets: u32,
-    due: impl Fn(u32) -> Option<u64>,
-    end_ns: u64,
-) -> u32 {
+fn next_outside(from: u32, step: u32, targets: u32, due: impl Fn(u32) -> Option<u64>, end_ns: u64) -> u32 {
     let (mut low, mut high) = (0, (targets - from).div_ceil(step));
     while low < high {
         let middle = low + (high - low) / 2;
@@ -431,19 +326,12 @@ fn next_outside(
 }
 
 /// Whether the generation sends something in the scrape at `due`: its sample (`false`) or its stale marker (`true`).
-fn sends(
-    churn: &ChurnRule,
-    leader: u32,
-    generation: u32,
-    due: u64,
-    before: Option<u64>,
-) -> Option<bool> {
+fn sends(churn: &ChurnRule, leader: u32, generation: u32, due: u64, before: Option<u64>) -> Option<bool> {
     let (start, end) = churn.lifetime(leader, generation);
     if (start..end).contains(&due) {
         Some(false)
     } else {
-        let marks =
-            churn.stale_markers && due >= end && before.is_some_and(|b| (start..end).contains(&b));
+        let marks = churn.stale_markers && due >= end && before.is_some_and(|b| (start..end).contains(&b));
         marks.then_some(true)
     }
 }
@@ -473,16 +361,7 @@ fn advance(plan: &LanePlan, span: &Span, count: u32) -> u32 {
     while left > 0 && at < span.to {
         let index = at as usize;
         let leader = churn_base(group, span.target, lists.bases[index] - first);
-        left -= u32::from(
-            sends(
-                churn,
-                leader,
-                lists.generations[index],
-                span.due_ns,
-                span.before_ns,
-            )
-            .is_some(),
-        );
+        left -= u32::from(sends(churn, leader, lists.generations[index], span.due_ns, span.before_ns).is_some());
         at += 1;
     }
     at

@@ -143,92 +143,46 @@ impl Schedule {
         if stages.is_empty() {
             return Err(WorkloadError::NoStages);
         }
-        let fastest = groups
-            .iter()
-            .min_by_key(|g| g.interval_ns)
-            .ok_or(WorkloadError::NoGroups)?;
+        let fastest = groups.iter().min_by_key(|g| g.interval_ns).ok_or(WorkloadError::NoGroups)?;
         // IEEE additions and divisions only: the same bits everywhere.
-        let natural = groups.iter().fold(0.0, |sum, g| {
-            sum + g.series as f64 / (g.interval_ns as f64 / 1e9)
-        });
-        let total = stages
-            .iter()
-            .try_fold(0u64, |sum, s| sum.checked_add(s.length_ns))
-            .unwrap_or(u64::MAX);
+        let natural = groups.iter().fold(0.0, |sum, g| sum + g.series as f64 / (g.interval_ns as f64 / 1e9));
+        let total = stages.iter().try_fold(0u64, |sum, s| sum.checked_add(s.length_ns)).unwrap_or(u64::MAX);
         if total > MAX_RUN_NS {
-            return Err(WorkloadError::TooLong {
-                seconds: total / 1_000_000_000,
-            });
+            return Err(WorkloadError::TooLong { seconds: total / 1_000_000_000 });
         }
         let longest = stages.iter().map(|s| s.length_ns).max().unwrap_or(0);
         // Below the exact limit by what the rounding of ramps may add within one millisecond.
-        let slack = if stages.iter().any(|s| s.ramp) {
-            2 * u128::from(longest)
-        } else {
-            0
-        };
+        let slack = if stages.iter().any(|s| s.ramp) { 2 * u128::from(longest) } else { 0 };
         let cap = ((u128::from(fastest.interval_ns) << Q) - slack) / u128::from(MS);
         let mut segments: Vec<Segment> = Vec::with_capacity(stages.len());
         let mut windows = Vec::with_capacity(stages.len());
         let (mut start, mut v, mut f, mut rate_before) = (0u64, 0u128, 0u128, 0.0);
         for (index, stage) in stages.iter().enumerate() {
             if stage.length_ns < MS {
-                return Err(WorkloadError::Stage {
-                    stage: index,
-                    problem: "`for` must be at least 1ms".into(),
-                });
+                return Err(WorkloadError::Stage { stage: index, problem: "`for` must be at least 1ms".into() });
             }
             let rate = stage.rate.map_or(natural, |r| r as f64);
             let speed = rate / natural;
             if speed * 1e9 / fastest.interval_ns as f64 > MAX_SERIES_RATE as f64 * (1.0 + 1e-12) {
-                return Err(WorkloadError::TooFast {
-                    stage: index,
-                    rate: rate as u64,
-                    group: fastest.name.into(),
-                });
+                return Err(WorkloadError::TooFast { stage: index, rate: rate as u64, group: fastest.name.into() });
             }
             let f_end = ((speed * (1u64 << Q) as f64) as u128).min(cap);
             let f_start = if stage.ramp { f } else { f_end };
             let end = start + stage.length_ns;
             let v_end = v + Segment::length(f_start, f_end, stage.length_ns);
-            segments.push(Segment {
-                start,
-                end,
-                v_start: v,
-                v_end,
-                f_start,
-                f_end,
-            });
+            segments.push(Segment { start, end, v_start: v, v_end, f_start, f_end });
             let start_rate = if stage.ramp { rate_before } else { rate };
-            windows.push(StageWindow {
-                start_ns: start,
-                end_ns: end,
-                warm_up: stage.warm_up,
-                start_rate,
-                rate,
-            });
+            windows.push(StageWindow { start_ns: start, end_ns: end, warm_up: stage.warm_up, start_rate, rate });
             (start, v, f, rate_before) = (end, v_end, f_end, rate);
         }
-        let slowest = segments
-            .iter()
-            .map(|s| s.f_start.min(s.f_end))
-            .min()
-            .unwrap_or(0);
-        Ok(Self {
-            segments,
-            windows,
-            duration: start,
-            slowest,
-        })
+        let slowest = segments.iter().map(|s| s.f_start.min(s.f_end)).min().unwrap_or(0);
+        Ok(Self { segments, windows, duration: start, slowest })
     }
 
     /// Whole virtual nanoseconds passed at `t`: `A ≤ virtual_ns(t)` exactly when `V(t) ≥ A`.
     pub(crate) fn virtual_ns(&self, t: u64) -> u128 {
         let t = t.min(self.duration);
-        let index = self
-            .segments
-            .partition_point(|s| s.end <= t)
-            .min(self.segments.len() - 1);
+        let index = self.segments.partition_point(|s| s.end <= t).min(self.segments.len() - 1);
         let segment = &self.segments[index];
         segment.v(t - segment.start) >> Q
     }
@@ -239,11 +193,7 @@ impl Schedule {
             return Some(0);
         }
         let a = a.checked_shl(Q).filter(|s| s >> Q == a)?;
-        let index = if self.segments.len() == 1 {
-            0
-        } else {
-            self.segments.partition_point(|s| s.v_end < a)
-        };
+        let index = if self.segments.len() == 1 { 0 } else { self.segments.partition_point(|s| s.v_end < a) };
         let segment = self.segments.get(index).filter(|s| s.v_end >= a)?;
         let t = segment.start + segment.reach(a);
         (t < self.duration).then_some(t)
@@ -257,9 +207,7 @@ impl Schedule {
 
     /// The stage that holds the instant; the last one after the end.
     pub(crate) fn stage_at(&self, t: u64) -> usize {
-        self.windows
-            .partition_point(|w| w.end_ns <= t)
-            .min(self.windows.len() - 1)
+        self.windows.partition_point(|w| w.end_ns <= t).min(self.windows.len() - 1)
     }
 }
 
@@ -271,20 +219,11 @@ mod tests {
     const S: u64 = 1_000_000_000;
 
     fn stage(length_ns: u64, rate: Option<u64>, ramp: bool) -> StageInput {
-        StageInput {
-            length_ns,
-            rate,
-            ramp,
-            warm_up: false,
-        }
+        StageInput { length_ns, rate, ramp, warm_up: false }
     }
 
     fn group(series: u64, interval_ns: u64) -> Pace<'static> {
-        Pace {
-            name: "g",
-            series,
-            interval_ns,
-        }
+        Pace { name: "g", series, interval_ns }
     }
 
     #[test]
@@ -297,11 +236,7 @@ mod tests {
 
     #[test]
     fn ramps_integrate_to_the_triangle() {
-        let s = Schedule::new(
-            &[stage(10 * S, Some(20), true), stage(10 * S, Some(0), true)],
-            &[group(10, S)],
-        )
-        .unwrap();
+        let s = Schedule::new(&[stage(10 * S, Some(20), true), stage(10 * S, Some(0), true)], &[group(10, S)]).unwrap();
         // 0 → 2 in 10 s and back: 10 s of virtual time each.
         assert_eq!(s.virtual_ns(10 * S), u128::from(10 * S));
         assert_eq!(s.virtual_ns(20 * S), u128::from(20 * S));

@@ -10,9 +10,7 @@ use crate::mix::mix2;
 /// Series of a full histogram family: ten buckets, sum and count.
 const FAMILY: u32 = 12;
 /// Upper bounds of the buckets; the last one of every family is `+Inf`.
-const BOUNDS: [&str; 9] = [
-    "0.005", "0.01", "0.025", "0.05", "0.1", "0.25", "0.5", "1", "2.5",
-];
+const BOUNDS: [&str; 9] = ["0.005", "0.01", "0.025", "0.05", "0.1", "0.25", "0.5", "1", "2.5"];
 /// What the bucket of the same position has seen of all observations, in 1024ths; the last one has seen everything.
 const CUMULATIVE: [u64; 9] = [61, 142, 260, 418, 597, 771, 893, 962, 1003];
 /// The bucket that sees everything.
@@ -72,12 +70,7 @@ pub(crate) enum MetricKind {
 impl Shape {
     pub(crate) fn new(series_per_target: u32, metrics: u32, values: ValueKind) -> Self {
         let metrics = metrics.clamp(1, series_per_target.max(1));
-        Self {
-            metrics,
-            small: series_per_target / metrics,
-            extra: series_per_target % metrics,
-            values,
-        }
+        Self { metrics, small: series_per_target / metrics, extra: series_per_target % metrics, values }
     }
 
     /// What all series of a metric have in common.
@@ -119,40 +112,20 @@ impl Shape {
         };
         let position = index - first;
         match self.metric_kind(metric) {
-            MetricKind::Plain(kind) => Role {
-                metric,
-                suffix: 0,
-                series: position,
-                le: None,
-                kind,
-                leader: index,
-            },
+            MetricKind::Plain(kind) => Role { metric, suffix: 0, series: position, le: None, kind, leader: index },
             MetricKind::Histogram => {
                 let (_, count) = self.range(metric);
                 let family = position / FAMILY;
                 let size = FAMILY.min(count - family * FAMILY);
                 let part = position % FAMILY;
                 let (suffix, le, kind) = family_part(part, size);
-                Role {
-                    metric,
-                    suffix,
-                    series: family,
-                    le,
-                    kind,
-                    leader: first + family * FAMILY,
-                }
+                Role { metric, suffix, series: family, le, kind, leader: first + family * FAMILY }
             }
         }
     }
 
     /// The inverse of [`Shape::role`] for what labels say; `None` if no series says this. The caller verifies the whole set.
-    pub(crate) fn index_of(
-        &self,
-        metric: u32,
-        suffix: u8,
-        series: u32,
-        le: Option<&[u8]>,
-    ) -> Option<u32> {
+    pub(crate) fn index_of(&self, metric: u32, suffix: u8, series: u32, le: Option<&[u8]>) -> Option<u32> {
         if metric >= self.metrics {
             return None;
         }
@@ -192,13 +165,7 @@ fn family_part(part: u32, size: u32) -> (u8, Option<&'static str>, Kind) {
         (1, Some(INF), Kind::Bucket { share: 1024 })
     } else {
         let at = part as usize % BOUNDS.len();
-        (
-            1,
-            Some(BOUNDS[at]),
-            Kind::Bucket {
-                share: CUMULATIVE[at],
-            },
-        )
+        (1, Some(BOUNDS[at]), Kind::Bucket { share: CUMULATIVE[at] })
     }
 }
 
@@ -237,11 +204,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn kinds() -> impl Strategy<Value = ValueKind> {
-        prop::sample::select(vec![
-            ValueKind::Counter,
-            ValueKind::Histogram,
-            ValueKind::Mixed,
-        ])
+        prop::sample::select(vec![ValueKind::Counter, ValueKind::Histogram, ValueKind::Mixed])
     }
 
     proptest! {

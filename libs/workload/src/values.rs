@@ -17,11 +17,7 @@ pub(crate) fn value(kind: Kind, key: u64, k: u32) -> f64 {
         Kind::Sine => sine(key, n),
         Kind::Sparse => {
             let draw = mix2(key, n);
-            if draw & 0x3f == 0 {
-                1 + below(draw, 1000)
-            } else {
-                0
-            }
+            if draw & 0x3f == 0 { 1 + below(draw, 1000) } else { 0 }
         }
         Kind::Count => counter(key, n),
         Kind::Bucket { share } => counter(key, n) * share / 1024,
@@ -35,12 +31,7 @@ pub(crate) fn value(kind: Kind, key: u64, k: u32) -> f64 {
 fn counter(key: u64, k: u64) -> u64 {
     let start = key >> 44;
     let step = 1 + (key & 0xff);
-    start
-        + k * step
-        + below(
-            mix(key.wrapping_add(k.wrapping_mul(0x9e37_79b9_7f4a_7c15))),
-            step,
-        )
+    start + k * step + below(mix(key.wrapping_add(k.wrapping_mul(0x9e37_79b9_7f4a_7c15))), step)
 }
 
 /// A bounded walk: straight lines between seeded fixed points, and a little noise.
@@ -61,11 +52,7 @@ fn sine(key: u64, k: u64) -> u64 {
     let x = angle % HALF;
     let arc = x * (HALF - x);
     let height = 400_000 * 16 * arc / (5 * HALF * HALF - 4 * arc);
-    if angle < HALF {
-        500_000 + height
-    } else {
-        500_000 - height
-    }
+    if angle < HALF { 500_000 + height } else { 500_000 - height }
 }
 
 #[cfg(test)]
@@ -114,18 +101,14 @@ mod tests {
 
     #[test]
     fn sparse_is_mostly_zero_but_not_always() {
-        let spikes = (0..10_000)
-            .filter(|&k| value(Kind::Sparse, 7, k) > 0.0)
-            .count();
+        let spikes = (0..10_000).filter(|&k| value(Kind::Sparse, 7, k) > 0.0).count();
         assert!((80..250).contains(&spikes), "{spikes}");
     }
 
     #[test]
     fn the_sine_covers_its_range() {
         let values: Vec<f64> = (0..400).map(|k| value(Kind::Sine, 3, k)).collect();
-        let (low, high) = values
-            .iter()
-            .fold((f64::MAX, 0.0f64), |(l, h), &v| (l.min(v), h.max(v)));
+        let (low, high) = values.iter().fold((f64::MAX, 0.0f64), |(l, h), &v| (l.min(v), h.max(v)));
         assert!(low < 110_000.0 && high > 890_000.0, "{low} {high}");
     }
 }

@@ -43,18 +43,9 @@ pub(crate) struct Windows {
 
 impl Windows {
     pub(crate) fn new(group: &Group, number: u16, index: u32, generators: u32) -> Self {
-        let life = group
-            .churn
-            .as_ref()
-            .map_or(0, crate::churn::ChurnRule::life);
+        let life = group.churn.as_ref().map_or(0, crate::churn::ChurnRule::life);
         let length_ns = (life / 8).max(SHORTEST_NS);
-        Self {
-            group: number,
-            index,
-            generators,
-            length_ns,
-            shared: Mutex::default(),
-        }
+        Self { group: number, index, generators, length_ns, shared: Mutex::default() }
     }
 
     /// The window that holds an instant.
@@ -67,12 +58,7 @@ impl Windows {
         let window = Arc::new(self.compute(workload, map, start_ns, &mut shared.known));
         if shared.recent.len() >= KEPT {
             // The oldest goes; a lane that needs an older one than all does not displace what the others use.
-            let oldest = shared
-                .recent
-                .iter()
-                .enumerate()
-                .min_by_key(|(_, w)| w.start_ns)
-                .map(|(i, w)| (i, w.start_ns));
+            let oldest = shared.recent.iter().enumerate().min_by_key(|(_, w)| w.start_ns).map(|(i, w)| (i, w.start_ns));
             match oldest {
                 Some((at, start)) if start < start_ns => shared.recent[at] = Arc::clone(&window),
                 _ => {}
@@ -83,13 +69,7 @@ impl Windows {
         window
     }
 
-    fn compute(
-        &self,
-        workload: &Workload,
-        map: &LaneMap,
-        start_ns: u64,
-        known: &mut Vec<(u32, u32, u32)>,
-    ) -> Window {
+    fn compute(&self, workload: &Workload, map: &LaneMap, start_ns: u64, known: &mut Vec<(u32, u32, u32)>) -> Window {
         let group = &workload.groups[usize::from(self.group)];
         let end_ns = start_ns.saturating_add(self.length_ns);
         let own = own_series(group, self.index, self.generators);
@@ -97,58 +77,33 @@ impl Windows {
         let mut pieces = Pieces::new();
         let mut block = Vec::with_capacity(512);
         let capacity = own + own / 4;
-        let (mut bases, mut generations, mut hashes) = (
-            Vec::with_capacity(capacity),
-            Vec::with_capacity(capacity),
-            Vec::with_capacity(capacity),
-        );
+        let (mut bases, mut generations, mut hashes) =
+            (Vec::with_capacity(capacity), Vec::with_capacity(capacity), Vec::with_capacity(capacity));
         let Some(churn) = &group.churn else {
-            return Window {
-                start_ns,
-                end_ns,
-                lists: LaneLists::default(),
-            };
+            return Window { start_ns, end_ns, lists: LaneLists::default() };
         };
         let mut position = 0;
         for target in (self.index..group.targets).step_by(self.generators as usize) {
             let first_base = group.first + target * group.per_target;
             let slots = position..position + group.per_target as usize;
             position = slots.end;
-            let (from, to) = (
-                workload.samples_before(first_base, start_ns),
-                workload.samples_before(first_base, end_ns),
-            );
+            let (from, to) =
+                (workload.samples_before(first_base, start_ns), workload.samples_before(first_base, end_ns));
             if from == to {
                 continue;
             }
-            let due = |k: u32| {
-                workload
-                    .schedule
-                    .time_of(group.virtual_ns(target, k))
-                    .unwrap_or(u64::MAX)
-            };
-            let earliest = due(if churn.stale_markers {
-                from.saturating_sub(1)
-            } else {
-                from
-            });
+            let due = |k: u32| workload.schedule.time_of(group.virtual_ns(target, k)).unwrap_or(u64::MAX);
+            let earliest = due(if churn.stale_markers { from.saturating_sub(1) } else { from });
             let last = due(to - 1);
             for (index, slot) in (0..group.per_target).zip(slots) {
                 let leader = churn_base(group, target, index);
-                let (mut generation, newest) = (
-                    churn.generation(leader, earliest),
-                    churn.generation(leader, last),
-                );
+                let (mut generation, newest) = (churn.generation(leader, earliest), churn.generation(leader, last));
                 loop {
                     let (known_generation, high, low) = known[slot];
                     let hash = if known_generation == generation {
                         u64::from(high) << 32 | u64::from(low)
                     } else {
-                        let place = Place {
-                            group: self.group,
-                            target,
-                            index,
-                        };
+                        let place = Place { group: self.group, target, index };
                         hash_of(workload, &mut pieces, place, generation, &mut block)
                     };
                     known[slot] = (generation, (hash >> 32) as u32, hash as u32);
@@ -159,16 +114,11 @@ impl Windows {
                         break;
                     }
                     // The next generation that has a sample: lifetimes shorter than a scrape interval pass unseen.
-                    let k =
-                        workload.samples_before(first_base, churn.lifetime(leader, generation).1);
+                    let k = workload.samples_before(first_base, churn.lifetime(leader, generation).1);
                     generation = churn.generation(leader, due(k));
                 }
             }
         }
-        Window {
-            start_ns,
-            end_ns,
-            lists: LaneLists::new(map, &bases, &generations, &hashes),
-        }
+        Window { start_ns, end_ns, lists: LaneLists::new(map, &bases, &generations, &hashes) }
     }
 }

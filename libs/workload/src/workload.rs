@@ -41,19 +41,12 @@ const MAX_SERIES: u32 = 1 << 30;
 
 impl Workload {
     /// Prepares groups and stages. `run` becomes the label `floodmark_run`.
-    pub fn new(
-        groups: &[WorkloadGroup],
-        stages: &[Stage],
-        seed: u64,
-        run: &str,
-    ) -> Result<Self, WorkloadError> {
+    pub fn new(groups: &[WorkloadGroup], stages: &[Stage], seed: u64, run: &str) -> Result<Self, WorkloadError> {
         if groups.is_empty() || groups.len() > usize::from(u16::MAX) {
             return Err(WorkloadError::NoGroups);
         }
         if run.is_empty() || run.len() > 128 || !run.bytes().all(|b| b.is_ascii_graphic()) {
-            return Err(WorkloadError::Run {
-                run: run.chars().take(128).collect(),
-            });
+            return Err(WorkloadError::Run { run: run.chars().take(128).collect() });
         }
         for (second, group) in groups.iter().enumerate() {
             if let Some(first) = groups[..second].iter().position(|g| g.name == group.name) {
@@ -62,10 +55,7 @@ impl Workload {
         }
         let series = groups.iter().map(|g| u128::from(g.series())).sum();
         if series > u128::from(MAX_SERIES) {
-            return Err(WorkloadError::TooManySeries {
-                series,
-                limit: MAX_SERIES,
-            });
+            return Err(WorkloadError::TooManySeries { series, limit: MAX_SERIES });
         }
         let mut prepared = Vec::with_capacity(groups.len());
         let mut first = 0;
@@ -85,19 +75,15 @@ impl Workload {
             .collect();
         let paces: Vec<Pace<'_>> = prepared
             .iter()
-            .map(|g| Pace {
-                name: &g.name,
-                series: u64::from(g.series()),
-                interval_ns: g.interval_ns,
-            })
+            .map(|g| Pace { name: &g.name, series: u64::from(g.series()), interval_ns: g.interval_ns })
             .collect();
         let schedule = Schedule::new(&stages, &paces)?;
-        Ok(Self {
-            groups: prepared,
-            common: CommonLabels::new(run),
-            schedule,
-            series: first,
-        })
+        Ok(Self { groups: prepared, common: CommonLabels::new(run), schedule, series: first })
+    }
+
+    /// Value of the label `floodmark_run`.
+    pub fn run(&self) -> &[u8] {
+        self.common.run_value()
     }
 
     /// Base series of all groups.
@@ -134,10 +120,7 @@ impl Workload {
     /// The same for the share of generator `index` of `generators`: the targets with `target % generators == index`.
     pub fn due_before(&self, ns: u64, index: u32, generators: u32) -> u64 {
         let generators = generators.max(1);
-        self.groups
-            .iter()
-            .map(|g| self.group_due_before(g, ns, index, generators))
-            .sum()
+        self.groups.iter().map(|g| self.group_due_before(g, ns, index, generators)).sum()
     }
 
     fn group_due_before(&self, group: &Group, ns: u64, index: u32, generators: u32) -> u64 {
@@ -148,8 +131,7 @@ impl Workload {
         let interval = u128::from(group.interval_ns);
         let rounds = (v / interval) as u64;
         let own = |targets: u32| u64::from(targets.saturating_sub(index).div_ceil(generators));
-        let scrapes =
-            own(group.targets) * rounds + own(group.targets_within((v % interval) as u64));
+        let scrapes = own(group.targets) * rounds + own(group.targets_within((v % interval) as u64));
         let mut samples = scrapes * u64::from(group.per_target);
         if group.churn.as_ref().is_some_and(|c| c.stale_markers) {
             for target in (index..group.targets).step_by(generators as usize) {
@@ -180,21 +162,10 @@ impl Workload {
             return 0;
         };
         let base = churn_base(group, target, series);
-        let due = |k: u32| {
-            self.schedule
-                .time_of(group.virtual_ns(target, k))
-                .unwrap_or(u64::MAX)
-        };
-        let (from, to) = (
-            churn.generation(base, due(0)),
-            churn.generation(base, due(last)),
-        );
+        let due = |k: u32| self.schedule.time_of(group.virtual_ns(target, k)).unwrap_or(u64::MAX);
+        let (from, to) = (churn.generation(base, due(0)), churn.generation(base, due(last)));
         // Every generation that lives longer than the longest gap between two scrapes has a sample.
-        if self
-            .schedule
-            .longest(group.interval_ns)
-            .is_some_and(|gap| gap < churn.life())
-        {
+        if self.schedule.longest(group.interval_ns).is_some_and(|gap| gap < churn.life()) {
             return to - from;
         }
         let (mut generation, mut count) = (from, 0);
@@ -208,20 +179,10 @@ impl Workload {
 
     /// Where a base stands; `None` beyond the last.
     pub fn place(&self, base: u32) -> Option<Place> {
-        let group = self
-            .groups
-            .partition_point(|g| g.first <= base)
-            .checked_sub(1)?;
+        let group = self.groups.partition_point(|g| g.first <= base).checked_sub(1)?;
         let local = base - self.groups[group].first;
-        let (target, index) = (
-            local / self.groups[group].per_target,
-            local % self.groups[group].per_target,
-        );
-        (base < self.series).then_some(Place {
-            group: group as u16,
-            target,
-            index,
-        })
+        let (target, index) = (local / self.groups[group].per_target, local % self.groups[group].per_target);
+        (base < self.series).then_some(Place { group: group as u16, target, index })
     }
 
     fn locate(&self, base: u32) -> Option<(&Group, Place)> {
@@ -250,9 +211,7 @@ impl Workload {
 
     /// Samples of a base that are due before an instant: the first k at or after it. Stale markers are not counted.
     pub fn samples_before(&self, base: u32, ns: u64) -> u32 {
-        self.locate(base).map_or(0, |(group, place)| {
-            self.scrapes_before(group, place.target, ns)
-        })
+        self.locate(base).map_or(0, |(group, place)| self.scrapes_before(group, place.target, ns))
     }
 
     /// The generation that sends sample `k`; 0 without churn.
@@ -261,10 +220,7 @@ impl Workload {
             return 0;
         };
         let Some(churn) = &group.churn else { return 0 };
-        let due = self
-            .schedule
-            .time_of(group.virtual_ns(place.target, k))
-            .unwrap_or(self.schedule.duration);
+        let due = self.schedule.time_of(group.virtual_ns(place.target, k)).unwrap_or(self.schedule.duration);
         churn.generation(churn_base(group, place.target, place.index), due)
     }
 
@@ -272,9 +228,7 @@ impl Workload {
     pub fn samples_of(&self, id: SeriesId) -> Option<std::ops::Range<u32>> {
         let (group, place) = self.locate(id.base)?;
         let (from, to) = match &group.churn {
-            Some(churn) => {
-                churn.lifetime(churn_base(group, place.target, place.index), id.generation)
-            }
+            Some(churn) => churn.lifetime(churn_base(group, place.target, place.index), id.generation),
             None if id.generation == 0 => (0, u64::MAX),
             None => return None,
         };
@@ -316,8 +270,7 @@ impl Workload {
 
     /// The value of sample `k`: an integer below 2^47, 0 for a base that is none.
     pub fn value(&self, id: SeriesId, k: u32) -> f64 {
-        self.place(id.base)
-            .map_or(0.0, |place| self.value_at(place, id.generation, k))
+        self.place(id.base).map_or(0.0, |place| self.value_at(place, id.generation, k))
     }
 
     /// [`Workload::value`] for a place that is known already.
@@ -326,11 +279,7 @@ impl Workload {
         let group = &self.groups[usize::from(place.group)];
         let role = group.shape.role(place.index);
         let leader = place.target * group.per_target + role.leader;
-        values::value(
-            role.kind,
-            mix2(group.seed, u64::from(generation) << 32 | u64::from(leader)),
-            k,
-        )
+        values::value(role.kind, mix2(group.seed, u64::from(generation) << 32 | u64::from(leader)), k)
     }
 
     /// Appends the canonical label block. Nothing for a base that is none.
@@ -351,17 +300,12 @@ impl Workload {
     }
 
     /// Whose label set this is, in any order. O(1), and verified: the whole set must be that of the series.
-    pub fn identify<'a>(
-        &self,
-        labels: impl Iterator<Item = Label<'a>> + Clone,
-    ) -> Option<SeriesId> {
+    pub fn identify<'a>(&self, labels: impl Iterator<Item = Label<'a>> + Clone) -> Option<SeriesId> {
         let id = claimed(self, labels.clone())?;
         let mut expected = Vec::with_capacity(512);
         self.label_block(id, &mut expected);
         // More labels than the series has cannot be equal: bounds the work on hostile sets.
-        let most = self
-            .locate(id.base)
-            .map_or(0, |(group, _)| group.extra_labels as usize + 16);
+        let most = self.locate(id.base).map_or(0, |(group, _)| group.extra_labels as usize + 16);
         let mut scratch = Scratch::new();
         let given = block_of(labels.clone().take(most), &mut scratch);
         (given == expected && labels.take(most).count() < most).then_some(id)

@@ -24,12 +24,7 @@ fn group(name: &str, targets: u32, per_target: u32, interval_ms: u64) -> Workloa
 }
 
 fn stage(ms: u64, rate: Option<u64>, ramp: bool) -> Stage {
-    Stage {
-        r#for: Duration(std::time::Duration::from_millis(ms)),
-        rate: rate.map(Count),
-        ramp,
-        warm_up: false,
-    }
+    Stage { r#for: Duration(std::time::Duration::from_millis(ms)), rate: rate.map(Count), ramp, warm_up: false }
 }
 
 prop_compose! {
@@ -60,10 +55,7 @@ fn labels_of(block: &[u8]) -> Vec<(Vec<u8>, Vec<u8>)> {
     let mut encoder = v1::Encoder::new();
     encoder.series(block, &[]);
     let series = v1::walk(encoder.body()).next().unwrap().unwrap();
-    series
-        .labels()
-        .map(|l| (l.name.to_vec(), l.value.to_vec()))
-        .collect()
+    series.labels().map(|l| (l.name.to_vec(), l.value.to_vec())).collect()
 }
 
 fn identify(workload: &Workload, labels: &[(Vec<u8>, Vec<u8>)]) -> Option<SeriesId> {
@@ -83,10 +75,7 @@ fn enumerate(workload: &Workload) -> BTreeMap<(SeriesId, u32), u64> {
             let id = SeriesId { base, generation };
             all.insert((id, k), workload.value(id, k).to_bits());
             if let Some(old) = before.filter(|g| *g != generation) {
-                let old = SeriesId {
-                    base,
-                    generation: old,
-                };
+                let old = SeriesId { base, generation: old };
                 if workload.scheduled_bits(old, k).is_some() {
                     all.insert((old, k), remote_write::STALE_MARKER);
                 }
@@ -249,54 +238,29 @@ fn a_sink_sends_slots_to_their_owner_and_lane() {
     let map = LaneMap::sink(3, 4, |slot| u32::from(slot) / 7 % 3);
     assert_eq!(map.lanes(), 12);
     for slot in [0u16, 1, 7, 100, 16_383] {
-        assert_eq!(
-            u32::from(map.lane_of_slot(slot)),
-            u32::from(slot) / 7 % 3 * 4 + u32::from(slot) % 4
-        );
+        assert_eq!(u32::from(map.lane_of_slot(slot)), u32::from(slot) / 7 % 3 * 4 + u32::from(slot) % 4);
     }
 }
 
 #[test]
 fn the_default_shape_has_a_name_and_eight_labels_of_the_usual_size() {
-    let w = Workload::new(
-        &[group("app", 1000, 1000, 1000)],
-        &[stage(1000, None, false)],
-        1,
-        "20251122-1f3a",
-    )
-    .unwrap();
+    let w = Workload::new(&[group("app", 1000, 1000, 1000)], &[stage(1000, None, false)], 1, "20251122-1f3a").unwrap();
     let mut block = Vec::new();
-    w.label_block(
-        SeriesId {
-            base: 123_456,
-            generation: 0,
-        },
-        &mut block,
-    );
+    w.label_block(SeriesId { base: 123_456, generation: 0 }, &mut block);
     let labels = labels_of(&block);
     assert_eq!(labels.len(), 9);
     let text: usize = labels.iter().map(|(n, v)| n.len() + v.len()).sum();
-    assert!(
-        (160..215).contains(&text),
-        "{text} bytes of text, {} encoded",
-        block.len()
-    );
+    assert!((160..215).contains(&text), "{text} bytes of text, {} encoded", block.len());
 }
 
 #[test]
 fn impossible_workloads_are_refused_with_the_fix() {
-    let fails = |groups: &[WorkloadGroup], stages: &[Stage]| {
-        Workload::new(groups, stages, 1, "r")
-            .unwrap_err()
-            .to_string()
-    };
+    let fails =
+        |groups: &[WorkloadGroup], stages: &[Stage]| Workload::new(groups, stages, 1, "r").unwrap_err().to_string();
     let fine = [stage(1000, None, false)];
     assert!(fails(&[], &fine).contains("at least one group"));
     assert!(fails(&[group("a", 1, 1, 1000), group("a", 1, 1, 1000)], &fine).contains("same name"));
-    assert!(
-        fails(&[group("a", 1, 1, 1000)], &[stage(1000, Some(1100), false)])
-            .contains("more than 1000 a second")
-    );
+    assert!(fails(&[group("a", 1, 1, 1000)], &[stage(1000, Some(1100), false)]).contains("more than 1000 a second"));
     assert!(fails(&[group("a", 1_000_000, 1_000_000, 1000)], &fine).contains("limit"));
     assert!(fails(&[group("a", 1, 1, 1000)], &[]).contains("stages"));
 }
