@@ -45,25 +45,26 @@ pub fn push_exception(list: &mut Vec<Exception>, lane: u32, request: u64, fault:
     list.push(Exception { lane, from_request: request, to_request: request, fault, outcome });
 }
 
-/// What a generator did with the samples drawn for one fault of the test (same order as `faults`).
-/// `injected = acknowledged + refused + skipped + unresolved`.
+/// What a generator heard about the samples of one fault of the test (same order as `faults`), by last answer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct FaultAccount {
-    pub injected: u64,
+    /// Samples sent at least once: `acknowledged + refused + indeterminate`.
+    pub sent: u64,
+    /// Answered 2xx.
     pub acknowledged: u64,
+    /// Answered for good with anything else.
     pub refused: u64,
-    pub skipped: u64,
-    pub unresolved: u64,
+    /// Never answered, or the good predecessor that makes it a fault was not acknowledged: no verdict.
+    pub indeterminate: u64,
 }
 
 impl FaultAccount {
     /// Adds another generator's account of the same fault.
     pub fn merge(&mut self, other: &Self) {
-        self.injected = self.injected.saturating_add(other.injected);
+        self.sent = self.sent.saturating_add(other.sent);
         self.acknowledged = self.acknowledged.saturating_add(other.acknowledged);
         self.refused = self.refused.saturating_add(other.refused);
-        self.skipped = self.skipped.saturating_add(other.skipped);
-        self.unresolved = self.unresolved.saturating_add(other.unresolved);
+        self.indeterminate = self.indeterminate.saturating_add(other.indeterminate);
     }
 }

@@ -8,13 +8,17 @@ mod account;
 mod exception;
 mod finding;
 mod report;
+mod settle;
 mod slots;
+mod store;
+mod truth;
 
 pub use account::{GeneratorAccount, Imbalance, Reason, WorkerAccount};
 pub use exception::{Exception, FaultAccount, Outcome, push_exception};
 pub use finding::{Example, Examples, Finding, FindingName, MAX_EXAMPLES};
 pub use report::{FaultSeen, SeriesSeen, StoreCounters, StoreReport};
+pub use settle::{Context, Disturbance, GeneratorSide, Run, Settlement};
 pub use slots::{SlotSum, SlotTable, SlotTableError, digest};
 
-/// Slots of the ledger and of ownership; `slot = series_hash % SLOTS`.
-pub const SLOTS: usize = 16_384;
+pub use remote_write::SLOTS;
+pub use store::{Foreign, Observation, Order, SeriesRef, Store, StoreLimits};

@@ -101,10 +101,49 @@ pub struct SeriesSeen {
     pub gaps: Vec<(u32, u32)>,
     /// Samples seen with another value: (k, bits). Each lies in a gap unless the right one came too.
     pub altered: Vec<(u32, u64)>,
-    /// Samples stored after a newer one.
-    pub late: Vec<u32>,
-    /// Samples that arrived more than once: (k, arrivals after the first).
+    /// Ranges `[from, to)` of samples stored after a newer one of their series.
+    pub late: Vec<(u32, u32)>,
+    /// Ranges `[from, to)` of samples that arrived more than once.
     pub duplicates: Vec<(u32, u32)>,
     /// Stale markers seen, by the generation that they end.
     pub stale: Vec<u32>,
+}
+
+impl SeriesSeen {
+    /// Whether sample `k` was seen with its right value.
+    pub fn holds(&self, k: u32) -> bool {
+        k < self.next_k && !self.gaps.iter().any(|&(from, to)| from <= k && k < to)
+    }
+
+    /// Adds what another store holds of the same series: a sample is seen when either saw it.
+    pub fn merge(&mut self, other: &Self) {
+        let end = self.next_k.max(other.next_k);
+        let missing = |seen: &Self| {
+            let tail = (seen.next_k < end).then_some((seen.next_k, end));
+            seen.gaps.iter().copied().chain(tail).collect::<Vec<_>>()
+        };
+        let (mine, theirs) = (missing(self), missing(other));
+        let common = mine.iter().flat_map(|&(a, b)| theirs.iter().map(move |&(c, d)| (a.max(c), b.min(d))));
+        self.gaps = common.filter(|(from, to)| from < to).collect();
+        self.next_k = end;
+        self.altered.extend_from_slice(&other.altered);
+        self.late.extend_from_slice(&other.late);
+        self.duplicates.extend_from_slice(&other.duplicates);
+        self.stale.extend_from_slice(&other.stale);
+    }
+}
+
+impl StoreReport {
+    /// Adds the report of another store of the same run. The t0 stays this one's.
+    pub fn merge(&mut self, other: &Self) {
+        self.arrivals.merge(&other.arrivals);
+        self.distinct.merge(&other.distinct);
+        self.counters.merge(&other.counters);
+        self.faults.resize(self.faults.len().max(other.faults.len()), FaultSeen::default());
+        for (mine, theirs) in self.faults.iter_mut().zip(&other.faults) {
+            mine.stored = mine.stored.saturating_add(theirs.stored);
+            mine.refused = mine.refused.saturating_add(theirs.refused);
+        }
+        self.findings.extend_from_slice(&other.findings);
+    }
 }

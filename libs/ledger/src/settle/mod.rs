@@ -1,0 +1,164 @@
+//! The settlement: what generators say against what a store holds, and a name for every difference.
+//!
+//! Equal tables end it at once. Where slots differ, the caller fetches what the store holds of their series
+//! ([`Settlement::slots`], [`Settlement::settle_series`], in portions of any size) and the workload is replayed for them.
+
+mod explain;
+mod replay;
+mod series;
+mod verdicts;
+
+use std::sync::Arc;
+
+use faults::{Expect, FaultPlan};
+use remote_write::slot_of;
+use workload::{LaneMap, SeriesId, Workload};
+
+pub use explain::{Context, Disturbance};
+
+use crate::truth::Truth;
+use crate::{Examples, Exception, FaultAccount, Finding, FindingName, SlotTable, StoreReport};
+use replay::Fates;
+
+/// What was meant to be sent, as all parts computed it.
+#[derive(Clone)]
+pub struct Run {
+    pub workload: Arc<Workload>,
+    pub faults: Arc<FaultPlan>,
+    /// The verdict that each fault of the test should have, in their order.
+    pub expect: Vec<Expect>,
+    /// Start of the schedule, Unix nanoseconds.
+    pub t0_ns: u64,
+    /// Which slot went through which lane.
+    pub lanes: LaneMap,
+    /// Generators in all.
+    pub generators: u32,
+    pub samples_per_request: u32,
+}
+
+/// What one generator says.
+#[derive(Clone, Debug, Default)]
+pub struct GeneratorSide {
+    /// Which of the generators.
+    pub index: u32,
+    /// Digests of the acknowledged good samples.
+    pub acknowledged: SlotTable,
+    pub exceptions: Vec<Exception>,
+    /// Whether the list of exceptions is incomplete.
+    pub truncated: bool,
+    /// By position in the test's faults.
+    pub faults: Vec<FaultAccount>,
+}
+
+/// A settlement under way. See the module's text.
+pub struct Settlement {
+    truth: Truth,
+    run: Run,
+    context: Context,
+    store: StoreReport,
+    /// Whether exceptions of the generator with this index are incomplete.
+    truncated: Vec<bool>,
+    slots: Vec<u16>,
+    /// Series and generations of the differing slots, by slot.
+    members: Vec<(u16, SeriesId)>,
+    fates: Fates,
+    /// Acknowledged less stored, good samples: what the named differences must add up to.
+    net: i128,
+    named: i128,
+    /// Samples that more than one store holds, less one each.
+    shared: u64,
+    duplicates_explained: u64,
+    late_explained: u64,
+    examples: Examples,
+}
+
+impl Settlement {
+    /// Compares tables and accounts. `store` holds the reports of all stores, added up ([`StoreReport::merge`]).
+    pub fn new(run: Run, generators: &[GeneratorSide], store: StoreReport, context: Context) -> Self {
+        let truth = Truth::new(Arc::clone(&run.workload), Arc::clone(&run.faults), run.t0_ns);
+        let mut acknowledged = SlotTable::new();
+        let mut truncated = vec![false; run.generators as usize];
+        for side in generators {
+            acknowledged.merge(&side.acknowledged);
+            if let Some(entry) = truncated.get_mut(side.index as usize) {
+                *entry = side.truncated;
+            }
+        }
+        let (sent, stored) = (acknowledged.total().count, store.distinct.total().count);
+        let mut settlement = Self {
+            truth,
+            context,
+            truncated,
+            slots: Vec::new(),
+            members: Vec::new(),
+            fates: Fates::default(),
+            net: i128::from(sent) - i128::from(stored),
+            named: 0,
+            shared: 0,
+            duplicates_explained: 0,
+            late_explained: 0,
+            examples: Examples::default(),
+            store,
+            run,
+        };
+        if settlement.store.t0_ns != settlement.run.t0_ns {
+            // The store never learnt this run's schedule: it recognised nothing, which proves nothing.
+            settlement.examples.count(FindingName::Unproven, sent, 0);
+            settlement.named = settlement.net;
+            return settlement;
+        }
+        let mut differs = vec![false; crate::SLOTS];
+        for slot in acknowledged.diff(&settlement.store.distinct).into_iter().chain(settlement.store.distinct.diff(&settlement.store.arrivals)) {
+            differs[usize::from(slot)] = true;
+        }
+        settlement.replay(generators, &differs);
+        settlement.judge_faults(generators);
+        settlement.slots = (0..crate::SLOTS as u16).filter(|slot| differs[usize::from(*slot)]).collect();
+        if !settlement.slots.is_empty() {
+            settlement.gather(&differs);
+        }
+        settlement
+    }
+
+    /// The slots that differ: what the store holds of their series has to be given to [`Self::settle_series`].
+    /// Empty after a clean run.
+    pub fn slots(&self) -> &[u16] {
+        &self.slots
+    }
+
+    /// Every series, by generation, of the differing slots.
+    fn gather(&mut self, differs: &[bool]) {
+        let workload = &self.run.workload;
+        let mut scratch = Vec::new();
+        for base in 0..workload.series() {
+            let samples = workload.samples_before(base, u64::MAX);
+            let newest = samples.checked_sub(1).map_or(0, |k| workload.generation_at(base, k));
+            for generation in 0..=newest {
+                let id = SeriesId { base, generation };
+                let slot = slot_of(workload.series_hash(id, &mut scratch));
+                if differs[usize::from(slot)] {
+                    self.members.push((slot, id));
+                }
+            }
+        }
+        self.members.sort_unstable();
+    }
+
+    /// The findings, the worst first.
+    pub fn findings(mut self) -> Vec<Finding> {
+        let counters = self.store.counters;
+        let retried = self.context.retried;
+        let duplicates = counters.duplicates.saturating_add(self.shared);
+        self.examples.count(FindingName::Duplicated, duplicates, self.duplicates_explained.saturating_add(retried));
+        self.examples.count(FindingName::Reordered, counters.late, self.late_explained.min(counters.late));
+        self.examples.count(FindingName::Altered, counters.altered, 0);
+        self.examples.count(FindingName::Unexpected, counters.unexpected, 0);
+        for finding in &self.store.findings {
+            self.examples.witness(finding.name, &finding.examples);
+        }
+        // What the series do not add up to was forgotten by a full store, or is a defect of ours: it proves nothing.
+        let open = u64::try_from((self.net - self.named).unsigned_abs()).unwrap_or(u64::MAX);
+        self.examples.count(FindingName::Unproven, open, 0);
+        self.examples.into_findings()
+    }
+}

@@ -1,0 +1,144 @@
+//! From exceptions, which name requests, to the samples in these requests: the lanes concerned are walked again.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use remote_write::slot_of;
+use workload::{LanePlan, LaneWalk, Scheduled, SeriesId};
+
+use super::{GeneratorSide, Settlement};
+use crate::{Exception, FindingName, Outcome};
+
+/// What became of a good sample that was not acknowledged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fate {
+    /// Its request was refused, and nothing in it was wrong.
+    Refused(u16),
+    /// Its request was refused, and carried an injected fault.
+    RefusedWithFault(u16),
+    Skipped,
+    Unresolved,
+}
+
+/// Samples `[from, to)` of one series and their common fate.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct FateRun {
+    pub(super) base: u32,
+    pub(super) from: u32,
+    pub(super) to: u32,
+    pub(super) fate: Fate,
+}
+
+/// The samples of differing slots that were not acknowledged.
+#[derive(Default)]
+pub(super) struct Fates {
+    /// By base, then by sample, once sorted.
+    runs: Vec<FateRun>,
+    /// Position + 1 of the newest run of each base while the runs are collected.
+    newest: Vec<u32>,
+    stale: BTreeMap<SeriesId, Fate>,
+}
+
+impl Fates {
+    fn add(&mut self, sample: &Scheduled, fate: Fate) {
+        if sample.stale {
+            self.stale.insert(sample.id, fate);
+            return;
+        }
+        let Some(newest) = self.newest.get_mut(sample.id.base as usize) else { return };
+        let last = newest.checked_sub(1).and_then(|at| self.runs.get_mut(at as usize));
+        match last {
+            Some(run) if run.to == sample.k && run.fate == fate => run.to += 1,
+            _ => {
+                self.runs.push(FateRun { base: sample.id.base, from: sample.k, to: sample.k + 1, fate });
+                *newest = self.runs.len() as u32;
+            }
+        }
+    }
+
+    fn finish(&mut self) {
+        self.newest = Vec::new();
+        self.runs.sort_unstable_by_key(|run| (run.base, run.from));
+    }
+
+    /// The runs of one series, ascending.
+    pub(super) fn of(&self, base: u32) -> &[FateRun] {
+        let from = self.runs.partition_point(|run| run.base < base);
+        let len = self.runs[from..].partition_point(|run| run.base == base);
+        &self.runs[from..from + len]
+    }
+
+    /// The fate of the marker that ends a series; None: acknowledged.
+    pub(super) fn stale(&self, id: SeriesId) -> Option<Fate> {
+        self.stale.get(&id).copied()
+    }
+}
+
+impl Settlement {
+    /// Walks every lane that has exceptions among its good requests. Samples of slots that do not differ are settled here:
+    /// they were not acknowledged, so they are not stored either. Those of differing slots are kept for later.
+    pub(super) fn replay(&mut self, generators: &[GeneratorSide], differs: &[bool]) {
+        for side in generators {
+            let mut by_lane: BTreeMap<u32, Vec<Exception>> = BTreeMap::new();
+            for exception in side.exceptions.iter().filter(|e| e.fault.is_none()) {
+                by_lane.entry(exception.lane).or_default().push(*exception);
+            }
+            if by_lane.is_empty() {
+                continue;
+            }
+            if self.fates.newest.is_empty() {
+                self.fates.newest = vec![0; self.run.workload.series() as usize];
+            }
+            let plan = LanePlan::new(Arc::clone(&self.run.workload), self.run.lanes.clone(), side.index, self.run.generators);
+            for (lane, mut exceptions) in by_lane {
+                exceptions.sort_unstable_by_key(|e| e.from_request);
+                self.replay_lane(&plan, lane, &exceptions, differs);
+            }
+        }
+        self.fates.finish();
+    }
+
+    fn replay_lane(&mut self, plan: &LanePlan, lane: u32, exceptions: &[Exception], differs: &[bool]) {
+        let mut walk = LaneWalk::new(plan, lane);
+        let mut left = exceptions.iter().copied().peekable();
+        while let Some(request) = walk.next(self.run.samples_per_request) {
+            while left.next_if(|e| e.to_request < request.index).is_some() {}
+            let Some(exception) = left.peek() else { return };
+            if exception.from_request > request.index {
+                continue;
+            }
+            let mut mixed = false;
+            if let Outcome::Refused { .. } = exception.outcome {
+                walk.for_each(&request, |s| mixed |= self.truth.drawn(s.id, s.k, s.due_ns).is_some_and(|fault| !self.run.faults.own(fault)));
+            }
+            let fate = match exception.outcome {
+                Outcome::Refused { status } if mixed => Fate::RefusedWithFault(status),
+                Outcome::Refused { status } => Fate::Refused(status),
+                Outcome::Skipped => Fate::Skipped,
+                Outcome::Unresolved => Fate::Unresolved,
+            };
+            walk.for_each(&request, |sample| {
+                if !sample.stale && self.truth.drawn(sample.id, sample.k, sample.due_ns).is_some() {
+                    return;
+                }
+                if differs[usize::from(slot_of(sample.hash))] {
+                    self.fates.add(&sample, fate);
+                } else {
+                    self.not_stored(sample.id, sample.k, sample.stale, fate);
+                }
+            });
+        }
+    }
+
+    /// Names a sample that was neither acknowledged nor stored.
+    pub(super) fn not_stored(&mut self, id: SeriesId, k: u32, stale: bool, fate: Fate) {
+        let (name, detail) = match fate {
+            Fate::Refused(status) => (FindingName::WronglyRefused, format!("a good request was answered {status}")),
+            Fate::RefusedWithFault(status) => (FindingName::Collateral, format!("refused with {status} beside an injected fault")),
+            Fate::Unresolved => (FindingName::Unresolved, String::from("never acknowledged and not stored")),
+            Fate::Skipped => return,
+        };
+        let truth = &self.truth;
+        self.examples.add(name, false, || truth.scheduled(id, k, stale, detail));
+    }
+}

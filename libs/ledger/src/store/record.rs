@@ -1,0 +1,205 @@
+//! What a sample, once classified and judged by the store's profile, does to the tables.
+
+use remote_write::Label;
+
+use super::{Foreign, Observation, SeriesRef, Store};
+use crate::{FindingName, digest};
+
+impl Store {
+    /// Counts a sample as classified; `kept` says whether the store's profile accepted it.
+    #[inline]
+    pub fn record(&mut self, series: SeriesRef, timestamp_ms: i64, bits: u64, observation: Observation, kept: bool) {
+        if let Observation::New { k } = observation
+            && kept
+            && self.next_k.get(series.base as usize) == Some(&k)
+        {
+            self.next_k[series.base as usize] = k + 1;
+            self.distinct.add(series.slot(), digest(series.hash, timestamp_ms, bits));
+        } else {
+            self.record_odd(series, timestamp_ms, bits, observation, kept);
+        }
+    }
+
+    /// Classifies a sample, keeps it whatever it is, and says what it was.
+    pub fn observe(&mut self, series: SeriesRef, timestamp_ms: i64, bits: u64) -> Observation {
+        let observation = self.classify(series, timestamp_ms, bits);
+        self.record(series, timestamp_ms, bits, observation, true);
+        observation
+    }
+
+    /// The same for a sample whose series is given by labels in any order: what a read-back holds.
+    /// None for a foreign series, which is counted as such.
+    pub fn observe_labels<'a>(&mut self, labels: impl Iterator<Item = Label<'a>> + Clone, timestamp_ms: i64, bits: u64) -> Option<Observation> {
+        let hash = remote_write::canonical::hash_labels(labels.clone(), &mut self.scratch);
+        let Some(series) = self.lookup(hash, None).or_else(|| self.introduce(hash, labels.clone())) else {
+            if let Some(fault) = self.classify_literal(labels, timestamp_ms, bits) {
+                self.record_literal(fault, true);
+                return Some(fault);
+            }
+            self.observe_foreign(hash, timestamp_ms, bits);
+            return None;
+        };
+        Some(self.observe(series, timestamp_ms, bits))
+    }
+
+    /// What a sample of a series of somebody else is. Changes nothing.
+    pub fn classify_foreign(&self, hash: u64, timestamp_ms: i64, bits: u64) -> Foreign {
+        self.foreign.classify(hash, timestamp_ms, bits)
+    }
+
+    /// Counts a sample of a foreign series.
+    pub fn record_foreign(&mut self, hash: u64, timestamp_ms: i64, bits: u64, kind: Foreign, kept: bool) {
+        self.foreign.record(hash, timestamp_ms, bits, kind, kept, &mut self.counters);
+    }
+
+    /// Classifies and keeps a sample of a foreign series.
+    pub fn observe_foreign(&mut self, hash: u64, timestamp_ms: i64, bits: u64) -> Foreign {
+        let kind = self.classify_foreign(hash, timestamp_ms, bits);
+        self.record_foreign(hash, timestamp_ms, bits, kind, true);
+        kind
+    }
+
+    /// The injected fault behind a series that is no good one: broken labels, sent on purpose.
+    pub fn classify_literal<'a>(&self, labels: impl Iterator<Item = Label<'a>>, timestamp_ms: i64, bits: u64) -> Option<Observation> {
+        let (index, _, k) = self.truth.faults.identify_literal(labels, self.truth.t0_ns, timestamp_ms, bits)?;
+        Some(Observation::Fault { index, k })
+    }
+
+    /// Counts what [`Self::classify_literal`] found.
+    pub fn record_literal(&mut self, observation: Observation, kept: bool) {
+        if let Observation::Fault { index, .. } = observation
+            && let Some(seen) = self.faults.get_mut(index as usize)
+        {
+            let count = if kept { &mut seen.stored } else { &mut seen.refused };
+            *count += 1;
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn record_odd(&mut self, series: SeriesRef, timestamp_ms: i64, bits: u64, observation: Observation, kept: bool) {
+        let base = series.base;
+        match observation {
+            Observation::New { k } => {
+                if !kept {
+                    self.counters.refused += 1;
+                    return;
+                }
+                self.reach(series, k);
+                self.forget_gap(base, k);
+                self.distinct.add(series.slot(), digest(series.hash, timestamp_ms, bits));
+            }
+            Observation::Late { k } => self.record_late(series, timestamp_ms, bits, k, kept),
+            Observation::Duplicate { k } => {
+                self.again.add(series.slot(), digest(series.hash, timestamp_ms, bits));
+                let room = self.doubled.insert(base, k, k + 1);
+                self.counters.overflow += u64::from(!room);
+                let truth = &self.truth;
+                self.examples.add(FindingName::Duplicated, false, || {
+                    truth.example(series.id(), timestamp_ms, bits, format!("sample {k} arrived again"))
+                });
+            }
+            Observation::Altered { k } => self.record_altered(series, timestamp_ms, bits, k, kept),
+            Observation::Fault { .. } => {
+                self.record_literal(observation, kept);
+                self.remember_newest(series, timestamp_ms, bits, observation, kept);
+            }
+            Observation::Stale { again } => self.record_stale(series, timestamp_ms, bits, again, kept),
+            Observation::Unexpected => {
+                self.counters.unexpected += 1;
+                let truth = &self.truth;
+                self.examples.add(FindingName::Unexpected, false, || {
+                    truth.example(series.id(), timestamp_ms, bits, "the workload makes no such sample".into())
+                });
+                self.remember_newest(series, timestamp_ms, bits, observation, kept);
+            }
+        }
+    }
+
+    fn record_late(&mut self, series: SeriesRef, timestamp_ms: i64, bits: u64, k: u32, kept: bool) {
+        self.counters.late += 1;
+        let room = self.late.insert(series.base, k, k + 1);
+        self.counters.overflow += u64::from(!room);
+        let newest = self.newest_k(series).unwrap_or(k);
+        let truth = &self.truth;
+        self.examples.add(FindingName::Reordered, false, || {
+            truth.example(series.id(), timestamp_ms, bits, format!("sample {k} arrived after sample {newest}"))
+        });
+        if kept {
+            self.forget_gap(series.base, k);
+            self.distinct.add(series.slot(), digest(series.hash, timestamp_ms, bits));
+        } else {
+            self.counters.refused += 1;
+        }
+    }
+
+    /// An altered sample was seen, but the right one still is missing: it lies in a gap, and the order moves on.
+    fn record_altered(&mut self, series: SeriesRef, timestamp_ms: i64, bits: u64, k: u32, kept: bool) {
+        self.counters.altered += 1;
+        if kept {
+            if k >= self.next_k[series.base as usize] {
+                self.reach(series, k);
+                let room = self.gaps.insert(series.base, k, k + 1);
+                self.counters.overflow += u64::from(!room);
+            }
+            if self.altered.len() < self.limits.facts {
+                self.altered.insert((series.base, k), bits);
+            } else {
+                self.counters.overflow += 1;
+            }
+        }
+        let truth = &self.truth;
+        self.examples.add(FindingName::Altered, false, || {
+            let right = f64::from_bits(truth.bits(series.id(), k));
+            truth.example(series.id(), timestamp_ms, bits, format!("sample {k} was sent as {right}"))
+        });
+    }
+
+    fn record_stale(&mut self, series: SeriesRef, timestamp_ms: i64, bits: u64, again: bool, kept: bool) {
+        let digest = digest(series.hash, timestamp_ms, bits);
+        if again {
+            self.again.add(series.slot(), digest);
+            return;
+        }
+        if !kept {
+            self.counters.refused += 1;
+            return;
+        }
+        if self.stale.len() < self.limits.facts {
+            self.stale.insert((series.base, series.generation));
+        } else {
+            self.counters.overflow += 1;
+        }
+        self.distinct.add(series.slot(), digest);
+    }
+
+    /// Moves the newest sample on to `k`; what lies between becomes a gap, unless faults took the place of all of it.
+    fn reach(&mut self, series: SeriesRef, k: u32) {
+        let Some(next) = self.next_k.get_mut(series.base as usize) else { return };
+        if k < *next {
+            return;
+        }
+        let from = std::mem::replace(next, k + 1);
+        let missing = (from..k).any(|k| self.truth.replaced(series.base, k).is_none());
+        if missing && !self.gaps.insert(series.base, from, k) {
+            self.counters.overflow += 1;
+        }
+    }
+
+    fn forget_gap(&mut self, base: u32, k: u32) {
+        if self.gaps.remove(base, k) == Some(false) {
+            self.counters.overflow += 1;
+        }
+    }
+
+    /// Remembers a kept sample that no schedule knows if it is the newest of its series: the next good one may be older.
+    fn remember_newest(&mut self, series: SeriesRef, timestamp_ms: i64, bits: u64, observation: Observation, kept: bool) {
+        if kept && self.order(series, timestamp_ms, bits, observation) == super::Order::Newer {
+            if self.ahead.len() < self.limits.facts || self.ahead.contains_key(&series.hash) {
+                self.ahead.insert(series.hash, (timestamp_ms, bits));
+            } else {
+                self.counters.overflow += 1;
+            }
+        }
+    }
+}
