@@ -232,3 +232,87 @@ impl TlsState {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::client::{Authorization, BasicAuth, Header};
+
+    fn origin(url: &str) -> Result<Origin, String> {
+        Origin::new(&Endpoint::new(url)).map_err(|e| e.to_string())
+    }
+
+    #[test]
+    fn urls_are_taken_apart_or_refused_with_the_fix() {
+        for (url, secure, host, port, target) in [
+            ("http://a", false, "a", 80, "/"),
+            ("https://A.Example/x?y=1", true, "a.example", 443, "/x?y=1"),
+            ("http://[::1]:9090/w", false, "::1", 9090, "/w"),
+            ("https://[::1]/w", true, "::1", 443, "/w"),
+        ] {
+            let origin = origin(url).unwrap();
+            assert_eq!((origin.secure, origin.host.as_str(), origin.port), (secure, host, port), "{url}");
+            assert_eq!(origin.target.to_string(), target, "{url}");
+        }
+        for url in ["", "/x", "a:80", "ftp://a/", "http://", "http://u:p@a/", "http://a:99999/", "http://a:/", "http://a/#f", "http://a b/"] {
+            let error = origin(url).err().unwrap_or_else(|| panic!("{url} was taken"));
+            assert!(error.contains("write http://host"), "{error}");
+        }
+    }
+
+    #[test]
+    fn only_the_same_origin_is_followed() {
+        let origin = origin("https://a.example/api/v1/write").unwrap();
+        for (location, path) in [
+            ("/other?x=1#f", Some("/other?x=1")),
+            ("https://A.example:443/b", Some("/b")),
+            ("https://a.example", Some("/")),
+            ("http://a.example/b", None),
+            ("https://a.example:8443/b", None),
+            ("https://b.example/b", None),
+            ("//b.example/b", None),
+            ("relative", None),
+            ("", None),
+        ] {
+            assert_eq!(origin.same_origin(location).as_deref(), path, "{location}");
+        }
+    }
+
+    #[test]
+    fn overrides_name_addresses_and_the_port_decides() {
+        let address = |url: &str, resolve: &[(&str, &str)]| {
+            let mut endpoint = Endpoint::new(url);
+            endpoint.resolve = resolve.iter().map(|(h, a)| ((*h).to_owned(), (*a).to_owned())).collect();
+            Origin::new(&endpoint).map(|o| o.literal_address().map(|a| a.to_string())).map_err(|e| e.to_string())
+        };
+        let both = [("h", "10.0.0.1"), ("h:90", "[::1]:91")];
+        assert_eq!(address("http://h:80/", &both), Ok(Some("10.0.0.1:80".to_owned())));
+        assert_eq!(address("http://H:90/", &both), Ok(Some("[::1]:91".to_owned())));
+        assert_eq!(address("http://other/", &both), Ok(None));
+        assert_eq!(address("http://127.0.0.1:5/", &both), Ok(Some("127.0.0.1:5".to_owned())));
+        for (host, to) in [("h", "name"), ("h:x", "10.0.0.1"), ("h", "10.0.0.1:x")] {
+            assert!(address("http://h/", &[(host, to)]).unwrap_err().contains("HOST=IP"));
+        }
+    }
+
+    #[test]
+    fn credentials_become_headers_and_nonsense_does_not() {
+        let literal = |text: &str| Secret::Value(text.to_owned());
+        let made = |change: &dyn Fn(&mut Endpoint)| {
+            let mut endpoint = Endpoint::new("http://a/");
+            change(&mut endpoint);
+            let origin = Origin::new(&endpoint).unwrap();
+            headers(&endpoint, &origin).map(|h| h.get(AUTHORIZATION).map(|v| v.to_str().unwrap().to_owned())).map_err(|e| e.to_string())
+        };
+        let basic = |user: &str| Some(BasicAuth { username: literal(user), password: Some(literal("open sesame")) });
+        let bearer = || Some(Authorization { scheme: "Bearer".to_owned(), credentials: literal("t") });
+        assert_eq!(made(&|e| e.basic_auth = basic("Aladdin")), Ok(Some("Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==".to_owned())));
+        assert_eq!(made(&|e| e.authorization = bearer()), Ok(Some("Bearer t".to_owned())));
+        assert!(made(&|e| (e.basic_auth, e.authorization) = (basic("a"), bearer())).unwrap_err().contains("exclude"));
+        assert!(made(&|e| e.basic_auth = basic("a:b")).unwrap_err().contains("colon"));
+        for (name, value, why) in [("Host", "x", "reserved"), ("a b", "x", "not a header name"), ("x", "a\nb", "control")] {
+            let error = made(&|e| e.headers = vec![Header { name: name.to_owned(), value: literal(value) }]).unwrap_err();
+            assert!(error.contains(why), "{error}");
+        }
+    }
+}
