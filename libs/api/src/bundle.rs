@@ -9,6 +9,9 @@ use crate::{LoadTestSpec, RemoteWriteReceiverSpec, RemoteWriteSinkSpec};
 /// The only group and version there is.
 pub const API_VERSION: &str = "floodmark.dev/v1alpha1";
 
+/// Pods and their hashed labels are named after the object, so its name has to leave them room.
+pub(crate) const MAX_NAME: usize = 52;
+
 /// Where each field of a document stands: field path to (line, column).
 pub(crate) type Positions = BTreeMap<String, (usize, usize)>;
 
@@ -40,6 +43,11 @@ impl Source {
                 None => return self.positions.get("").copied().unwrap_or((self.line, usize::from(self.line > 0))),
             }
         }
+    }
+
+    /// Was this field written in the document?
+    pub fn is_written(&self, field: &str) -> bool {
+        self.positions.contains_key(field)
     }
 
     /// A problem with a field of this document.

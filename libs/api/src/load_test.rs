@@ -12,6 +12,12 @@ use crate::threshold::Threshold;
 /// What a test is asked to do. Nothing of it changes once the test runs, but `abort`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(extend("x-kubernetes-validations" = [
+    {"rule": "!has(self.target.sinkRef) || !has(self.generator.connections)",
+     "message": "generator.connections is not used with a sink, where each worker has lanes"},
+    {"rule": "!has(self.chaos) || size(self.chaos) == 0 || has(self.target.sinkRef)",
+     "message": "chaos acts on the workers of a sink: target.sinkRef is needed"}
+]))]
 pub struct LoadTestSpec {
     /// Where the generators send.
     pub target: TargetRef,
@@ -68,7 +74,7 @@ impl LoadTestSpec {
 
     /// The deadline that holds: the one asked for, or the time of all stages plus ten minutes.
     pub fn effective_deadline(&self) -> std::time::Duration {
-        self.deadline.map_or_else(|| self.stages_total().saturating_add(std::time::Duration::from_secs(600)), |d| d.0)
+        self.deadline.map_or_else(|| self.stages_total().saturating_add(std::time::Duration::from_mins(10)), |d| d.0)
     }
 }
 
@@ -84,10 +90,10 @@ fn seed() -> u64 {
      "message": "exactly one of sinkRef, receiverRef and endpoint is needed"}
 ]))]
 pub struct TargetRef {
-    /// A `RemoteWriteSink` of the same namespace.
+    /// A RemoteWriteSink of the same namespace.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sink_ref: Option<Ref>,
-    /// A `RemoteWriteReceiver` of the same namespace.
+    /// A RemoteWriteReceiver of the same namespace.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub receiver_ref: Option<Ref>,
     /// Any Remote-Write endpoint.
@@ -130,6 +136,10 @@ impl Default for GeneratorSpec {
 /// Targets that are alike: `targets * seriesPerTarget` series.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(extend("x-kubernetes-validations" = [
+    {"rule": "self.metrics <= self.seriesPerTarget", "message": "metrics may not be more than seriesPerTarget"},
+    {"rule": "self.targets * self.seriesPerTarget <= 100000000", "message": "a group may have 100M series (targets * seriesPerTarget)"}
+]))]
 pub struct WorkloadGroup {
     /// The name of the group, unique in the test; it becomes the label `job`. Letters, digits, `_`, `-`, `.`, at most 63.
     #[schemars(length(min = 1, max = 63))]
@@ -249,6 +259,9 @@ pub enum ChurnMode {
 /// A part of the course of the load.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(extend("x-kubernetes-validations" = [
+    {"rule": "duration(self.__for__) > duration('0s')", "message": "for has to be above 0"}
+]))]
 pub struct Stage {
     /// How long it lasts.
     #[serde(rename = "for")]

@@ -83,7 +83,13 @@ impl DelaySpec {
 
 impl Default for DelaySpec {
     fn default() -> Self {
-        Self { distribution: Distribution::Exponential, mean: Some(Duration::from_secs(5)), min: None, max: None, shape: None }
+        Self {
+            distribution: Distribution::Exponential,
+            mean: Some(Duration::from_secs(5)),
+            min: None,
+            max: None,
+            shape: None,
+        }
     }
 }
 
@@ -118,7 +124,7 @@ impl Default for FutureTimestampParams {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schemars(extend("x-kubernetes-validations" = [
-    {"rule": "(self.action == 'Pause') == has(self.for)", "message": "for is needed with Pause, and only there"},
+    {"rule": "(self.action == 'Pause') == has(self.__for__)", "message": "for is needed with Pause, and only there"},
     {"rule": "(self.action == 'Scale') == has(self.replicas)", "message": "replicas is needed with Scale, and only there"},
     {"rule": "(self.action != 'Scale') == has(self.sinkWorker)", "message": "sinkWorker is needed, but not with Scale"}
 ]))]
@@ -165,7 +171,7 @@ pub struct ReadBack {
     /// A server with Prometheus' query and remote-read API; the URL is the one before `/api/v1`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub prometheus: Option<Endpoint>,
-    /// A server with `VictoriaMetrics`' export API; the URL is the one before `/api/v1`.
+    /// A server with VictoriaMetrics' export API; the URL is the one before `/api/v1`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub victoria_metrics: Option<Endpoint>,
     /// Counts, Sampled or Full. Default Full.
@@ -215,7 +221,7 @@ pub struct Pushgateway {
     pub job: String,
     /// More labels of the group. At most 16.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    #[schemars(extend("maxProperties" = 16))]
+    #[schemars(schema_with = "labels")]
     pub grouping_key: BTreeMap<String, String>,
     /// Delete the group when the test is removed. Default false.
     #[serde(default)]
@@ -224,4 +230,8 @@ pub struct Pushgateway {
 
 fn job() -> String {
     "floodmark".to_owned()
+}
+
+fn labels(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    schemars::json_schema!({"type": "object", "maxProperties": 16, "additionalProperties": {"type": "string", "maxLength": 256}})
 }

@@ -38,7 +38,7 @@ pub struct PodTemplate {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub resources: Option<Free>,
     /// Node labels that the pods need. At most 64.
-    #[schemars(extend("maxProperties" = 64))]
+    #[schemars(schema_with = "texts")]
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub node_selector: BTreeMap<String, String>,
     /// Tolerations, as in a pod. At most 64.
@@ -58,11 +58,11 @@ pub struct PodTemplate {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub security_context: Option<Free>,
     /// More labels for the pods. At most 64.
-    #[schemars(extend("maxProperties" = 64))]
+    #[schemars(schema_with = "texts")]
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,
     /// More annotations for the pods. At most 64.
-    #[schemars(extend("maxProperties" = 64))]
+    #[schemars(schema_with = "texts")]
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub annotations: BTreeMap<String, String>,
     /// The grace period for ending a pod, in seconds. Default: drainTimeout plus 10 s for sinks, 30 s for the others.
@@ -84,4 +84,8 @@ fn free_option(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
 
 fn free_list(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
     schemars::json_schema!({"type": "array", "items": {"type": "object", "x-kubernetes-preserve-unknown-fields": true}})
+}
+
+fn texts(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    schemars::json_schema!({"type": "object", "maxProperties": 64, "additionalProperties": {"type": "string", "maxLength": 4096}})
 }

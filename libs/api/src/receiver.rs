@@ -48,7 +48,7 @@ pub enum Profile {
     Prometheus3,
     /// Grafana Mimir.
     Mimir,
-    /// `VictoriaMetrics`, single node.
+    /// VictoriaMetrics, single node.
     VictoriaMetrics,
     /// Thanos Receive.
     Thanos,
@@ -81,7 +81,7 @@ pub struct Answer {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 1_000_000))]
     pub times: Option<u32>,
-    /// The status code, 200 to 599. Default by type: 503; 307 for Redirect; 200 for `SuccessWithBody`.
+    /// The status code, 200 to 599. Default by type: 503; 307 for Redirect; 200 for SuccessWithBody.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 200, max = 599))]
     pub status: Option<u16>,
@@ -93,10 +93,10 @@ pub struct Answer {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 4096))]
     pub body: Option<String>,
-    /// The size of the text with `LargeErrorBody`. Default 10Mi.
+    /// The size of the text with LargeErrorBody. Default 10Mi.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub body_size: Option<Bytes>,
-    /// How long Hang and `CommitThenHang` keep silent before they close. Default 1m. With another type: a delay before the answer.
+    /// How long Hang and CommitThenHang keep silent before they close. Default 1m. With another type: a delay before the answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub delay: Option<Duration>,
     /// The Location header of a Redirect. Left out: none is sent.

@@ -142,6 +142,10 @@ pub enum AckPolicy {
 /// How an answer that may be retried is retried: the same batch, in order, after a doubling delay with jitter.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+#[schemars(extend("x-kubernetes-validations" = [
+    {"rule": "duration(self.initialDelay) > duration('0s') && duration(self.maxDelay) >= duration(self.initialDelay)",
+     "message": "initialDelay has to be above 0 and maxDelay at least that"}
+]))]
 pub struct Retry {
     /// The delay before the first retry. Default 30ms.
     pub initial_delay: Duration,

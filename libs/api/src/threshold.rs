@@ -70,7 +70,9 @@ impl FromStr for Limit {
         if known {
             Ok(Self(text.to_owned()))
         } else {
-            Err(ScalarError(format!("{text:?} is not a limit: write a duration such as 250ms, a percentage such as 1% or a count such as 10k")))
+            Err(ScalarError(format!(
+                "{text:?} is not a limit: write a duration such as 250ms, a percentage such as 1% or a count such as 10k"
+            )))
         }
     }
 }
@@ -223,7 +225,8 @@ pub enum ThresholdMetric {
 impl ThresholdMetric {
     /// Every metric there is.
     pub fn all() -> impl Iterator<Item = Self> {
-        let latencies = LatencyKind::ALL.iter().flat_map(|kind| Percentile::ALL.iter().map(|point| Self::Latency(*kind, *point)));
+        let latencies =
+            LatencyKind::ALL.iter().flat_map(|kind| Percentile::ALL.iter().map(|point| Self::Latency(*kind, *point)));
         let others = [Self::RateAchieved, Self::DropsTotal, Self::DropsRequests, Self::RetriesTotal, Self::ErrorsShare];
         latencies.chain(others).chain(LedgerCount::ALL.iter().copied().map(Self::Ledger))
     }
@@ -264,10 +267,16 @@ impl FromStr for ThresholdMetric {
             Some(("drops", "requests")) => Some(Self::DropsRequests),
             Some(("retries", "total")) => Some(Self::RetriesTotal),
             Some(("errors", "share")) => Some(Self::ErrorsShare),
-            Some((kind, point)) => LatencyKind::from_name(kind).zip(Percentile::from_name(point)).map(|(k, p)| Self::Latency(k, p)),
+            Some((kind, point)) => {
+                LatencyKind::from_name(kind).zip(Percentile::from_name(point)).map(|(k, p)| Self::Latency(k, p))
+            }
             None => None,
         };
-        found.ok_or_else(|| ScalarError(format!("{text:?} is not a metric of a threshold, such as response.p99, drops.total or ledger.silentLoss")))
+        found.ok_or_else(|| {
+            ScalarError(format!(
+                "{text:?} is not a metric of a threshold, such as response.p99, drops.total or ledger.silentLoss"
+            ))
+        })
     }
 }
 

@@ -9,15 +9,16 @@ use super::{ScalarError, decimal, scalar};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Count(pub u64);
 
-const SUFFIXES: [(&str, u64); 4] =
-    [("T", 1_000_000_000_000), ("G", 1_000_000_000), ("M", 1_000_000), ("k", 1_000)];
+const SUFFIXES: [(&str, u64); 4] = [("T", 1_000_000_000_000), ("G", 1_000_000_000), ("M", 1_000_000), ("k", 1_000)];
 
 impl FromStr for Count {
     type Err = ScalarError;
 
     fn from_str(text: &str) -> Result<Self, ScalarError> {
         let wrong = |why: &str| {
-            ScalarError(format!("{text:?} is not a count: {why}write a whole number with an optional suffix k, M, G or T"))
+            ScalarError(format!(
+                "{text:?} is not a count: {why}write a whole number with an optional suffix k, M, G or T"
+            ))
         };
         let (number, unit) = decimal::split_unit(text);
         let factor = match SUFFIXES.iter().find(|(suffix, _)| *suffix == unit) {

@@ -47,7 +47,9 @@ impl FromStr for Duration {
 
     fn from_str(text: &str) -> Result<Self, ScalarError> {
         let wrong = |why: &str| {
-            ScalarError(format!("{text:?} is not a duration: {why}write numbers with units, such as 1m30s or 250ms (h, m, s, ms, us)"))
+            ScalarError(format!(
+                "{text:?} is not a duration: {why}write numbers with units, such as 1m30s or 250ms (h, m, s, ms, us)"
+            ))
         };
         if text == "0" {
             return Ok(Self::default());

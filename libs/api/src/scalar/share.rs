@@ -13,7 +13,8 @@ impl FromStr for Share {
     type Err = ScalarError;
 
     fn from_str(text: &str) -> Result<Self, ScalarError> {
-        let wrong = || ScalarError(format!("{text:?} is not a share: write a percentage from 0% to 100%, such as 1% or 0.5%"));
+        let wrong =
+            || ScalarError(format!("{text:?} is not a share: write a percentage from 0% to 100%, such as 1% or 0.5%"));
         if text == "0" {
             return Ok(Self(0.0));
         }

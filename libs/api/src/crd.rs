@@ -1,0 +1,208 @@
+//! The custom resource definitions, generated from the types.
+
+use schemars::JsonSchema;
+use serde_json::{Map, Value, json};
+
+use crate::status::{LoadTestStatus, RemoteWriteReceiverStatus, RemoteWriteSinkStatus};
+use crate::{schema, yaml};
+
+const GROUP: &str = "floodmark.dev";
+const VERSION: &str = "v1alpha1";
+
+/// What a definition says besides its schemas.
+struct Kind {
+    kind: &'static str,
+    plural: &'static str,
+    singular: &'static str,
+    short: &'static str,
+    about: &'static str,
+    spec: &'static Value,
+    status: Value,
+    /// Whether an object without a spec has a meaning.
+    spec_optional: bool,
+    scalable: bool,
+    /// Name, type, path, priority (0 is always shown), description.
+    columns: &'static [(&'static str, &'static str, &'static str, u8, &'static str)],
+}
+
+/// The three definitions as `(file name, YAML)`, always in the same order and with the same bytes.
+pub fn crds() -> Vec<(String, String)> {
+    kinds()
+        .iter()
+        .map(|kind| {
+            let header = "# Generated from the types in libs/api. Do not edit.\n";
+            (format!("{GROUP}_{}.yaml", kind.plural), format!("{header}{}", yaml::write(&definition(kind))))
+        })
+        .collect()
+}
+
+fn kinds() -> [Kind; 3] {
+    [
+        Kind {
+            kind: "RemoteWriteSink",
+            plural: "remotewritesinks",
+            singular: "remotewritesink",
+            short: "rws",
+            about: "A sink: workers that own series by ordinal and forward them to a Remote-Write backend in order.",
+            spec: &schema::SINK,
+            status: status::<RemoteWriteSinkStatus>(),
+            spec_optional: false,
+            scalable: true,
+            columns: &[
+                ("Replicas", "integer", ".spec.replicas", 0, "Workers that were asked for."),
+                ("Ready", "integer", ".status.readyReplicas", 0, "Workers that are ready."),
+                ("Epoch", "integer", ".status.ownership.epoch", 0, "The ownership map that holds."),
+                ("Phase", "string", ".status.ownership.phase", 0, "Stable or Draining."),
+                ("Backend", "string", ".spec.backend.url", 1, "Where the samples go."),
+                ("Age", "date", ".metadata.creationTimestamp", 0, "When it was made."),
+            ],
+        },
+        Kind {
+            kind: "RemoteWriteReceiver",
+            plural: "remotewritereceivers",
+            singular: "remotewritereceiver",
+            short: "rwr",
+            about: "A receiver: a Remote-Write endpoint that verifies what it is sent, and answers badly on schedule.",
+            spec: &schema::RECEIVER,
+            status: status::<RemoteWriteReceiverStatus>(),
+            spec_optional: true,
+            scalable: false,
+            columns: &[
+                ("Profile", "string", ".spec.profile", 0, "Whose rules it plays."),
+                ("Ready", "integer", ".status.readyReplicas", 0, "Receivers that are ready."),
+                ("Age", "date", ".metadata.creationTimestamp", 0, "When it was made."),
+            ],
+        },
+        Kind {
+            kind: "LoadTest",
+            plural: "loadtests",
+            singular: "loadtest",
+            short: "lt",
+            about: "A test: what is sent to a Remote-Write endpoint, what is broken on the way, and what has to hold.",
+            spec: &schema::LOAD_TEST,
+            status: status::<LoadTestStatus>(),
+            spec_optional: false,
+            scalable: false,
+            columns: &[
+                ("Phase", "string", ".status.phase", 0, "How far it is."),
+                ("Verdict", "string", ".status.verdict", 0, "Passed, Failed or Inconclusive."),
+                ("Stage", "integer", ".status.stage", 0, "The stage that runs, from 0."),
+                ("Rate", "integer", ".status.rate", 0, "Acknowledged samples a second."),
+                ("P99", "string", ".status.latency.response.p99", 0, "Intended to acknowledged, 99th percentile."),
+                ("Lost", "integer", ".status.samples.lost", 1, "Acknowledged and not stored."),
+                ("Age", "date", ".metadata.creationTimestamp", 0, "When it was made."),
+            ],
+        },
+    ]
+}
+
+fn definition(kind: &Kind) -> Value {
+    let mut spec = kind.spec.clone();
+    publish(&mut spec);
+    if kind.spec_optional
+        && let Some(spec) = spec.as_object_mut()
+    {
+        spec.insert("default".to_owned(), json!({}));
+    }
+    let mut subresources = json!({"status": {}});
+    if kind.scalable {
+        subresources["scale"] = json!({
+            "specReplicasPath": ".spec.replicas",
+            "statusReplicasPath": ".status.replicas",
+            "labelSelectorPath": ".status.selector",
+        });
+    }
+    let columns: Vec<Value> = kind
+        .columns
+        .iter()
+        .map(|(name, kind, path, priority, about)| {
+            json!({"name": name, "type": kind, "jsonPath": path, "priority": priority, "description": about})
+        })
+        .collect();
+    let required: &[&str] = if kind.spec_optional { &[] } else { &["spec"] };
+    let mut root = json!({
+        "description": kind.about,
+        "type": "object",
+        "required": required,
+        "x-kubernetes-validations": [{
+            "rule": format!("size(self.metadata.name) <= {}", crate::bundle::MAX_NAME),
+            "message": format!("the name may have {} characters: pods are named after it", crate::bundle::MAX_NAME),
+        }],
+        "properties": {
+            "apiVersion": {"type": "string", "description": "The version of this schema: floodmark.dev/v1alpha1."},
+            "kind": {"type": "string", "description": format!("The kind: {}.", kind.kind)},
+            "metadata": {"type": "object"},
+            "spec": spec,
+            "status": kind.status,
+        },
+    });
+    if kind.spec_optional
+        && let Some(root) = root.as_object_mut()
+    {
+        root.remove("required");
+    }
+    json!({
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {
+            "name": format!("{}.{GROUP}", kind.plural),
+            "labels": {"app.kubernetes.io/name": "floodmark", "app.kubernetes.io/part-of": "floodmark"},
+        },
+        "spec": {
+            "group": GROUP,
+            "scope": "Namespaced",
+            "names": {
+                "kind": kind.kind,
+                "listKind": format!("{}List", kind.kind),
+                "plural": kind.plural,
+                "singular": kind.singular,
+                "shortNames": [kind.short],
+                "categories": ["floodmark"],
+            },
+            "versions": [{
+                "name": VERSION,
+                "served": true,
+                "storage": true,
+                "schema": {"openAPIV3Schema": root},
+                "subresources": subresources,
+                "additionalPrinterColumns": columns,
+            }],
+        },
+    })
+}
+
+/// A status is written by the operator only, so it has no defaults: what is not there is not known.
+fn status<T: JsonSchema>() -> Value {
+    let mut schema = schema::structural::<T>();
+    publish(&mut schema);
+    without_defaults(&mut schema);
+    schema
+}
+
+fn without_defaults(schema: &mut Value) {
+    let Some(object) = schema.as_object_mut() else { return };
+    object.remove("default");
+    inner(object, without_defaults);
+}
+
+/// Takes away what only our own parser understands or the API server refuses.
+fn publish(schema: &mut Value) {
+    let Some(object) = schema.as_object_mut() else { return };
+    object.remove("x-floodmark-scalar");
+    // Unknown fields are refused by the API server's field validation; beside `properties` it does not take this.
+    if object.get("additionalProperties") == Some(&Value::Bool(false)) {
+        object.remove("additionalProperties");
+    }
+    inner(object, publish);
+}
+
+fn inner(object: &mut Map<String, Value>, change: fn(&mut Value)) {
+    if let Some(properties) = object.get_mut("properties").and_then(Value::as_object_mut) {
+        properties.values_mut().for_each(change);
+    }
+    for name in ["items", "additionalProperties"] {
+        if let Some(schema) = object.get_mut(name) {
+            change(schema);
+        }
+    }
+}

@@ -1,0 +1,53 @@
+//! What a plain YAML text means (YAML 1.2 core schema), and what kubectl, which reads YAML 1.1, would make of it.
+
+use serde_json::{Number, Value};
+
+/// Nothing at all: an empty value, `~`, `null`.
+pub(crate) fn is_null(text: &str) -> bool {
+    matches!(text, "" | "~" | "null" | "Null" | "NULL")
+}
+
+/// A boolean of YAML 1.2.
+pub(crate) fn boolean(text: &str) -> Option<bool> {
+    match text {
+        "true" | "True" | "TRUE" => Some(true),
+        "false" | "False" | "FALSE" => Some(false),
+        _ => None,
+    }
+}
+
+/// A text that YAML 1.1 reads as a boolean and YAML 1.2 does not.
+pub(crate) fn is_old_boolean(text: &str) -> bool {
+    matches!(text.to_ascii_lowercase().as_str(), "y" | "yes" | "n" | "no" | "on" | "off")
+}
+
+/// A whole number in the range of `i128`.
+pub(crate) fn integer(text: &str) -> Option<i128> {
+    let digits = text.strip_prefix(['-', '+']).unwrap_or(text);
+    let plain = !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit());
+    plain.then(|| text.parse().ok()).flatten()
+}
+
+/// A finite number with a point or an exponent.
+pub(crate) fn float(text: &str) -> Option<f64> {
+    let shaped = text.bytes().any(|b| b.is_ascii_digit())
+        && text.bytes().all(|b| b.is_ascii_digit() || matches!(b, b'.' | b'e' | b'E' | b'+' | b'-'));
+    shaped.then(|| text.parse::<f64>().ok()).flatten().filter(|number| number.is_finite())
+}
+
+/// The value of a plain text where no type is known.
+pub(crate) fn value(text: &str) -> Value {
+    if is_null(text) {
+        return Value::Null;
+    }
+    if let Some(flag) = boolean(text) {
+        return Value::Bool(flag);
+    }
+    if let Some(number) = integer(text).and_then(Number::from_i128) {
+        return Value::Number(number);
+    }
+    match float(text).and_then(Number::from_f64) {
+        Some(number) => Value::Number(number),
+        None => Value::String(text.to_owned()),
+    }
+}

@@ -1,0 +1,227 @@
+//! The rules of a test.
+
+use std::collections::BTreeSet;
+
+use super::{DAY, FieldProblem, MILLISECOND, Rules, endpoint, faults};
+use crate::{Count, Duration, LoadTestSpec, Threshold, Unit, WorkloadGroup, unavailable};
+
+/// All series of a test, and those of one group.
+const MAX_SERIES: u64 = 100_000_000;
+
+/// The time of all stages: at 1000 samples a second the number of a sample of a series then fits 32 bits.
+const MAX_TOTAL: Duration = Duration::from_secs(30 * 86_400);
+
+/// Samples a second and series: their timestamps are milliseconds, so more would collide.
+const MAX_PER_SERIES: f64 = 1000.0;
+
+/// All that is wrong with a test, what is not available yet included; references are not looked up.
+pub fn check_load_test(spec: &LoadTestSpec) -> Vec<FieldProblem> {
+    let mut rules = Rules::default();
+    target(&mut rules, spec);
+    groups(&mut rules, &spec.workload);
+    stages(&mut rules, spec);
+    rates(&mut rules, spec);
+    faults::check(&mut rules, spec);
+    if let Some(read_back) = &spec.read_back {
+        let stores = [("prometheus", &read_back.prometheus), ("victoriaMetrics", &read_back.victoria_metrics)];
+        rules.exactly_one("spec.readBack", &stores.map(|(name, endpoint)| (name, endpoint.is_some())));
+        for (name, endpoint) in stores.into_iter().filter_map(|(name, e)| e.as_ref().map(|e| (name, e))) {
+            let path = format!("spec.readBack.{name}");
+            endpoint::check(&mut rules, endpoint, &path);
+            rules.need(
+                endpoint.receiver_ref.is_none(),
+                || format!("{path}.receiverRef"),
+                || "a receiver of Floodmark is read back by itself: remove readBack, or write a url".into(),
+            );
+        }
+    }
+    for (i, threshold) in spec.thresholds.iter().enumerate() {
+        check_threshold(&mut rules, threshold, &format!("spec.thresholds[{i}]"));
+    }
+    if let Some(push) = &spec.results.pushgateway {
+        endpoint::check(&mut rules, &push.endpoint, "spec.results.pushgateway.endpoint");
+    }
+    rules.between(spec.results.ttl_after_finished, Duration::default(), Duration::from_secs(365 * 86_400), || {
+        "spec.results.ttlAfterFinished".into()
+    });
+    rules.between(spec.overload.max_backlog, MILLISECOND, DAY, || "spec.overload.maxBacklog".into());
+    unavailable::load_test(spec, &mut rules.0);
+    rules.0
+}
+
+fn target(rules: &mut Rules, spec: &LoadTestSpec) {
+    let target = &spec.target;
+    rules.exactly_one(
+        "spec.target",
+        &[
+            ("sinkRef", target.sink_ref.is_some()),
+            ("receiverRef", target.receiver_ref.is_some()),
+            ("endpoint", target.endpoint.is_some()),
+        ],
+    );
+    if let Some(endpoint) = &target.endpoint {
+        endpoint::check(rules, endpoint, "spec.target.endpoint");
+    }
+    rules.need(
+        spec.generator.connections.is_none() || target.sink_ref.is_none(),
+        || "spec.generator.connections".into(),
+        || "is not used with a sink, where each worker has lanes: remove it".into(),
+    );
+    let targets: u64 = spec.workload.iter().map(|group| u64::from(group.targets)).sum();
+    let parallelism = spec.generator.parallelism;
+    rules.need(
+        u64::from(parallelism) <= targets,
+        || "spec.generator.parallelism".into(),
+        || {
+            format!(
+                "{parallelism} generators share {targets} targets, and a target belongs to one: write at most {targets}"
+            )
+        },
+    );
+}
+
+fn groups(rules: &mut Rules, groups: &[WorkloadGroup]) {
+    rules.need(!groups.is_empty(), || "spec.workload".into(), || "has no group: write at least one".into());
+    let mut names = BTreeSet::new();
+    for (i, group) in groups.iter().enumerate() {
+        let at = format!("spec.workload[{i}]");
+        let plain = |b: u8| b.is_ascii_alphanumeric() || b"-_.".contains(&b);
+        rules.need(
+            !group.name.is_empty() && group.name.bytes().all(plain),
+            || format!("{at}.name"),
+            || format!("{:?} is not a name of a group: write letters, digits, _, - and .", group.name),
+        );
+        rules.need(
+            names.insert(&group.name),
+            || format!("{at}.name"),
+            || format!("{} is given twice: rename one", group.name),
+        );
+        rules.need(group.targets > 0, || format!("{at}.targets"), || "0 targets send nothing: write at least 1".into());
+        rules.need(
+            group.series_per_target > 0,
+            || format!("{at}.seriesPerTarget"),
+            || "0 series send nothing: write at least 1".into(),
+        );
+        rules.need(group.series() <= MAX_SERIES, || at.clone(), || too_many(group.series()));
+        rules.between(group.scrape_interval, MILLISECOND, DAY, || format!("{at}.scrapeInterval"));
+        rules.need(
+            (1..=group.series_per_target.max(1)).contains(&group.metrics),
+            || format!("{at}.metrics"),
+            || {
+                format!(
+                    "{} metric names for {} series of a target: write a number from 1 to that",
+                    group.metrics, group.series_per_target
+                )
+            },
+        );
+        let labels = &group.labels;
+        rules.need(
+            (5..=40).contains(&labels.count),
+            || format!("{at}.labels.count"),
+            || format!("{} is out of range: write a number from 5 (those that are always there) to 40", labels.count),
+        );
+        rules.need(
+            (1..=256).contains(&labels.value_length),
+            || format!("{at}.labels.valueLength"),
+            || format!("{} is out of range: write a number from 1 to 256", labels.value_length),
+        );
+        if let Some(churn) = &group.churn {
+            rules.between(churn.every, Duration::from_secs(1), MAX_TOTAL, || format!("{at}.churn.every"));
+            rules.need(
+                churn.share.0 > 0.0,
+                || format!("{at}.churn.share"),
+                || "0% is no churn: write a share above 0%, or remove churn".into(),
+            );
+        }
+    }
+    let total = groups.iter().fold(0_u64, |sum, group| sum.saturating_add(group.series()));
+    rules.need(total <= MAX_SERIES || groups.len() < 2, || "spec.workload".into(), || too_many(total));
+}
+
+fn too_many(series: u64) -> String {
+    format!("{} series (targets * seriesPerTarget) are too many: {} are allowed", Count(series), Count(MAX_SERIES))
+}
+
+fn stages(rules: &mut Rules, spec: &LoadTestSpec) {
+    rules.need(!spec.stages.is_empty(), || "spec.stages".into(), || "has no stage: write at least one".into());
+    for (i, stage) in spec.stages.iter().enumerate() {
+        rules.between(stage.r#for, MILLISECOND, MAX_TOTAL, || format!("spec.stages[{i}].for"));
+        rules.need(
+            stage.rate != Some(Count(0)),
+            || format!("spec.stages[{i}].rate"),
+            || {
+                "0 sends nothing: write at least 1 (samples a second), or remove it for what the scrape intervals give"
+                    .into()
+            },
+        );
+    }
+    let total = Duration(spec.stages_total());
+    rules.need(
+        total <= MAX_TOTAL,
+        || "spec.stages".into(),
+        || format!("{total} in all is too long: {MAX_TOTAL} are allowed"),
+    );
+    if let Some(deadline) = spec.deadline {
+        rules.need(
+            deadline > total && deadline.0 <= MAX_TOTAL.0 * 2,
+            || "spec.deadline".into(),
+            || {
+                format!(
+                    "{deadline} has to be more than all stages take, {total}, and at most {}",
+                    Duration(MAX_TOTAL.0 * 2)
+                )
+            },
+        );
+    }
+}
+
+/// No series may get more than one sample a millisecond; a stage's rate speeds all groups up alike.
+fn rates(rules: &mut Rules, spec: &LoadTestSpec) {
+    let usable = |group: &&WorkloadGroup| group.series() > 0 && !group.scrape_interval.is_zero();
+    let natural: f64 =
+        spec.workload.iter().filter(usable).map(|g| g.series() as f64 / g.scrape_interval.0.as_secs_f64()).sum();
+    let fastest = spec.workload.iter().filter(usable).min_by_key(|group| group.scrape_interval);
+    let Some(fastest) = fastest.filter(|_| natural > 0.0) else { return };
+    for (i, stage) in spec.stages.iter().enumerate() {
+        let Some(rate) = stage.rate else { continue };
+        let per_series = rate.0 as f64 / natural / fastest.scrape_interval.0.as_secs_f64();
+        // The greatest rate that is allowed, a little below where rounding could tip over.
+        let most = (MAX_PER_SERIES * fastest.scrape_interval.0.as_secs_f64() * natural * (1.0 - 1e-9)) as u64;
+        rules.need(per_series <= MAX_PER_SERIES, || format!("spec.stages[{i}].rate"), || {
+            format!(
+                "{rate} samples a second are {per_series:.0} a second for each series of group {}, and 1000 are allowed: write at most {most}, or have more series",
+                fastest.name
+            )
+        });
+    }
+}
+
+fn check_threshold(rules: &mut Rules, threshold: &Threshold, path: &str) {
+    let metric = threshold.metric;
+    let wanted = match metric.unit() {
+        Unit::Duration => "a duration such as 250ms",
+        Unit::Count => "a count such as 0 or 10k",
+        Unit::Rate => "samples a second such as 950k",
+        Unit::Share => "a percentage such as 1%",
+    };
+    rules.need(
+        threshold.max.is_some() || threshold.min.is_some(),
+        || path.to_owned(),
+        || format!("needs max or min: write max with {wanted}"),
+    );
+    let (max, min) = (threshold.max_value(), threshold.min_value());
+    for (name, limit) in [("max", &max), ("min", &min)] {
+        if let Err(error) = limit {
+            let text = error.to_string();
+            let text = text.split(':').next().unwrap_or("").to_owned();
+            rules.add(format!("{path}.{name}"), format!("{text}: {metric} takes {wanted}"));
+        }
+    }
+    if let (Ok(Some(max)), Ok(Some(min))) = (max, min) {
+        rules.need(
+            min.as_f64() <= max.as_f64(),
+            || format!("{path}.min"),
+            || "is more than max: nothing could pass".into(),
+        );
+    }
+}

@@ -1,0 +1,116 @@
+//! The rules of a sink.
+
+use super::{DAY, FieldProblem, HOUR, MILLISECOND, Rules, endpoint};
+use crate::{AckPolicy, Bytes, Count, OnRejected, OwnershipBy, RejectedAction, RemoteWriteSinkSpec, unavailable};
+
+/// All that is wrong with a sink, what is not available yet included; references are not looked up.
+pub fn check_sink(spec: &RemoteWriteSinkSpec) -> Vec<FieldProblem> {
+    let mut rules = Rules::default();
+    rules.need((1..=256).contains(&spec.replicas), || "spec.replicas".into(), || out_of(spec.replicas, 1, 256));
+    rules.need((1..=64).contains(&spec.lanes), || "spec.lanes".into(), || out_of(spec.lanes.into(), 1, 64));
+    endpoint::check(&mut rules, &spec.backend, "spec.backend");
+    ownership(&mut rules, spec);
+    buffers(&mut rules, spec);
+    retry(&mut rules, spec);
+    let on = &spec.on_rejected;
+    rules.need(
+        on.action == RejectedAction::Isolate || on.max_extra_requests == OnRejected::DEFAULT_EXTRA_REQUESTS,
+        || "spec.onRejected.maxExtraRequests".into(),
+        || "is only used with action Isolate: remove it".into(),
+    );
+    rules.need(
+        !(on.action == RejectedAction::Fail && on.dead_letter.is_some()),
+        || "spec.onRejected.deadLetter".into(),
+        || "is not used with action Fail: remove it".into(),
+    );
+    if let Some(dead_letter) = &on.dead_letter {
+        size(&mut rules, dead_letter.max_bytes, "spec.onRejected.deadLetter.maxBytes");
+    }
+    match (&spec.storage, spec.ack_policy) {
+        (Some(storage), AckPolicy::Durable) => size(&mut rules, storage.size, "spec.storage.size"),
+        (None, AckPolicy::Durable) => rules.add("spec.storage", "ackPolicy Durable needs storage: write {size: 10Gi}"),
+        (Some(_), _) => rules.add("spec.storage", "is only used with ackPolicy Durable: remove it"),
+        (None, _) => {}
+    }
+    rules.between(spec.drain_timeout, MILLISECOND, DAY, || "spec.drainTimeout".into());
+    unavailable::sink(spec, &mut rules.0);
+    rules.0
+}
+
+fn out_of(value: u32, min: u32, max: u32) -> String {
+    format!("{value} is out of range: write a number from {min} to {max}")
+}
+
+fn size(rules: &mut Rules, value: Bytes, field: &str) {
+    const MIN: Bytes = Bytes(1 << 20);
+    const MAX: Bytes = Bytes(64 << 40);
+    rules.need(
+        (MIN..=MAX).contains(&value),
+        || field.into(),
+        || format!("{value} is out of range: write a size from {MIN} to {MAX}"),
+    );
+}
+
+fn ownership(rules: &mut Rules, spec: &RemoteWriteSinkSpec) {
+    let labels = &spec.ownership.labels;
+    match spec.ownership.by {
+        OwnershipBy::Series => rules.need(
+            labels.is_empty(),
+            || "spec.ownership.labels".into(),
+            || "is only used with by: Labels: remove it, or write by: Labels".into(),
+        ),
+        OwnershipBy::Labels => rules.need(
+            !labels.is_empty(),
+            || "spec.ownership.labels".into(),
+            || "by: Labels needs label names: write labels: [job, instance]".into(),
+        ),
+    }
+    for (i, label) in labels.iter().enumerate() {
+        rules.need(
+            !labels[..i].contains(label),
+            || format!("spec.ownership.labels[{i}]"),
+            || format!("{label} is given twice: remove one"),
+        );
+    }
+}
+
+fn buffers(rules: &mut Rules, spec: &RemoteWriteSinkSpec) {
+    const MAX: Count = Count(1_000_000);
+    let (batch, buffer) = (spec.batching.max_samples, spec.buffer.max_samples);
+    rules.need(
+        (1..=MAX.0).contains(&batch.0),
+        || "spec.batching.maxSamples".into(),
+        || format!("{batch} is out of range: write a count from 1 to {MAX}"),
+    );
+    rules.need(
+        batch <= buffer,
+        || "spec.batching.maxSamples".into(),
+        || format!("{batch} is more than buffer.maxSamples, {buffer}: a batch has to fit into the buffer"),
+    );
+    rules.need(
+        (1..=10_000_000_000).contains(&buffer.0),
+        || "spec.buffer.maxSamples".into(),
+        || format!("{buffer} is out of range: write a count from 1 to 10G"),
+    );
+    rules.between(spec.batching.max_delay, MILLISECOND, HOUR, || "spec.batching.maxDelay".into());
+    size(rules, spec.buffer.max_bytes, "spec.buffer.maxBytes");
+}
+
+fn retry(rules: &mut Rules, spec: &RemoteWriteSinkSpec) {
+    let retry = &spec.retry;
+    rules.between(retry.initial_delay, MILLISECOND, HOUR, || "spec.retry.initialDelay".into());
+    rules.between(retry.max_delay, MILLISECOND, HOUR, || "spec.retry.maxDelay".into());
+    rules.need(
+        retry.max_delay >= retry.initial_delay,
+        || "spec.retry.maxDelay".into(),
+        || format!("{} is less than initialDelay, {}: write at least that", retry.max_delay, retry.initial_delay),
+    );
+    rules.between(retry.max_retry_after, MILLISECOND, DAY, || "spec.retry.maxRetryAfter".into());
+    if let Some(attempts) = retry.max_attempts {
+        rules.need(
+            (1..=1_000_000).contains(&attempts),
+            || "spec.retry.maxAttempts".into(),
+            || format!("{attempts} is out of range: write a number from 1 to 1000000, or remove it for no limit"),
+        );
+    }
+}
