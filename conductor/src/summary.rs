@@ -166,7 +166,7 @@ fn faults(test: &LoadTestSpec, profile: api::Profile, gatherer: &Gatherer) -> Ve
         let expect = faults::expect(fault.r#type, profile);
         let mut result = FaultResult {
             r#type: format!("{:?}", fault.r#type),
-            id: faults::entry(fault.r#type).map_or_else(String::new, |entry| entry.id.to_owned()),
+            id: faults::catalogue::of(fault.r#type).id.to_owned(),
             from: fault.from.map(|from| from.0.as_secs_f64()),
             r#for: fault.r#for.map(|length| length.0.as_secs_f64()),
             expected: format!("{expect:?}"),
@@ -175,10 +175,10 @@ fn faults(test: &LoadTestSpec, profile: api::Profile, gatherer: &Gatherer) -> Ve
         let reports = gatherer.generator_lives.iter().filter_map(|life| life.report.as_ref());
         for count in reports.filter_map(|report| report.faults.get(index)) {
             let account = &count.account;
-            result.sent += account.acknowledged + account.refused + account.unresolved;
+            result.sent += account.sent;
             result.refused += account.refused;
             result.accepted += account.acknowledged;
-            result.indeterminate += count.indeterminate + account.unresolved;
+            result.indeterminate += account.indeterminate;
         }
         result
     });

@@ -75,7 +75,6 @@ type Order = (Blow, oneshot::Sender<BlowTimes>);
 pub(crate) struct Part {
     pub(crate) role: Role,
     pub(crate) ordinal: u32,
-    pub(crate) address: SocketAddr,
     orders: mpsc::Sender<Order>,
     stop: watch::Sender<bool>,
     state: Arc<Mutex<PartState>>,
@@ -117,11 +116,11 @@ impl Part {
         let (orders, inbox) = mpsc::channel(16);
         let (stop, stopped) = watch::channel(false);
         let state = Arc::new(Mutex::new(PartState { pid: Some(child.pid()), ..PartState::default() }));
-        let (role, ordinal, address) = (spec.role, spec.ordinal, spec.address);
+        let (role, ordinal) = (spec.role, spec.ordinal);
         let supervisor =
             Supervisor { spec, spawner: spawner.clone(), state: Arc::clone(&state), backoff: FIRST_BACKOFF };
         let task = tokio::spawn(supervisor.run(child, inbox, stopped));
-        Ok(Self { role, ordinal, address, orders, stop, state, task })
+        Ok(Self { role, ordinal, orders, stop, state, task })
     }
 }
 

@@ -273,7 +273,7 @@ fn read_back(resolver: &Resolver, read_back: &api::ReadBack) -> Result<ReadBackP
 
 /// Eight hexadecimal digits: the label `floodmark_run`.
 fn run_id() -> String {
-    telemetry::incarnation().chars().cycle().take(4).chain(format!("{:04x}", run_number()).chars()).collect()
+    telemetry::cpu::incarnation().chars().cycle().take(4).chain(format!("{:04x}", run_number()).chars()).collect()
 }
 
 /// Differs between the tests of one process and, with the incarnation, between processes.

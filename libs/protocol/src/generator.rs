@@ -72,8 +72,6 @@ pub struct StageProgress {
 #[serde(rename_all = "camelCase", default)]
 pub struct FaultCount {
     pub account: FaultAccount,
-    /// Of the account: samples whose good predecessor in the lane was not acknowledged, so that no verdict is due.
-    pub indeterminate: u64,
     /// Refused samples by HTTP status.
     pub statuses: BTreeMap<u16, u64>,
     /// Up to ten answers against the expectation, in words: series and answer.

@@ -1,0 +1,79 @@
+//! The roles as subcommands: a runtime, signals, the tie to the parent, and the role's own crate.
+
+use std::future::Future;
+use std::process::ExitCode;
+
+use telemetry::Stop;
+
+use crate::args;
+use crate::fail;
+
+/// A role that cannot go on: the engine reads the reason in the log.
+const FAILED: u8 = 1;
+const STDIN: i32 = 0;
+
+/// Runs a role until it ends by itself or by a signal.
+fn block_on<F, Fut>(role: &args::Role, name: &'static str, run: F) -> ExitCode
+where
+    F: FnOnce(Stop) -> Fut,
+    Fut: Future<Output = anyhow::Result<()>>,
+{
+    if role.end_with_stdin
+        && let Err(error) = telemetry::parent::end_when_closed(STDIN)
+    {
+        return fail(&anyhow::Error::new(error).context("cannot watch standard input"), FAILED);
+    }
+    let runtime = match tokio::runtime::Builder::new_multi_thread().thread_name(name).enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(&error.into(), FAILED),
+    };
+    runtime.block_on(async {
+        let stop = match Stop::on_signals() {
+            Ok(stop) => stop,
+            Err(error) => return fail(&error.into(), FAILED),
+        };
+        match run(stop).await {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => fail(&error, FAILED),
+        }
+    })
+}
+
+pub(crate) fn generator(arguments: args::Generator) -> ExitCode {
+    block_on(&arguments.role, "generator", |stop| {
+        let options = generator::Options {
+            conductor: arguments.conductor.clone(),
+            index: arguments.index,
+            listen: arguments.role.listen,
+        };
+        async move { generator::run(options, stop).await.map(|_| ()) }
+    })
+}
+
+pub(crate) fn sink_worker(arguments: args::SinkWorker) -> ExitCode {
+    block_on(&arguments.role, "sink-worker", |stop| {
+        let options = sink_worker::Options {
+            plan: arguments.plan.clone(),
+            control: arguments.control.clone(),
+            ordinal: arguments.ordinal,
+            listen: arguments.role.listen,
+        };
+        async move {
+            match sink_worker::run(options, stop).await?.fatal {
+                None => Ok(()),
+                Some(why) => anyhow::bail!(why),
+            }
+        }
+    })
+}
+
+pub(crate) fn receiver(arguments: args::Receiver) -> ExitCode {
+    block_on(&arguments.role, "receiver", |stop| {
+        let options = receiver::Options {
+            control: arguments.control.clone(),
+            ordinal: arguments.ordinal,
+            listen: arguments.role.listen,
+        };
+        receiver::run(options, stop)
+    })
+}

@@ -1,0 +1,176 @@
+//! Real Prometheus (2.42 and 3) and `VictoriaMetrics` behind the sink: what was acknowledged is what they hold.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use rustix::process::{Signal, kill_process};
+
+use super::embedded::finding;
+use super::support::documents::{load_test, sink};
+use super::support::run::{Run, number};
+use super::support::servers::{Prometheus, Server, victoria};
+use super::support::{http, skip, wait_until};
+
+const LIMIT: Duration = Duration::from_secs(300);
+
+/// 100 k series, 5 M samples; a worker is killed and another paused on the way.
+fn flood(server: &Server, read_back: &str) -> (String, String) {
+    let backend = format!("{{url: 'http://{}/api/v1/write'}}", server.address);
+    let more = format!(
+        "  workload:
+    - {{name: app, targets: 100, seriesPerTarget: 1000, scrapeInterval: 1s, metrics: 100, values: Mixed}}
+  stages:
+    - {{for: 4s, rate: 50k, ramp: true, warmUp: true}}
+    - {{for: 50s, rate: 100k}}
+  chaos:
+    - {{at: 15s, action: Kill, sinkWorker: 1}}
+    - {{at: 25s, action: Pause, sinkWorker: 2, for: 3s}}
+  overload: {{maxBacklog: 60s}}
+  readBack: {{{read_back}: {{url: 'http://{}'}}, depth: Full}}
+  thresholds:
+    - {{metric: ledger.silentLoss, max: '0'}}
+    - {{metric: ledger.altered, max: '0'}}
+    - {{metric: rate.achieved, min: '1'}}
+  deadline: 5m",
+        server.address
+    );
+    (sink(3, 2, &backend, ""), load_test(&more))
+}
+
+fn everything_arrives(version: Prometheus, test: &str) {
+    let Some(server) = version.start("", &[]) else {
+        return skip(test, &format!("{version:?} is not installed"));
+    };
+    let (sink, test) = flood(&server, "prometheus");
+    let summary = Run::start(&(sink + &test), &[]).end(LIMIT).expect_code(0).summary();
+    assert_eq!(summary["verdict"], "Passed");
+    let acknowledged = number(&summary, "/samples/acknowledged");
+    assert!(acknowledged >= 5_000_000, "{}", summary["samples"]);
+    assert_eq!(number(&summary, "/samples/stored"), acknowledged);
+    assert!(finding(&summary, "SilentLoss").is_none() && finding(&summary, "Altered").is_none(), "{}", summary["findings"]);
+    // The server counts for itself, by another way than the one that was read back.
+    let run = summary["run"].as_str().expect("a run");
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock").as_secs_f64();
+    let counted = server.query(&format!("sum(count_over_time({{floodmark_run=\"{run}\"}}[30m]))"), now + 5.0);
+    assert_eq!(counted, Some(acknowledged as f64));
+}
+
+#[test]
+fn prometheus_2_holds_every_acknowledged_sample() {
+    everything_arrives(Prometheus::Two, "prometheus_2_holds_every_acknowledged_sample");
+}
+
+#[test]
+fn prometheus_3_holds_every_acknowledged_sample() {
+    everything_arrives(Prometheus::Three, "prometheus_3_holds_every_acknowledged_sample");
+}
+
+#[test]
+fn victoria_metrics_holds_every_acknowledged_sample() {
+    let Some(server) = victoria() else {
+        return skip("victoria_metrics_holds_every_acknowledged_sample", "victoria-metrics is not installed");
+    };
+    let (sink, test) = flood(&server, "victoriaMetrics");
+    let summary = Run::start(&(sink + &test), &[]).end(LIMIT).expect_code(0).summary();
+    assert_eq!(summary["samples"]["stored"], summary["samples"]["acknowledged"]);
+    assert!(number(&summary, "/samples/stored") >= 5_000_000);
+}
+
+/// The faults' verdicts are the server's own, told by its version.
+fn faults_are_judged(version: Prometheus, test: &str) {
+    let Some(server) = version.start("", &[]) else {
+        return skip(test, &format!("{version:?} is not installed"));
+    };
+    let backend = format!("{{url: 'http://{}/api/v1/write'}}", server.address);
+    let more = format!(
+        "  workload:
+    - {{name: app, targets: 20, seriesPerTarget: 100, scrapeInterval: 1s, metrics: 20}}
+  stages:
+    - {{for: 10s}}
+  faults:
+    - {{type: OutOfOrder, share: 1%, from: 2s, outOfOrder: {{delay: {{distribution: Uniform, min: 0s, max: 4s}}}}}}
+    - {{type: ConflictingDuplicate, share: 1%, from: 2s}}
+    - {{type: InvalidLabelName, share: 0.5%}}
+    - {{type: CorruptSnappy, share: 0.5%}}
+    - {{type: TruncatedProtobuf, share: 0.5%}}
+  readBack: {{prometheus: {{url: 'http://{}'}}}}
+  deadline: 90s",
+        server.address
+    );
+    let document = sink(2, 2, &backend, "") + &load_test(&more);
+    let summary = Run::start(&document, &[]).end(LIMIT).expect_code(0).summary();
+    for fault in summary["faults"].as_array().expect("faults") {
+        assert_eq!(fault["wrong"], 0, "{fault}");
+        assert!(fault["sent"].as_u64() > Some(50), "{fault}");
+    }
+}
+
+#[test]
+fn prometheus_2_refuses_what_it_should() {
+    faults_are_judged(Prometheus::Two, "prometheus_2_refuses_what_it_should");
+}
+
+#[test]
+fn prometheus_3_refuses_what_it_should() {
+    faults_are_judged(Prometheus::Three, "prometheus_3_refuses_what_it_should");
+}
+
+/// Buffered acknowledges from memory: what a killed worker held is lost, found, counted and named.
+#[test]
+fn a_kill_under_buffered_is_counted_and_named() {
+    let test = "a_kill_under_buffered_is_counted_and_named";
+    let Some(server) = Prometheus::Two.start("", &[]) else {
+        return skip(test, "Prometheus 2 is not installed");
+    };
+    let backend = format!("{{url: 'http://{}/api/v1/write', requestTimeout: 30s}}", server.address);
+    let more = format!(
+        "  workload:
+    - {{name: app, targets: 20, seriesPerTarget: 100, scrapeInterval: 1s, metrics: 20}}
+  stages:
+    - {{for: 20s}}
+  readBack: {{prometheus: {{url: 'http://{}'}}}}
+  deadline: 3m",
+        server.address
+    );
+    let run = Run::start(&(sink(2, 2, &backend, "  ackPolicy: Buffered") + &load_test(&more)), &[]);
+    wait_until("samples flow", Duration::from_secs(60), || {
+        server.query("sum(prometheus_tsdb_head_samples_appended_total)", 0.0).is_some() || run.output().contains("running")
+    });
+    let workers: Vec<(u32, String)> = run.children().into_iter().filter(|(_, line)| line.contains("sink-worker")).collect();
+    let (pid, line) = workers.iter().find(|(_, line)| line.contains("--ordinal 0")).expect("worker 0");
+    let address = line.split_whitespace().skip_while(|word| *word != "--listen").nth(1).expect("an address").to_owned();
+    wait_until("the worker delivers", Duration::from_secs(30), || metric(&address, "prometheus_remote_storage_samples_total") > 2000.0);
+
+    kill_process(server.pid(), Signal::STOP).expect("SIGSTOP");
+    wait_until("the worker holds acknowledged samples", Duration::from_secs(30), || {
+        metric(&address, "prometheus_remote_storage_samples_pending") > 1000.0
+    });
+    let pid = rustix::process::Pid::from_raw(i32::try_from(*pid).expect("a pid")).expect("a pid");
+    kill_process(pid, Signal::KILL).expect("SIGKILL");
+    kill_process(server.pid(), Signal::CONT).expect("SIGCONT");
+
+    let summary = run.end(LIMIT).summary();
+    let lost = finding(&summary, "AckedLoss").unwrap_or_else(|| panic!("no AckedLoss: {}", summary["findings"]));
+    let acknowledged = number(&summary, "/samples/acknowledged");
+    let stored = number(&summary, "/samples/stored");
+    let name = summary["run"].as_str().expect("a run");
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock").as_secs_f64();
+    let counted = server.query(&format!("sum(count_over_time({{floodmark_run=\"{name}\"}}[30m]))"), now + 5.0);
+    assert_eq!(counted, Some(stored as f64), "the server's own count");
+    let unacknowledged = finding(&summary, "StoredUnacknowledged").and_then(|finding| finding["count"].as_u64()).unwrap_or(0);
+    assert_eq!(lost["count"].as_u64(), Some(acknowledged + unacknowledged - stored));
+    assert!(lost["count"].as_u64() > Some(0));
+    assert!(finding(&summary, "SilentLoss").is_none(), "{}", summary["findings"]);
+    let example = &lost["examples"][0];
+    assert!(example["series"].as_str().is_some_and(|series| series.contains("instance=")), "{example}");
+    assert!(example["timestampMs"].as_i64() > Some(1_600_000_000_000), "{example}");
+}
+
+/// A gauge or counter of a role, summed over its labels; 0 while there is none.
+pub fn metric(address: &str, name: &str) -> f64 {
+    let Ok((200, body)) = http::get(address, "/metrics") else { return 0.0 };
+    String::from_utf8_lossy(&body)
+        .lines()
+        .filter(|line| line.starts_with(name) && matches!(line.as_bytes().get(name.len()), Some(b' ' | b'{')))
+        .filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
+        .sum()
+}

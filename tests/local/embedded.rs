@@ -1,0 +1,172 @@
+//! Everything from this repository: generator, sink-workers, strict receiver. Nothing has to be installed.
+
+use std::time::Duration;
+
+use super::support::documents::{TO_STORE, load_test, load_test_of, receiver, sink};
+use super::support::run::{Run, number};
+
+const LIMIT: Duration = Duration::from_secs(120);
+
+const SMALL: &str = "  workload:
+    - {name: app, targets: 20, seriesPerTarget: 100, scrapeInterval: 1s, metrics: 20}
+  stages:
+    - {for: 6s}
+  deadline: 60s";
+
+#[test]
+fn embedded_run_passes_and_leaves_complete_results() {
+    let document = receiver("") + &sink(2, 2, TO_STORE, "") + &load_test(SMALL);
+    let ended = Run::start(&document, &[]).end(LIMIT).expect_code(0);
+    let summary = ended.summary();
+    assert_eq!(summary["verdict"], "Passed");
+    // 2000 series, one sample a second, for six seconds.
+    assert_eq!(number(&summary, "/samples/generated"), 12_000);
+    assert_eq!(number(&summary, "/samples/acknowledged"), 12_000);
+    assert_eq!(number(&summary, "/samples/stored"), 12_000);
+    assert_eq!(summary["findings"], serde_json::json!([]));
+    for file in ["summary.json", "report.html", "junit.xml", "response.hlog", "response.hgrm", "service.hlog", "delivery.hlog"] {
+        let path = ended.results().join(file);
+        assert!(path.metadata().is_ok_and(|file| file.len() > 0), "{file} is missing or empty");
+    }
+}
+
+#[test]
+fn embedded_run_of_the_same_seed_generates_the_same_number_of_samples_on_two_generators() {
+    let two = SMALL.replace("  deadline", "  generator: {parallelism: 2}\n  deadline");
+    let document = receiver("") + &sink(2, 2, TO_STORE, "") + &load_test(&two);
+    let summary = Run::start(&document, &[]).end(LIMIT).expect_code(0).summary();
+    assert_eq!(number(&summary, "/samples/stored"), 12_000);
+}
+
+#[test]
+fn a_kill_under_delivered_loses_nothing() {
+    let more = "  workload:
+    - {name: app, targets: 50, seriesPerTarget: 100, scrapeInterval: 1s, metrics: 20, values: Mixed}
+  stages:
+    - {for: 12s, rate: 20k}
+  chaos:
+    - {at: 3s, action: Kill, sinkWorker: 1}
+    - {at: 6s, action: Pause, sinkWorker: 0, for: 1s}
+    - {at: 8s, action: Terminate, sinkWorker: 2}
+  deadline: 90s";
+    let document = receiver("") + &sink(3, 2, TO_STORE, "") + &load_test(more);
+    let summary = Run::start(&document, &[]).end(LIMIT).expect_code(0).summary();
+    assert_eq!(summary["verdict"], "Passed");
+    assert_eq!(number(&summary, "/samples/stored"), 240_000);
+    for index in 0..3 {
+        assert!(summary.pointer(&format!("/chaos/{index}/executedAt")).is_some_and(|at| at.is_f64()), "{}", summary["chaos"]);
+        assert!(summary.pointer(&format!("/chaos/{index}/backAfter")).is_some_and(|at| at.is_f64()), "{}", summary["chaos"]);
+    }
+}
+
+#[test]
+fn every_injected_fault_is_refused_and_counted() {
+    let more = "  workload:
+    - {name: app, targets: 50, seriesPerTarget: 100, scrapeInterval: 1s, metrics: 20}
+  stages:
+    - {for: 10s, rate: 10k}
+  faults:
+    - {type: OutOfOrder, share: 2%, from: 2s, outOfOrder: {delay: {distribution: Pareto, min: 100ms, mean: 2s}}}
+    - {type: ConflictingDuplicate, share: 1%, from: 2s}
+    - {type: FutureTimestamp, share: 0.5%, from: 2s}
+    - {type: MissingMetricName, share: 0.5%}
+    - {type: DuplicateLabel, share: 0.5%}
+    - {type: InvalidLabelName, share: 0.5%}
+    - {type: TruncatedProtobuf, share: 0.5%}
+    - {type: CorruptSnappy, share: 0.5%}
+  deadline: 60s";
+    let document = receiver("") + &sink(3, 2, TO_STORE, "") + &load_test(more);
+    let summary = Run::start(&document, &[]).end(LIMIT).expect_code(0).summary();
+    let faults = summary["faults"].as_array().expect("faults");
+    assert_eq!(faults.len(), 8);
+    let mut refused = 0;
+    for fault in faults {
+        assert_eq!(fault["expected"], "Refused", "{fault}");
+        assert_eq!(fault["wrong"], 0, "{fault}");
+        assert_eq!(fault["sent"], fault["refused"], "{fault}");
+        assert!(fault["sent"].as_u64() > Some(100), "{fault}");
+        refused += fault["refused"].as_u64().unwrap_or_default();
+    }
+    let stored = number(&summary, "/samples/stored");
+    assert_eq!(stored + refused, 100_000);
+}
+
+#[test]
+fn faults_among_good_samples_are_told_apart() {
+    let more = "  workload:
+    - {name: app, targets: 20, seriesPerTarget: 100, scrapeInterval: 1s, metrics: 20}
+  stages:
+    - {for: 8s}
+  faults:
+    - {type: OutOfOrder, share: 1%, from: 2s, placement: Mixed, outOfOrder: {delay: {distribution: Constant, mean: 3s}}}
+  deadline: 60s";
+    // A strict receiver answers 400 and keeps the good samples: nothing good is lost, nothing bad is stored.
+    let document = receiver("") + &sink(1, 2, TO_STORE, "") + &load_test(more);
+    let summary = Run::start(&document, &[]).end(LIMIT).expect_code(0).summary();
+    assert_eq!(summary["faults"][0]["wrong"], 0, "{}", summary["faults"]);
+    assert!(number(&summary, "/samples/stored") > 15_500, "{}", summary["samples"]);
+}
+
+#[test]
+fn a_store_that_discards_silently_fails_the_run_by_name() {
+    let answers = "  answers:\n    - {type: DiscardSilently, from: 3s, for: 500ms}";
+    let document = receiver(answers) + &sink(1, 2, TO_STORE, "") + &load_test(SMALL);
+    let summary = Run::start(&document, &[]).end(LIMIT).expect_code(1).summary();
+    assert_eq!(summary["verdict"], "Failed");
+    let loss = finding(&summary, "SilentLoss").unwrap_or_else(|| panic!("no SilentLoss in {}", summary["findings"]));
+    let missing = number(&summary, "/samples/acknowledged") - number(&summary, "/samples/stored");
+    assert_eq!(loss["count"].as_u64(), Some(missing));
+    let examples = loss["examples"].as_array().expect("examples");
+    assert!(!examples.is_empty() && examples.len() <= 10);
+    assert!(examples[0]["series"].as_str().is_some_and(|series| series.contains("floodmark_run=")), "{}", examples[0]);
+}
+
+#[test]
+fn lost_answers_are_repeated_and_explained() {
+    let answers = "  answers:\n    - {type: CommitThenError, status: 500, from: 2s, every: 7, for: 3s}\n    - {type: CloseBeforeAnswer, from: 2s, every: 11, for: 3s}";
+    let document = receiver(answers) + &sink(2, 2, TO_STORE, "") + &load_test(SMALL);
+    let summary = Run::start(&document, &[]).end(LIMIT).expect_code(0).summary();
+    assert_eq!(number(&summary, "/samples/stored"), 12_000);
+    let duplicated = finding(&summary, "Duplicated").expect("repeated requests arrive twice");
+    assert_eq!(duplicated["count"], duplicated["explained"], "{duplicated}");
+}
+
+#[test]
+fn without_a_sink_the_generator_sends_by_itself() {
+    let document = receiver("") + &load_test_of("{receiverRef: {name: store}}", SMALL);
+    let summary = Run::start(&document, &[]).end(LIMIT).expect_code(0).summary();
+    assert_eq!(number(&summary, "/samples/stored"), 12_000);
+}
+
+#[test]
+fn churn_and_every_kind_of_value_are_recomputed_exactly() {
+    let groups: String = ["Counter", "Gauge", "Sine", "Sparse", "Histogram", "Constant", "Mixed"]
+        .iter()
+        .map(|kind| {
+            format!(
+                "    - {{name: g-{}, targets: 5, seriesPerTarget: 60, scrapeInterval: 500ms, metrics: 5, values: {kind}, churn: {{every: 2s, share: 50%, mode: {}}}}}\n",
+                kind.to_lowercase(),
+                if *kind == "Sine" { "Spike" } else { "Gradual" }
+            )
+        })
+        .collect();
+    let more = format!("  workload:\n{groups}  stages:\n    - {{for: 4s, ramp: true, rate: 4k}}\n    - {{for: 4s}}\n  deadline: 60s");
+    let document = receiver("") + &sink(2, 3, TO_STORE, "") + &load_test(&more);
+    let summary = Run::start(&document, &[]).end(LIMIT).expect_code(0).summary();
+    assert_eq!(summary["samples"]["acknowledged"], summary["samples"]["stored"]);
+    assert_eq!(summary["findings"], serde_json::json!([]));
+}
+
+#[test]
+fn a_missed_threshold_fails_and_is_named() {
+    let more = SMALL.replace("  deadline", "  thresholds:\n    - {metric: response.p50, max: 1us}\n  deadline");
+    let document = receiver("") + &sink(1, 1, TO_STORE, "") + &load_test(&more);
+    let ended = Run::start(&document, &[]).end(LIMIT).expect_code(1);
+    assert!(ended.stdout.contains("response.p50"), "{}", ended.stdout);
+    let junit = std::fs::read_to_string(ended.results().join("junit.xml")).expect("junit.xml");
+    assert!(junit.contains("<failure"), "{junit}");
+}
+
+pub fn finding<'a>(summary: &'a serde_json::Value, name: &str) -> Option<&'a serde_json::Value> {
+    summary["findings"].as_array()?.iter().find(|finding| finding["name"] == name)
+}
