@@ -1,0 +1,208 @@
+//! From the bytes of a request to what the lanes take: decoded once, walked once, one hash a label block. Pure.
+
+mod map;
+mod slice;
+#[cfg(test)]
+mod tests;
+
+use bytes::Bytes;
+use remote_write::canonical::Scratch;
+use remote_write::{Snappy, SnappyError, v1};
+use xxhash_rust::xxh3::Xxh3Default;
+
+pub(crate) use map::Map;
+pub(crate) use slice::{Item, Sliced, slice};
+
+use crate::lane::{Field, Fields, MAX_DECODED, measure};
+
+/// Reused memory of one thread.
+#[derive(Debug, Default)]
+pub(crate) struct Decoder {
+    snappy: Snappy,
+    labels: Scratch,
+}
+
+/// Buffers above this are given back after a request.
+const KEEP: usize = 4 << 20;
+
+/// Why a request is not taken, for good.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Refusal {
+    /// Not snappy.
+    #[error(transparent)]
+    Snappy(#[from] SnappyError),
+    /// Not a request.
+    #[error("protobuf: {0}")]
+    Walk(#[from] v1::WalkError),
+    /// A generator routed by another map than the one it names, or the sender is none of ours.
+    #[error("series {series} belongs to worker {owner}, this is worker {here}: route by GET /ownership")]
+    NotOwned {
+        /// Position in the request.
+        series: usize,
+        /// Its owner.
+        owner: u32,
+        /// This worker.
+        here: u32,
+    },
+    /// Series of several lanes in a request that must be of one.
+    #[error("series {series} belongs to lane {lane}, the first one to lane {first}: send one request a lane")]
+    Mixed {
+        /// Position in the request.
+        series: usize,
+        /// Its lane.
+        lane: u16,
+        /// Lane of the first series.
+        first: u16,
+    },
+    /// A generator's request repeats a series.
+    #[error("{samples} samples of {series} series: send one sample a series in a request, so that repeating it is harmless")]
+    Repeats {
+        /// Samples.
+        samples: u64,
+        /// Series.
+        series: u32,
+    },
+}
+
+/// What a walk over a generator's request found.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Pure {
+    /// Lane in this worker; `None` without series.
+    pub(crate) lane: Option<u16>,
+    /// Series.
+    pub(crate) series: u32,
+    /// Samples and histograms.
+    pub(crate) samples: u64,
+    /// Timestamp of the last series' last sample, milliseconds.
+    pub(crate) newest: i64,
+}
+
+/// A lane's share of somebody's request.
+#[derive(Debug)]
+pub(crate) struct Share {
+    /// Lane in this worker.
+    pub(crate) lane: u16,
+    /// xxh3-128 of its series as they came: the same again is the same part.
+    pub(crate) key: u128,
+    /// What is sent.
+    pub(crate) sliced: Sliced,
+}
+
+/// A request split by owner and lane.
+#[derive(Debug, Default)]
+pub(crate) struct Split {
+    /// This worker's.
+    pub(crate) own: Vec<Share>,
+    /// Others': owner and compressed request.
+    pub(crate) others: Vec<(u32, Bytes)>,
+    /// Series in it, samples or not.
+    pub(crate) series: u64,
+    /// Timestamp of the last sample, milliseconds.
+    pub(crate) newest: i64,
+}
+
+impl Decoder {
+    /// Checks a generator's request: all series are this worker's and of one lane. With `fault` they may be anything,
+    /// since a fault can change labels and so the slot; the request is then taken for the lane it names.
+    pub(crate) fn pure(&mut self, body: &[u8], map: &Map, fault: bool) -> Result<Pure, Refusal> {
+        let plain = self.snappy.decompress(body, MAX_DECODED)?;
+        let mut found = Pure::default();
+        for (at, series) in v1::walk(plain).enumerate() {
+            let series = series?;
+            found.series += 1;
+            found.samples += count(&series);
+            if fault {
+                continue;
+            }
+            let hash = series.canonical_hash(&mut self.labels);
+            let slot = map.slot(&series, hash, &mut self.labels);
+            match (map.lane(slot), found.lane) {
+                (Some(lane), Some(first)) if lane == first => {}
+                (Some(lane), None) => {
+                    found.lane = Some(lane);
+                    found.newest = series.samples().next().map_or(0, |sample| sample.timestamp);
+                }
+                (Some(lane), Some(first)) => return Err(Refusal::Mixed { series: at, lane, first }),
+                (None, _) => {
+                    let owner = map.owner(slot);
+                    return Err(Refusal::NotOwned { series: at, owner, here: map.ordinal });
+                }
+            }
+        }
+        if !fault && found.samples > u64::from(found.series) {
+            return Err(Refusal::Repeats { samples: found.samples, series: found.series });
+        }
+        self.snappy.release(KEEP);
+        Ok(found)
+    }
+
+    /// The series of a request that was checked by [`Self::pure`], so that it can be merged with others.
+    pub(crate) fn fields(&mut self, body: &[u8]) -> Result<Fields, Refusal> {
+        let plain = Bytes::copy_from_slice(self.snappy.decompress(body, MAX_DECODED)?);
+        let mut list = Vec::new();
+        let mut start = 0_u32;
+        let mut bytes = Vec::with_capacity(plain.len());
+        for series in v1::walk(&plain) {
+            let series = series?;
+            bytes.extend_from_slice(series.raw());
+            let end = bytes.len() as u32;
+            let hash = series.canonical_hash(&mut self.labels);
+            list.push(measure(Field { start, end, samples: 0, hash, first: 0, last: 0 }, &series));
+            start = end;
+        }
+        Ok(Fields { bytes: bytes.into(), list })
+    }
+
+    /// Splits a third party's request. With `forwarded` every series must be this worker's.
+    pub(crate) fn split(&mut self, body: &[u8], map: &Map, forwarded: bool, once: bool, max_samples: u64) -> Result<Split, Refusal> {
+        let plain = self.snappy.decompress(body, MAX_DECODED)?;
+        let mut lanes: Vec<Vec<Item<'_>>> = Vec::new();
+        lanes.resize_with(usize::from(map.map.lanes), Vec::new);
+        let mut others: std::collections::BTreeMap<u32, Vec<u8>> = std::collections::BTreeMap::new();
+        let mut split = Split::default();
+        for (at, series) in v1::walk(plain).enumerate() {
+            let series = series?;
+            split.series += 1;
+            if count(&series) == 0 {
+                continue;
+            }
+            if let Some(sample) = series.samples().next() {
+                split.newest = split.newest.max(sample.timestamp);
+            }
+            let hash = series.canonical_hash(&mut self.labels);
+            let slot = map.slot(&series, hash, &mut self.labels);
+            let owner = map.owner(slot);
+            match map.lane(slot) {
+                Some(lane) => lanes[usize::from(lane)].push(Item { series, hash }),
+                None if forwarded => return Err(Refusal::NotOwned { series: at, owner, here: map.ordinal }),
+                None => others.entry(owner).or_default().extend_from_slice(series.raw()),
+            }
+        }
+        for (lane, items) in (0..).zip(&lanes) {
+            if items.is_empty() {
+                continue;
+            }
+            let mut key = Xxh3Default::new();
+            for item in items {
+                key.update(item.series.raw());
+            }
+            let sliced = slice(items, once, max_samples);
+            split.own.push(Share { lane, key: key.digest128(), sliced });
+        }
+        for (owner, plain) in others {
+            split.others.push((owner, Bytes::copy_from_slice(self.snappy.compress(&plain))));
+        }
+        self.snappy.release(KEEP);
+        Ok(split)
+    }
+}
+
+/// Samples and histograms of a series.
+#[inline]
+fn count(series: &v1::Series<'_>) -> u64 {
+    if series.has_histograms() {
+        crate::cut::Cut::parse(series.raw()).map_or(0, |cut| cut.points().len() as u64)
+    } else {
+        series.sample_count() as u64
+    }
+}

@@ -1,0 +1,155 @@
+//! The share of a request that one lane sends, in slices: what may go to the backend in one request.
+
+use std::collections::{HashMap, VecDeque};
+
+use remote_write::v1::Series;
+
+use crate::cut::{Cut, Point};
+use crate::lane::{Field, Fields, Payload, measure};
+
+/// A series of a request and its canonical hash.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Item<'a> {
+    /// Borrowed from the request.
+    pub(crate) series: Series<'a>,
+    /// Canonical label hash.
+    pub(crate) hash: u64,
+}
+
+/// See the module.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Sliced {
+    /// Empty when there was no sample.
+    pub(crate) slices: VecDeque<Payload>,
+    /// No slice holds a series twice.
+    pub(crate) once: bool,
+    /// Bytes held by the slices.
+    pub(crate) bytes: u64,
+    /// Samples and histograms.
+    pub(crate) samples: u64,
+}
+
+/// Slices of at most `max_samples` samples (but at least one), keeping the order of each series.
+///
+/// With `once` each holds at most one sample a series: then a slice that is sent twice changes nothing, and one that is
+/// refused because a later one is stored already takes nothing down. Otherwise a slice ends before a sample that is not
+/// newer than the one before it of that series, which a backend may answer 2xx and lose.
+pub(crate) fn slice(items: &[Item<'_>], once: bool, max_samples: u64) -> Sliced {
+    let mut build = Build {
+        layers: Vec::new(),
+        newest: HashMap::with_capacity(items.len()),
+        repeats: false,
+        once,
+        longest: usize::try_from(max_samples).unwrap_or(usize::MAX).max(1),
+    };
+    for item in items {
+        build.take(item);
+    }
+    let once = !build.repeats || once;
+    let mut sliced = Sliced { once, ..Sliced::default() };
+    for layer in build.layers {
+        sliced.bytes += layer.bytes.len() as u64;
+        let bytes = bytes::Bytes::from(layer.bytes);
+        let mut list = Vec::new();
+        let mut samples = 0;
+        let mut push = |list: Vec<Field>| {
+            if !list.is_empty() {
+                let bytes = bytes.clone();
+                sliced.slices.push_back(Payload::Fields(Fields { bytes, list }));
+            }
+        };
+        for field in layer.list {
+            if samples + u64::from(field.samples) > max_samples {
+                push(std::mem::take(&mut list));
+                samples = 0;
+            }
+            samples += u64::from(field.samples);
+            sliced.samples += u64::from(field.samples);
+            list.push(field);
+        }
+        push(list);
+    }
+    sliced
+}
+
+#[derive(Default)]
+struct Layer {
+    bytes: Vec<u8>,
+    list: Vec<Field>,
+}
+
+struct Build {
+    layers: Vec<Layer>,
+    /// By series: the layer its newest sample is in, and that sample's time.
+    newest: HashMap<u64, (usize, i64)>,
+    repeats: bool,
+    once: bool,
+    longest: usize,
+}
+
+impl Build {
+    fn take(&mut self, item: &Item<'_>) {
+        let raw = item.series.raw();
+        if item.series.sample_count() == 1 && !item.series.has_histograms() {
+            let time = item.series.samples().next().map_or(0, |sample| sample.timestamp);
+            let at = self.place(item.hash, time);
+            let layer = self.layer(at);
+            let start = layer.bytes.len() as u32;
+            layer.bytes.extend_from_slice(raw);
+            let end = layer.bytes.len() as u32;
+            let field = Field { start, end, samples: 1, hash: item.hash, first: time, last: time };
+            layer.list.push(field);
+            return;
+        }
+        let Some(cut) = Cut::parse(raw) else { return };
+        let mut from = 0;
+        while let Some(first) = cut.points().get(from) {
+            let at = self.place(item.hash, first.timestamp);
+            let mut to = from + 1;
+            if !self.once {
+                to += run(&cut.points()[from..]).min(self.longest) - 1;
+                self.repeats |= to > from + 1;
+                let last = cut.points()[to - 1].timestamp;
+                self.newest.insert(item.hash, (at, last));
+            }
+            let layer = self.layer(at);
+            if to - from == cut.points().len() {
+                let start = layer.bytes.len() as u32;
+                layer.bytes.extend_from_slice(raw);
+                let end = layer.bytes.len() as u32;
+                let field = Field { start, end, samples: 0, hash: item.hash, first: 0, last: 0 };
+                layer.list.push(measure(field, &item.series));
+            } else {
+                let field = cut.append(&mut layer.bytes, from..to, item.hash);
+                layer.list.push(field);
+            }
+            from = to;
+        }
+    }
+
+    /// The layer for the next sample of a series.
+    fn place(&mut self, hash: u64, time: i64) -> usize {
+        let at = match self.newest.get(&hash) {
+            None => 0,
+            Some(&(at, newest)) if !self.once && time > newest => {
+                self.repeats = true;
+                at
+            }
+            Some(&(at, _)) => at + 1,
+        };
+        self.newest.insert(hash, (at, time));
+        at
+    }
+
+    fn layer(&mut self, at: usize) -> &mut Layer {
+        if self.layers.len() <= at {
+            self.layers.resize_with(at + 1, Layer::default);
+        }
+        &mut self.layers[at]
+    }
+}
+
+/// How many points from the first on are each newer than the one before.
+fn run(points: &[Point]) -> usize {
+    1 + points.windows(2).take_while(|pair| pair[1].timestamp > pair[0].timestamp).count()
+}

@@ -1,0 +1,420 @@
+//! The lane itself.
+
+use std::collections::{HashMap, VecDeque};
+
+use super::batch::{Batch, Piece};
+use super::outcome::{Answer, DropNote, Effects, How, Verdict};
+use super::part::{Part, Payload};
+use super::{Backoff, Nanos};
+
+/// After the last attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum OnExhausted {
+    /// The lane halts and keeps what it has.
+    Fail,
+    /// The batch is given up, the next one is sent.
+    Discard,
+}
+
+/// After a 4xx that is about the content.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum OnRejected {
+    /// Halves the batch until the bad series stand alone, with so many requests more at most.
+    Isolate {
+        /// Requests a refused batch may cost besides itself.
+        max_extra: u32,
+    },
+    /// Gives the batch up.
+    DropBatch,
+    /// The lane halts and keeps what it has.
+    Fail,
+}
+
+/// What the backend does with the good samples of a batch it answers 4xx.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Partial {
+    /// It keeps none.
+    Atomic,
+    /// It keeps them.
+    KeepsGood,
+    /// Nobody knows: sent again only where that changes nothing.
+    Unknown,
+}
+
+/// The rules of a lane.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Rules {
+    /// Samples up to which parts are merged.
+    pub(crate) max_samples: u64,
+    /// A batch holds no series twice.
+    pub(crate) once: bool,
+    /// Waits between attempts.
+    pub(crate) backoff: Backoff,
+    /// Attempts in all for a batch; `None` for ever.
+    pub(crate) max_attempts: Option<u32>,
+    /// After the last attempt.
+    pub(crate) on_exhausted: OnExhausted,
+    /// After a refusal.
+    pub(crate) on_rejected: OnRejected,
+    /// What a refusal means for the others.
+    pub(crate) partial: Partial,
+}
+
+/// What a lane wants next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// Nothing to send.
+    Idle,
+    /// Send [`Lane::begin`].
+    Send,
+    /// Ask again then.
+    Wait(Nanos),
+    /// An answer is outstanding.
+    Busy,
+    /// It will not send any more.
+    Halted,
+}
+
+#[derive(Debug, Default)]
+struct Open {
+    /// Pieces in batches that are not settled.
+    pieces: u32,
+    /// Slices that are not in a batch yet.
+    slices: u32,
+    intended_us: Option<u64>,
+    bad: Option<Verdict>,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Lane {
+    rules: Rules,
+    queue: VecDeque<Part>,
+    /// The front is sent next. Several only while a batch is taken apart.
+    work: VecDeque<Batch>,
+    open: HashMap<u64, Open>,
+    flight: bool,
+    not_before: Nanos,
+    extra_left: u32,
+    halted: bool,
+    random: u64,
+}
+
+impl Lane {
+    /// An empty lane. `seed` spreads the retries of different lanes.
+    pub(crate) fn new(rules: Rules, seed: u64) -> Self {
+        Self {
+            rules,
+            queue: VecDeque::new(),
+            work: VecDeque::new(),
+            open: HashMap::new(),
+            flight: false,
+            not_before: 0,
+            extra_left: 0,
+            halted: false,
+            random: seed,
+        }
+    }
+
+    /// Appends a part. Its id is not in use.
+    pub(crate) fn push(&mut self, part: Part) {
+        self.open.insert(
+            part.id,
+            Open {
+                slices: part.slices.len() as u32,
+                intended_us: part.intended_us,
+                ..Open::default()
+            },
+        );
+        self.queue.push_back(part);
+    }
+
+    /// What to do now. Forms the next batch when none is pending.
+    pub(crate) fn step(&mut self, now: Nanos) -> Step {
+        if self.halted {
+            return Step::Halted;
+        }
+        if self.flight {
+            return Step::Busy;
+        }
+        if self.work.is_empty() {
+            match self.form() {
+                Some(batch) => self.work.push_back(batch),
+                None => return Step::Idle,
+            }
+        }
+        if now < self.not_before {
+            return Step::Wait(self.not_before);
+        }
+        Step::Send
+    }
+
+    /// Takes the pending batch into flight.
+    pub(crate) fn begin(&mut self) -> Option<&mut Batch> {
+        let batch = self.work.front_mut()?;
+        batch.attempts += 1;
+        self.flight = true;
+        Some(batch)
+    }
+
+    /// Samples held.
+    pub(crate) fn held(&self) -> u64 {
+        let work: u64 = self.work.iter().map(Batch::samples).sum();
+        work + self.queue.iter().map(Part::samples).sum::<u64>()
+    }
+
+    /// The batch in flight was answered.
+    pub(crate) fn answered(&mut self, now: Nanos, answer: Answer) -> Effects {
+        let mut effects = Effects::default();
+        self.flight = false;
+        let Some(batch) = self.work.pop_front() else {
+            return effects;
+        };
+        self.not_before = 0;
+        match answer {
+            Answer::Delivered => {
+                for piece in &batch.pieces {
+                    let intended = self.open.get(&piece.part).and_then(|open| open.intended_us);
+                    effects.delivered.push((intended, piece.payload.samples()));
+                }
+                self.settle(&batch, &How::Delivered, None, &mut effects);
+            }
+            Answer::Retry { after, maybe_processed, why } => {
+                self.retry(now, batch, (after, maybe_processed, why), &mut effects);
+            }
+            Answer::Rejected { status, text } => self.rejected(batch, status, text, &mut effects),
+            Answer::TooLarge { text } => match batch.halve() {
+                Some(halves) => self.divide(&batch, halves, &mut effects),
+                None => self.refuse(&batch, 413, text, &mut effects),
+            },
+            Answer::Fatal { why } => self.halt(batch, why, &mut effects),
+        }
+        effects
+    }
+
+    /// Gives up everything: how many samples were never sent, and how many the backend may have.
+    pub(crate) fn abandon(&mut self) -> (u64, u64) {
+        let maybe = |batch: &&Batch| batch.maybe_stored;
+        let mut ambiguous: u64 = self.work.iter().filter(maybe).map(Batch::samples).sum();
+        if self.flight
+            && let Some(batch) = self.work.front().filter(|batch| !batch.maybe_stored)
+        {
+            ambiguous += batch.samples();
+        }
+        let unsent = self.held() - ambiguous;
+        self.queue.clear();
+        self.work.clear();
+        self.flight = false;
+        self.open.clear();
+        (unsent, ambiguous)
+    }
+
+    /// Parts that are not settled.
+    #[cfg(test)]
+    pub(crate) fn open(&self) -> impl Iterator<Item = u64> + '_ {
+        self.open.keys().copied()
+    }
+
+    fn form(&mut self) -> Option<Batch> {
+        let first = self.queue.front_mut()?;
+        if first.alone || first.slices.len() > 1 {
+            let (id, once, fault) = (first.id, first.once, first.fault);
+            let payload = first.slices.pop_front();
+            if first.slices.is_empty() {
+                self.queue.pop_front();
+            }
+            return payload.map(|payload| Batch::new(vec![self.piece(id, payload)], once, fault));
+        }
+        let mut merge = Merge::default();
+        let mut pieces = Vec::new();
+        while let Some(next) = self.queue.front() {
+            let samples = merge.samples + next.samples();
+            let fits = pieces.is_empty() || samples <= self.rules.max_samples;
+            let more = self.queue.len() > 1 || !pieces.is_empty();
+            if next.alone || next.slices.len() > 1 || !fits || (more && !merge.add(next, self.rules.once)) {
+                break;
+            }
+            merge.samples = samples;
+            merge.once &= next.once;
+            let Some(part) = self.queue.pop_front() else { break };
+            for payload in part.slices {
+                pieces.push(self.piece(part.id, payload));
+            }
+        }
+        let once = merge.once && !merge.repeats;
+        (!pieces.is_empty()).then(|| Batch::new(pieces, once, false))
+    }
+
+    fn piece(&mut self, part: u64, payload: Payload) -> Piece {
+        if let Some(open) = self.open.get_mut(&part) {
+            open.slices -= 1;
+            open.pieces += 1;
+        }
+        Piece { part, payload }
+    }
+
+    fn retry(&mut self, now: Nanos, mut batch: Batch, (after, maybe, why): (Option<Nanos>, bool, String), effects: &mut Effects) {
+        batch.maybe_stored |= maybe;
+        if self.rules.max_attempts.is_some_and(|most| batch.attempts >= most) {
+            let why = format!("gave up after {} attempts, the last one: {why}", batch.attempts);
+            match self.rules.on_exhausted {
+                OnExhausted::Fail => self.halt(batch, why, effects),
+                OnExhausted::Discard => {
+                    note(&batch, 0, "retry_limit", &why, effects);
+                    let verdict = Verdict::Discarded { text: why };
+                    self.settle(&batch, &How::Dropped("retry_limit"), Some(&verdict), effects);
+                }
+            }
+            return;
+        }
+        self.random ^= self.random << 13;
+        self.random ^= self.random >> 7;
+        self.random ^= self.random << 17;
+        batch.delay = self.rules.backoff.delay(batch.attempts, batch.delay, self.random);
+        self.not_before = now.saturating_add(self.rules.backoff.wait(batch.delay, after));
+        effects.again = batch.samples();
+        self.work.push_front(batch);
+    }
+
+    fn rejected(&mut self, mut batch: Batch, status: u16, text: String, effects: &mut Effects) {
+        // What is sent again must not be able to spoil what the backend may have kept of it.
+        let harmless = batch.once || self.rules.partial == Partial::Atomic;
+        match self.rules.on_rejected {
+            OnRejected::Fail => return self.halt(batch, format!("{status}: {text}"), effects),
+            _ if batch.pieces.len() > 1 && harmless => {
+                // Several requests share the batch: each stands for itself.
+                if let Some(halves) = batch.halve() {
+                    return self.divide(&batch, halves, effects);
+                }
+            }
+            OnRejected::Isolate { max_extra } if harmless && !batch.fault && self.rules.partial != Partial::KeepsGood => {
+                if let Some(halves) = batch.halve() {
+                    if !batch.isolating {
+                        self.extra_left = max_extra;
+                    }
+                    if self.extra_left >= 2 {
+                        self.extra_left -= 2;
+                        batch.isolating = true;
+                        let (mut left, mut right) = halves;
+                        (left.isolating, right.isolating) = (true, true);
+                        return self.divide(&batch, (left, right), effects);
+                    }
+                    if batch.isolating {
+                        note(&batch, status, "collateral", &text, effects);
+                        let verdict = Verdict::Rejected { status, text };
+                        return self.settle(&batch, &How::Rejected("collateral".into()), Some(&verdict), effects);
+                    }
+                }
+            }
+            OnRejected::Isolate { .. } | OnRejected::DropBatch => {}
+        }
+        self.refuse(&batch, status, text, effects);
+    }
+
+    fn refuse(&mut self, batch: &Batch, status: u16, text: String, effects: &mut Effects) {
+        let kept_some = self.rules.partial == Partial::KeepsGood && batch.samples() > 1 && !batch.fault && status != 413;
+        // A repeat of several samples a series is refused because of the first attempt, if that one got through.
+        let own_doing = batch.maybe_stored && !batch.once;
+        let (how, reason) = if kept_some || own_doing {
+            (How::Ambiguous, "ambiguous".into())
+        } else {
+            let reason = format!("status_{status}");
+            (How::Rejected(reason.clone().into()), reason)
+        };
+        note(batch, status, &reason, &text, effects);
+        self.settle(batch, &how, Some(&Verdict::Rejected { status, text }), effects);
+    }
+
+    fn divide(&mut self, batch: &Batch, (left, right): (Batch, Batch), effects: &mut Effects) {
+        for piece in &batch.pieces {
+            if let Some(open) = self.open.get_mut(&piece.part) {
+                open.pieces -= 1;
+            }
+        }
+        for piece in left.pieces.iter().chain(&right.pieces) {
+            if let Some(open) = self.open.get_mut(&piece.part) {
+                open.pieces += 1;
+            }
+        }
+        effects.again = batch.samples();
+        self.work.push_front(right);
+        self.work.push_front(left);
+    }
+
+    fn halt(&mut self, batch: Batch, why: String, effects: &mut Effects) {
+        self.halted = true;
+        self.work.push_front(batch);
+        effects.halted = Some(why);
+    }
+
+    fn settle(&mut self, batch: &Batch, how: &How, bad: Option<&Verdict>, effects: &mut Effects) {
+        effects.settled.push((how.clone(), batch.samples()));
+        for piece in &batch.pieces {
+            let Some(open) = self.open.get_mut(&piece.part) else { continue };
+            open.pieces -= 1;
+            if let Some(bad) = bad
+                && !matches!(open.bad, Some(Verdict::Rejected { .. }))
+            {
+                open.bad = Some(bad.clone());
+            }
+            if open.pieces == 0 && open.slices == 0 {
+                let verdict = self.open.remove(&piece.part).and_then(|open| open.bad);
+                effects.finished.push((piece.part, verdict.unwrap_or(Verdict::Delivered)));
+            }
+        }
+    }
+}
+
+fn note(batch: &Batch, status: u16, reason: &str, text: &str, effects: &mut Effects) {
+    effects.note = Some(DropNote {
+        status,
+        reason: reason.to_owned().into(),
+        text: text.to_owned(),
+        series: batch.series(),
+        samples: batch.samples(),
+    });
+}
+
+/// What a batch that is being put together holds.
+#[derive(Debug)]
+struct Merge {
+    samples: u64,
+    once: bool,
+    repeats: bool,
+    newest: HashMap<u64, i64>,
+}
+
+impl Default for Merge {
+    fn default() -> Self {
+        Self {
+            samples: 0,
+            once: true,
+            repeats: false,
+            newest: HashMap::new(),
+        }
+    }
+}
+
+impl Merge {
+    /// Takes a part in, unless the batch has to close before it: a backend that answers 2xx would lose what is not newer.
+    fn add(&mut self, part: &Part, once: bool) -> bool {
+        let Some(Payload::Fields(fields)) = part.slices.front() else {
+            return false;
+        };
+        let mut repeats = false;
+        for field in &fields.list {
+            if let Some(&newest) = self.newest.get(&field.hash) {
+                // Within one part the order was looked at when it was admitted.
+                if once || field.first <= newest {
+                    return false;
+                }
+                repeats = true;
+            }
+        }
+        self.repeats |= repeats;
+        for field in &fields.list {
+            self.newest.insert(field.hash, field.last);
+        }
+        true
+    }
+}

@@ -1,0 +1,87 @@
+//! The worker's HTTP side: Remote-Write in, its own state out.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use floodmark_http::server::Handler;
+use http::header::CONTENT_TYPE;
+use http::{HeaderValue, Method, Request, Response, StatusCode, request};
+use protocol::{CpuUse, WorkerReport, path};
+
+use crate::worker::Shared;
+use crate::write::{Reply, write};
+
+/// Routes requests.
+pub(crate) struct Service(pub(crate) Arc<Shared>);
+
+impl Handler for Service {
+    async fn handle(&self, request: Request<Bytes>, _peer: SocketAddr) -> Response<Bytes> {
+        if let Some(response) = self.0.ops.handle(&request) {
+            return response;
+        }
+        let get = request.method() == Method::GET || request.method() == Method::HEAD;
+        match request.uri().path() {
+            path::WRITE if request.method() == Method::POST => write(&self.0, request).await,
+            path::OWNERSHIP if get => json(&self.0.ownership()),
+            path::ACCOUNT if get => json(&report(&self.0)),
+            path::HISTOGRAMS if get => match self.0.books.histograms() {
+                Ok(set) => json(&set),
+                Err(error) => plain(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()),
+            },
+            path::WRITE | path::OWNERSHIP | path::ACCOUNT | path::HISTOGRAMS => {
+                plain(StatusCode::METHOD_NOT_ALLOWED, "not with this method".to_owned())
+            }
+            _ => plain(StatusCode::NOT_FOUND, "no such path".to_owned()),
+        }
+    }
+
+    fn refuse(&self, head: &request::Parts, _peer: SocketAddr) -> Option<Response<Bytes>> {
+        if head.uri.path() != path::WRITE || head.method != Method::POST {
+            return None;
+        }
+        let gate = self.0.gate();
+        gate.closed().map(|why| {
+            self.0.books.metrics().answered(503);
+            Reply::later(why).response()
+        })
+    }
+}
+
+/// What `/account` says.
+pub(crate) fn report(shared: &Shared) -> WorkerReport {
+    let usage = telemetry::cpu::usage();
+    let epoch = shared.document().epoch;
+    let inner = shared.books.open();
+    WorkerReport {
+        ordinal: shared.ordinal,
+        epoch,
+        account: inner.account.clone(),
+        fatal: inner.fatal.clone(),
+        last_error: inner.last_error.clone(),
+        stalls: inner.stalls.clone(),
+        cpu: CpuUse {
+            cpu_seconds: usage.total.as_secs_f64(),
+            run_queue_seconds: usage.run_queue_wait.as_secs_f64(),
+            wall_seconds: shared.clock.now() as f64 / 1e9,
+            rss_bytes: usage.rss_bytes,
+        },
+    }
+}
+
+fn json<T: serde::Serialize>(value: &T) -> Response<Bytes> {
+    match serde_json::to_vec(value) {
+        Ok(text) => {
+            let mut response = Response::new(Bytes::from(text));
+            response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+            response
+        }
+        Err(error) => plain(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()),
+    }
+}
+
+fn plain(status: StatusCode, text: String) -> Response<Bytes> {
+    let mut response = Response::new(Bytes::from(text + "\n"));
+    *response.status_mut() = status;
+    response
+}

@@ -1,0 +1,282 @@
+//! `POST /api/v1/write`: what a request is, who takes its series, and what its sender is told.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use api::AckPolicy;
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
+use protocol::header::{EPOCH, FAULT, FORWARDED, INTENDED, REQUEST};
+use remote_write::{SnappyError, header};
+
+use crate::admit::{Decoder, Map, Pure, Refusal, Share};
+use crate::gate::{Key, Offer, Refused};
+use crate::idempotency::RequestId;
+use crate::lane::{Payload, Verdict};
+use crate::metrics::raise;
+use crate::ticket::Slip;
+use crate::worker::{HOLD, Shared};
+
+thread_local! {
+    static DECODER: RefCell<Decoder> = RefCell::new(Decoder::default());
+}
+
+/// An answer.
+#[derive(Debug)]
+pub(crate) struct Reply {
+    status: u16,
+    text: String,
+    epoch: Option<u64>,
+}
+
+impl Reply {
+    fn new(status: u16, text: impl Into<String>) -> Self {
+        Self { status, text: text.into(), epoch: None }
+    }
+
+    /// A refusal for now: the only kind that no sender takes for a loss.
+    pub(crate) fn later(text: impl Into<String>) -> Self {
+        Self::new(503, text)
+    }
+
+    fn done() -> Self {
+        Self::new(204, "")
+    }
+
+    /// As HTTP.
+    pub(crate) fn response(self) -> Response<Bytes> {
+        let mut response = Response::new(if self.text.is_empty() { Bytes::new() } else { Bytes::from(self.text + "\n") });
+        *response.status_mut() = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let headers = response.headers_mut();
+        if self.status == 503 {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        if let Some(epoch) = self.epoch {
+            headers.insert(EPOCH, HeaderValue::from(epoch));
+        }
+        response
+    }
+}
+
+impl From<Refusal> for Reply {
+    fn from(refusal: Refusal) -> Self {
+        let status = match &refusal {
+            Refusal::Snappy(SnappyError::TooLarge { .. }) => 413,
+            _ => 400,
+        };
+        Self::new(status, refusal.to_string())
+    }
+}
+
+/// Handles one request.
+pub(crate) async fn write(shared: &Arc<Shared>, request: Request<Bytes>) -> Response<Bytes> {
+    let (head, body) = request.into_parts();
+    let reply = match answer(shared, &head.headers, body).await {
+        Ok(reply) | Err(reply) => reply,
+    };
+    shared.books.metrics().answered(reply.status);
+    reply.response()
+}
+
+async fn answer(shared: &Arc<Shared>, headers: &HeaderMap, body: Bytes) -> Result<Reply, Reply> {
+    accepted_kind(headers)?;
+    let map = {
+        let gate = shared.gate();
+        if let Some(why) = gate.closed() {
+            return Err(Reply::later(why));
+        }
+        gate.map()
+    };
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    match text(REQUEST) {
+        Some(id) => {
+            let id = RequestId::parse(id, text(FAULT));
+            let id = id.ok_or_else(|| Reply::new(400, format!("{REQUEST}: write generator/incarnation/lane/sequence")))?;
+            let intended = text(INTENDED).and_then(|value| value.parse().ok());
+            let epoch = text(EPOCH).and_then(|value| value.parse().ok());
+            generator(shared, &map, id, epoch, intended, body).await
+        }
+        None => third_party(shared, &map, text(FORWARDED), body).await,
+    }
+}
+
+/// A generator's request is one lane's and is passed on as it came.
+async fn generator(
+    shared: &Arc<Shared>,
+    map: &Map,
+    id: RequestId,
+    epoch: Option<u64>,
+    intended_us: Option<u64>,
+    body: Bytes,
+) -> Result<Reply, Reply> {
+    let here = map.map.epoch;
+    let moved = || Reply { epoch: Some(here), ..Reply::new(421, format!("the map of epoch {here} holds; fetch /ownership")) };
+    if epoch != Some(here) {
+        return Err(moved());
+    }
+    let fault = id.fault.is_some();
+    let pure = DECODER.with_borrow_mut(|decoder| decoder.pure(&body, map, fault));
+    let pure = match pure {
+        Err(Refusal::NotOwned { .. }) => return Err(moved()),
+        other => other?,
+    };
+    let lanes = u32::from(map.map.lanes);
+    let lane = if fault {
+        if id.lane / lanes != map.ordinal {
+            return Err(moved());
+        }
+        (id.lane % lanes) as u16
+    } else {
+        match pure.lane {
+            Some(lane) => lane,
+            None => return Ok(Reply::done()),
+        }
+    };
+    let Pure { series, samples, newest, .. } = pure;
+    let small = shared.plan.ack_policy == AckPolicy::Buffered && samples.saturating_mul(2) <= shared.rules.max_samples;
+    let payload = if small && !fault {
+        Payload::Fields(DECODER.with_borrow_mut(|decoder| decoder.fields(&body))?)
+    } else {
+        Payload::Original { body: body.clone(), series, samples }
+    };
+    let bytes = match &payload {
+        Payload::Original { body, .. } => body.len() as u64,
+        Payload::Fields(fields) => fields.bytes.len() as u64,
+    };
+    let offer = Offer {
+        lane,
+        key: Key::Request(id),
+        alone: matches!(payload, Payload::Original { .. }),
+        slices: VecDeque::from([payload]),
+        once: true,
+        fault,
+        intended_us,
+        bytes,
+    };
+    let tickets = admit(shared, here, vec![offer]).map_err(|refused| match refused {
+        Refused::Epoch(epoch) => Reply { epoch: Some(epoch), ..moved() },
+        other => refuse(other),
+    })?;
+    raise(&shared.books.metrics().highest, newest);
+    settled(shared, &tickets, Vec::new(), newest).await
+}
+
+/// Anybody else's request is split by owner and lane.
+async fn third_party(shared: &Arc<Shared>, map: &Map, forwarded: Option<&str>, body: Bytes) -> Result<Reply, Reply> {
+    let epoch = map.map.epoch;
+    if forwarded.is_some_and(|theirs| theirs.parse() != Ok(epoch)) {
+        return Err(Reply::later(format!("this worker has the map of epoch {epoch}, the forwarding one another")));
+    }
+    let rules = &shared.rules;
+    let split = DECODER.with_borrow_mut(|decoder| decoder.split(&body, map, forwarded.is_some(), rules.once, rules.max_samples));
+    drop(body);
+    let split = match split {
+        Err(refusal @ Refusal::NotOwned { .. }) => return Err(Reply::later(refusal.to_string())),
+        other => other?,
+    };
+    if split.series == 0 {
+        shared.books.metrics().metadata.inc();
+    }
+    let offers = split.own.into_iter().map(|Share { lane, key, sliced }| Offer {
+        lane,
+        key: Key::Bytes(key),
+        alone: false,
+        once: sliced.once,
+        fault: false,
+        intended_us: None,
+        bytes: sliced.bytes,
+        slices: sliced.slices,
+    });
+    let tickets = admit(shared, epoch, offers.collect()).map_err(refuse)?;
+    raise(&shared.books.metrics().highest, split.newest);
+    let addresses = shared.document().addresses;
+    let mut others = Vec::with_capacity(split.others.len());
+    for (owner, body) in split.others {
+        let address = addresses.get(owner as usize).cloned();
+        let shared = Arc::clone(shared);
+        // In a task of its own, so that owners work at the same time.
+        others.push(tokio::spawn(async move {
+            match address {
+                Some(address) => shared.forwarder.forward(&address, epoch, body, HOLD).await,
+                None => Verdict::Unavailable { text: format!("the address of worker {owner} is not known") },
+            }
+        }));
+    }
+    settled(shared, &tickets, others, split.newest).await
+}
+
+fn admit(shared: &Shared, epoch: u64, offers: Vec<Offer>) -> Result<Vec<Slip>, Refused> {
+    let mut gate = shared.gate();
+    let (tickets, admitted) = gate.admit(epoch, offers, shared.clock.now())?;
+    shared.books.metrics().repeats.add((tickets.len() - admitted.len()) as u64);
+    shared.dispatch(admitted);
+    Ok(tickets)
+}
+
+/// Waits as long as the policy wants and makes one answer of all outcomes.
+async fn settled(
+    shared: &Shared,
+    tickets: &[Slip],
+    others: Vec<tokio::task::JoinHandle<Verdict>>,
+    newest: i64,
+) -> Result<Reply, Reply> {
+    let all = async {
+        let mut verdicts = Vec::with_capacity(tickets.len() + others.len());
+        if shared.plan.ack_policy != AckPolicy::Buffered {
+            for ticket in tickets {
+                verdicts.push(ticket.settled().await);
+            }
+        }
+        for other in others {
+            let lost = |_| Verdict::Unavailable { text: "forwarding failed".to_owned() };
+            verdicts.push(other.await.unwrap_or_else(lost));
+        }
+        verdicts
+    };
+    let Ok(verdicts) = tokio::time::timeout(HOLD, all).await else {
+        return Err(Reply::later("the backend has not taken it yet; a repeat joins what is on its way"));
+    };
+    let mut reply = Reply::done();
+    for verdict in verdicts {
+        match verdict {
+            Verdict::Delivered => {}
+            Verdict::Unavailable { text } => return Err(Reply::later(text)),
+            Verdict::Rejected { status, text } => reply = Reply::new(400, format!("the backend answers {status}: {text}")),
+            Verdict::Discarded { text } if reply.status == 204 => reply = Reply::new(400, text),
+            Verdict::Discarded { .. } => {}
+        }
+    }
+    if reply.status == 204 {
+        raise(&shared.books.metrics().highest_sent, newest);
+    }
+    Ok(reply)
+}
+
+fn refuse(refused: Refused) -> Reply {
+    match refused {
+        Refused::Closed(why) => Reply::later(why),
+        Refused::Epoch(epoch) => Reply::later(format!("the map changed to epoch {epoch} meanwhile")),
+        Refused::Full => Reply::later("the buffer is full"),
+        Refused::TooLarge => Reply::new(413, "the request is larger than the whole buffer; send smaller ones"),
+        Refused::Older => Reply::new(400, "a newer request of this lane was taken before; this one was overtaken on the way"),
+    }
+}
+
+/// Protocol 1.0 in snappy, or headers that say nothing.
+fn accepted_kind(headers: &HeaderMap) -> Result<(), Reply> {
+    let text = |name: &str| headers.get(name).map(|value| value.to_str().unwrap_or("?").to_ascii_lowercase());
+    if let Some(encoding) = text(header::CONTENT_ENCODING)
+        && encoding.trim() != header::SNAPPY
+    {
+        return Err(Reply::new(415, format!("content-encoding {encoding}: send snappy")));
+    }
+    if let Some(kind) = text(header::CONTENT_TYPE) {
+        let mut parameters = kind.split(';').map(str::trim);
+        let version_2 = |parameter: &str| parameter.starts_with("proto=") && parameter != "proto=prometheus.writerequest";
+        if parameters.next() != Some(header::CONTENT_TYPE_V1) || parameters.any(version_2) {
+            return Err(Reply::new(415, format!("content-type {kind}: send protocol 1.0, {}", header::CONTENT_TYPE_V1)));
+        }
+    }
+    Ok(())
+}
