@@ -17,16 +17,10 @@ const ROUNDS: usize = 15;
 fn labels(i: usize) -> Vec<(String, String)> {
     let (target, metric) = (i / 1000, i % 1000);
     [
-        (
-            "__name__",
-            format!("floodmark_app_metric_{:02}_total", metric / 10),
-        ),
+        ("__name__", format!("floodmark_app_metric_{:02}_total", metric / 10)),
         ("floodmark_bucket", format!("{}", i % 256)),
         ("floodmark_run", "r-4f9a2c".to_owned()),
-        (
-            "instance",
-            format!("10.0.{}.{}:9100", target / 256, target % 256),
-        ),
+        ("instance", format!("10.0.{}.{}:9100", target / 256, target % 256)),
         ("job", "app".to_owned()),
         ("label_00", format!("{:012x}", target * 7_919)),
         ("label_01", format!("{:012x}", target * 104_729)),
@@ -70,15 +64,9 @@ fn main() {
             .map(|(i, set)| oracle::TextSeries {
                 labels: set
                     .iter()
-                    .map(|(name, value)| oracle::TextLabel {
-                        name: name.clone(),
-                        value: value.clone(),
-                    })
+                    .map(|(name, value)| oracle::TextLabel { name: name.clone(), value: value.clone() })
                     .collect(),
-                samples: vec![oracle::Sample {
-                    value: i as f64,
-                    timestamp,
-                }],
+                samples: vec![oracle::Sample { value: i as f64, timestamp }],
             })
             .collect(),
     };
@@ -94,10 +82,7 @@ fn main() {
     let encode = time(|| {
         encoder.clear();
         for (i, block) in blocks.iter().enumerate() {
-            let sample = rw::Sample {
-                timestamp,
-                value: i as f64,
-            };
+            let sample = rw::Sample { timestamp, value: i as f64 };
             encoder.series(block, &[sample]);
         }
         black_box(encoder.body());
@@ -107,30 +92,16 @@ fn main() {
     let cuts: Vec<[usize; 3]> = blocks
         .iter()
         .map(|block| {
-            let find = |needle: &[u8]| {
-                block
-                    .windows(needle.len())
-                    .position(|window| window == needle)
-                    .map_or(0, |at| at - 4)
-            };
-            [
-                find(b"floodmark_bucket"),
-                find(b"floodmark_run"),
-                find(b"series"),
-            ]
+            let find =
+                |needle: &[u8]| block.windows(needle.len()).position(|window| window == needle).map_or(0, |at| at - 4);
+            [find(b"floodmark_bucket"), find(b"floodmark_run"), find(b"series")]
         })
         .collect();
     let parts_encode = time(|| {
         encoder.clear();
         for (i, (block, &[a, b, c])) in blocks.iter().zip(&cuts).enumerate() {
-            let sample = rw::Sample {
-                timestamp,
-                value: i as f64,
-            };
-            encoder.series_parts(
-                &[&block[..a], &block[a..b], &block[b..c], &block[c..]],
-                sample,
-            );
+            let sample = rw::Sample { timestamp, value: i as f64 };
+            encoder.series_parts(&[&block[..a], &block[a..b], &block[b..c], &block[c..]], sample);
         }
         black_box(encoder.body());
     });
@@ -184,13 +155,7 @@ fn main() {
         for (name, value) in set.iter().rev() {
             canonical::push_label(&mut block, name.as_bytes(), value.as_bytes());
         }
-        reversed.series(
-            &block,
-            &[rw::Sample {
-                timestamp,
-                value: 1.0,
-            }],
-        );
+        reversed.series(&block, &[rw::Sample { timestamp, value: 1.0 }]);
     }
     let unsorted = time(|| {
         for series in rw::v1::walk(reversed.body()) {
@@ -216,14 +181,8 @@ fn main() {
         body.len() / SERIES,
         body.len() as f64 / packed.len() as f64
     );
-    println!(
-        "{:<24} {:>10} {:>10} {:>7}",
-        "", "ns/sample", "prost", "ratio"
-    );
+    println!("{:<24} {:>10} {:>10} {:>7}", "", "ns/sample", "prost", "ratio");
     for (name, ours, theirs) in lines {
-        println!(
-            "{name:<24} {ours:>10.1} {theirs:>10.1} {:>7.1}",
-            theirs / ours
-        );
+        println!("{name:<24} {ours:>10.1} {theirs:>10.1} {:>7.1}", theirs / ours);
     }
 }

@@ -45,9 +45,7 @@ pub struct Caps {
 
 impl Default for Caps {
     fn default() -> Self {
-        Self {
-            max_retry_after: Duration::from_mins(1),
-        }
+        Self { max_retry_after: Duration::from_mins(1) }
     }
 }
 
@@ -56,16 +54,14 @@ impl Default for Caps {
 pub fn classify(status: u16, retry_after: Option<&str>, now: SystemTime, caps: Caps) -> Answer {
     match status {
         200..=299 => Answer::Success,
-        429 | 500..=599 => Answer::Retry {
-            after: retry_after.and_then(|text| parse_retry_after(text, now, caps.max_retry_after)),
-        },
+        429 | 500..=599 => {
+            Answer::Retry { after: retry_after.and_then(|text| parse_retry_after(text, now, caps.max_retry_after)) }
+        }
         401 | 403 | 404 => Answer::Fatal(status),
         413 => Answer::TooLarge,
         415 => Answer::Unsupported(status),
         400..=499 => Answer::Rejected(status),
-        300..=399 => Answer::Redirect {
-            same_method: matches!(status, 307 | 308),
-        },
+        300..=399 => Answer::Redirect { same_method: matches!(status, 307 | 308) },
         _ => Answer::Never(status),
     }
 }
@@ -78,10 +74,7 @@ pub fn parse_retry_after(text: &str, now: SystemTime, cap: Duration) -> Option<D
         // More digits than a u64 holds still mean "very long".
         Duration::from_secs(text.parse().unwrap_or(u64::MAX))
     } else {
-        httpdate::parse_http_date(text)
-            .ok()?
-            .duration_since(now)
-            .ok()?
+        httpdate::parse_http_date(text).ok()?.duration_since(now).ok()?
     };
     (!wait.is_zero()).then(|| wait.min(cap))
 }
@@ -113,11 +106,7 @@ mod tests {
             };
             let answer = classify(status, None, now(), Caps::default());
             assert_eq!(answer, expected, "{status}");
-            assert_eq!(
-                answer.is_success(),
-                (200..300).contains(&status),
-                "{status}"
-            );
+            assert_eq!(answer.is_success(), (200..300).contains(&status), "{status}");
         }
     }
 

@@ -69,15 +69,8 @@ pub fn hash_labels<'a>(labels: impl Iterator<Item = Label<'a>>, scratch: &mut Sc
 }
 
 /// The canonical block of labels in any order; lives in `scratch` until its next use.
-pub fn block_of<'a, 's>(
-    labels: impl Iterator<Item = Label<'a>>,
-    scratch: &'s mut Scratch,
-) -> &'s [u8] {
-    let Scratch {
-        bytes,
-        spans,
-        block,
-    } = scratch;
+pub fn block_of<'a, 's>(labels: impl Iterator<Item = Label<'a>>, scratch: &'s mut Scratch) -> &'s [u8] {
+    let Scratch { bytes, spans, block } = scratch;
     bytes.clear();
     spans.clear();
     block.clear();
@@ -86,18 +79,9 @@ pub fn block_of<'a, 's>(
         bytes.extend_from_slice(label.name);
         let middle = bytes.len();
         bytes.extend_from_slice(label.value);
-        spans.push(Span {
-            start,
-            middle,
-            end: bytes.len(),
-        });
+        spans.push(Span { start, middle, end: bytes.len() });
     }
-    let parts = |span: &Span| {
-        (
-            &bytes[span.start..span.middle],
-            &bytes[span.middle..span.end],
-        )
-    };
+    let parts = |span: &Span| (&bytes[span.start..span.middle], &bytes[span.middle..span.end]);
     spans.sort_unstable_by(|a, b| parts(a).cmp(&parts(b)));
     for (name, value) in spans.iter().map(parts) {
         push_label(block, name, value);

@@ -99,10 +99,6 @@ mod tests {
     #[test]
     fn the_list_is_lower_case_and_sorted() {
         assert!(RESERVED.is_sorted());
-        assert!(
-            RESERVED
-                .iter()
-                .all(|name| *name == name.to_ascii_lowercase())
-        );
+        assert!(RESERVED.iter().all(|name| *name == name.to_ascii_lowercase()));
     }
 }

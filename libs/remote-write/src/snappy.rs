@@ -38,14 +38,8 @@ impl Snappy {
     /// The block of `plain`. A block holds less than 4 GiB: for a longer input the answer is empty, which no receiver
     /// takes for a block.
     pub fn compress(&mut self, plain: &[u8]) -> &[u8] {
-        grow(
-            &mut self.compressed,
-            snap::raw::max_compress_len(plain.len()),
-        );
-        let len = self
-            .encoder
-            .compress(plain, &mut self.compressed)
-            .unwrap_or(0);
+        grow(&mut self.compressed, snap::raw::max_compress_len(plain.len()));
+        let len = self.encoder.compress(plain, &mut self.compressed).unwrap_or(0);
         &self.compressed[..len]
     }
 
@@ -54,18 +48,12 @@ impl Snappy {
         let declared = match snap::raw::decompress_len(block) {
             Ok(declared) => declared,
             Err(snap::Error::TooBig { given, .. }) => {
-                return Err(SnappyError::TooLarge {
-                    declared: given,
-                    max,
-                });
+                return Err(SnappyError::TooLarge { declared: given, max });
             }
             Err(_) => return Err(SnappyError::Corrupt),
         };
         if declared > max {
-            return Err(SnappyError::TooLarge {
-                declared: declared as u64,
-                max,
-            });
+            return Err(SnappyError::TooLarge { declared: declared as u64, max });
         }
         // The densest element is a copy: three bytes for sixty-four.
         if declared > block.len().saturating_mul(64) / 3 {

@@ -40,10 +40,7 @@ impl<'a> Reader<'a> {
 
     #[inline]
     pub(crate) fn fail(&self, fault: WalkFault) -> WalkError {
-        WalkError {
-            offset: self.pos,
-            fault,
-        }
+        WalkError { offset: self.pos, fault }
     }
 
     #[inline]
@@ -83,10 +80,7 @@ impl<'a> Reader<'a> {
         let wire = (key & 7) as u8;
         match u32::try_from(key) {
             Ok(key) if key >> 3 != 0 && wire < 6 => Ok((key >> 3, wire)),
-            _ => Err(WalkError {
-                offset: at,
-                fault: WalkFault::Key,
-            }),
+            _ => Err(WalkError { offset: at, fault: WalkFault::Key }),
         }
     }
 
@@ -98,10 +92,7 @@ impl<'a> Reader<'a> {
         let left = self.buf.len() - self.pos;
         match usize::try_from(len) {
             Ok(len) if len <= left => Ok(self.pos + len),
-            _ => Err(WalkError {
-                offset: at,
-                fault: WalkFault::Truncated,
-            }),
+            _ => Err(WalkError { offset: at, fault: WalkFault::Truncated }),
         }
     }
 

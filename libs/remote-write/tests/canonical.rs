@@ -1,4 +1,5 @@
 //! One hash for one label set, however it is written.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests")]
 
 #[path = "oracle/mod.rs"]
 mod oracle;
@@ -10,10 +11,7 @@ use proptest::prelude::*;
 use prost::Message;
 use std::collections::BTreeMap;
 
-const SAMPLE: Sample = Sample {
-    timestamp: 1_795_000_000_000,
-    value: 1.0,
-};
+const SAMPLE: Sample = Sample { timestamp: 1_795_000_000_000, value: 1.0 };
 
 type Set = BTreeMap<Vec<u8>, Vec<u8>>;
 
@@ -29,23 +27,13 @@ fn name() -> impl Strategy<Value = Vec<u8>> {
 }
 
 fn set() -> impl Strategy<Value = Set> {
-    btree_map(
-        name(),
-        prop_oneof![vec(any::<u8>(), 1..20), vec(any::<u8>(), 100..140)],
-        0..12,
-    )
+    btree_map(name(), prop_oneof![vec(any::<u8>(), 1..20), vec(any::<u8>(), 100..140)], 0..12)
 }
 
 /// The block as a generated encoder writes sorted labels.
 fn block(set: &Set) -> Vec<u8> {
-    let labels = set.iter().map(|(name, value)| oracle::Label {
-        name: name.clone(),
-        value: value.clone(),
-    });
-    let series = oracle::TimeSeries {
-        labels: labels.collect(),
-        ..oracle::TimeSeries::default()
-    };
+    let labels = set.iter().map(|(name, value)| oracle::Label { name: name.clone(), value: value.clone() });
+    let series = oracle::TimeSeries { labels: labels.collect(), ..oracle::TimeSeries::default() };
     series.encode_to_vec()
 }
 
@@ -160,11 +148,7 @@ fn needless_bytes_are_not_canonical() {
         encoder.fields(&[0x7a; 0]);
         let series = walk(encoder.body()).next().unwrap().unwrap();
         assert_eq!(series.label_block().is_some(), i == 0, "form {i}");
-        assert_eq!(
-            series.canonical_hash(&mut Scratch::new()),
-            expected,
-            "form {i}"
-        );
+        assert_eq!(series.canonical_hash(&mut Scratch::new()), expected, "form {i}");
     }
 }
 

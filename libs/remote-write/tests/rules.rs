@@ -1,4 +1,5 @@
 //! Every rule by example, and all together against a second reading of the specification.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests")]
 
 use floodmark_remote_write::rules::{Broken, check_series, is_label_name, is_metric_name};
 use floodmark_remote_write::v1::{Encoder, Literal, walk};
@@ -18,19 +19,16 @@ fn check(labels: &Labels) -> Result<(), Broken> {
     check_series(&walk(encoder.body()).next().unwrap().unwrap())
 }
 
+type Case<'a> = (&'a [(&'a str, &'a [u8])], Result<(), Broken>);
+
 fn example(labels: &[(&str, &[u8])]) -> Result<(), Broken> {
-    check(
-        &labels
-            .iter()
-            .map(|(name, value)| (name.as_bytes().to_vec(), value.to_vec()))
-            .collect(),
-    )
+    check(&labels.iter().map(|(name, value)| (name.as_bytes().to_vec(), value.to_vec())).collect())
 }
 
 #[test]
 fn every_rule_has_its_name() {
     let named = ("__name__", &b"up"[..]);
-    let cases: [(&[(&str, &[u8])], Result<(), Broken>); 18] = [
+    let cases: [Case<'_>; 18] = [
         (&[named], Ok(())),
         (&[("A", b"1"), named, ("z_9", "\u{e9}".as_bytes())], Ok(())),
         (&[("__name__", b"a:b_1")], Ok(())),
@@ -39,14 +37,8 @@ fn every_rule_has_its_name() {
         (&[("", b"1"), named], Err(Broken::EmptyName)),
         (&[("__name__", b"")], Err(Broken::EmptyValue)),
         (&[named, ("a", b"")], Err(Broken::EmptyValue)),
-        (
-            &[named, ("a", b"1"), ("a", b"1")],
-            Err(Broken::RepeatedName),
-        ),
-        (
-            &[named, ("a", b"1"), ("b", b"1"), ("a", b"2")],
-            Err(Broken::RepeatedName),
-        ),
+        (&[named, ("a", b"1"), ("a", b"1")], Err(Broken::RepeatedName)),
+        (&[named, ("a", b"1"), ("b", b"1"), ("a", b"2")], Err(Broken::RepeatedName)),
         (&[("a", b"1"), named], Err(Broken::Unsorted)),
         (&[named, ("b", b"1"), ("", b"2")], Err(Broken::Unsorted)),
         (&[("__name__", b"0bad-x")], Err(Broken::MetricName)),
@@ -59,10 +51,7 @@ fn every_rule_has_its_name() {
     for (labels, expected) in cases {
         assert_eq!(example(labels), expected, "{labels:?}");
     }
-    let invalid = vec![
-        (b"__name__".to_vec(), b"up".to_vec()),
-        (vec![b'a', 0xff], b"1".to_vec()),
-    ];
+    let invalid = vec![(b"__name__".to_vec(), b"up".to_vec()), (vec![b'a', 0xff], b"1".to_vec())];
     assert_eq!(check(&invalid), Err(Broken::Utf8));
 }
 
@@ -74,9 +63,7 @@ fn obeys(labels: &Labels) -> bool {
     let matches = |bytes: &[u8], colon: bool| {
         text(bytes).is_some_and(|text| {
             let rest = |c: char| c.is_ascii_alphanumeric() || c == '_' || (colon && c == ':');
-            !text.is_empty()
-                && !text.starts_with(|c: char| c.is_ascii_digit())
-                && text.chars().all(rest)
+            !text.is_empty() && !text.starts_with(|c: char| c.is_ascii_digit()) && text.chars().all(rest)
         })
     };
     unique.len() == names.len()
@@ -120,13 +107,7 @@ fn names_of_every_byte() {
         let letter = byte.is_ascii_alphabetic() || byte == b'_';
         assert_eq!(is_label_name(&[byte]), letter);
         assert_eq!(is_metric_name(&[byte]), letter || byte == b':');
-        assert_eq!(
-            is_label_name(&[b'a', byte]),
-            letter || byte.is_ascii_digit()
-        );
-        assert_eq!(
-            is_metric_name(&[b'a', byte]),
-            letter || byte.is_ascii_digit() || byte == b':'
-        );
+        assert_eq!(is_label_name(&[b'a', byte]), letter || byte.is_ascii_digit());
+        assert_eq!(is_metric_name(&[b'a', byte]), letter || byte.is_ascii_digit() || byte == b':');
     }
 }

@@ -1,4 +1,5 @@
 //! The block format against its reference, and blocks that lie.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests")]
 
 use floodmark_remote_write::{Snappy, SnappyError};
 use proptest::collection::vec;
@@ -52,15 +53,9 @@ fn sizes_that_cannot_be_true_take_no_memory() {
     let mut snappy = Snappy::new();
     // 4 GiB - 1 in ten bytes: within any limit a test could set, still impossible.
     let block = [0xff, 0xff, 0xff, 0xff, 0x0f, 0, 0, 0, 0, 0];
-    let refused = SnappyError::TooLarge {
-        declared: u64::from(u32::MAX),
-        max: MAX,
-    };
+    let refused = SnappyError::TooLarge { declared: u64::from(u32::MAX), max: MAX };
     assert_eq!(snappy.decompress(&block, MAX), Err(refused));
-    assert_eq!(
-        snappy.decompress(&block, usize::MAX),
-        Err(SnappyError::Corrupt)
-    );
+    assert_eq!(snappy.decompress(&block, usize::MAX), Err(SnappyError::Corrupt));
     assert!(format!("{snappy:?}").contains("plain: 0"), "{snappy:?}");
 }
 
@@ -76,11 +71,7 @@ fn other_formats_are_corrupt() {
         &block[..block.len() - 1],
     ];
     for bad in bad {
-        assert_eq!(
-            snappy.decompress(bad, MAX),
-            Err(SnappyError::Corrupt),
-            "{bad:?}"
-        );
+        assert_eq!(snappy.decompress(bad, MAX), Err(SnappyError::Corrupt), "{bad:?}");
     }
     assert_eq!(snappy.decompress(&[0], MAX), Ok(&[][..]));
 }
@@ -88,13 +79,10 @@ fn other_formats_are_corrupt() {
 #[test]
 fn large_buffers_are_given_back() {
     let mut snappy = Snappy::new();
-    let block = snappy.compress(&[1; 100_000]).to_vec();
+    let block = snappy.compress(&vec![1; 100_000]).to_vec();
     snappy.decompress(&block, MAX).unwrap();
     snappy.release(200_000);
-    assert!(
-        format!("{snappy:?}").contains("plain: 100000"),
-        "{snappy:?}"
-    );
+    assert!(format!("{snappy:?}").contains("plain: 100000"), "{snappy:?}");
     snappy.release(50_000);
     assert!(format!("{snappy:?}").contains("plain: 0"), "{snappy:?}");
     assert_eq!(snappy.decompress(&block, MAX).unwrap().len(), 100_000);

@@ -1,4 +1,5 @@
 //! The walk against a generated decoder: messages of every shape, broken ones, and any bytes.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests")]
 
 #[path = "oracle/agree.rs"]
 mod agree;
@@ -23,47 +24,27 @@ fn text() -> impl Strategy<Value = Vec<u8>> {
 }
 
 fn timestamp() -> impl Strategy<Value = i64> {
-    prop_oneof![
-        any::<i64>(),
-        1_700_000_000_000..1_900_000_000_000_i64,
-        -3..300_i64
-    ]
+    prop_oneof![any::<i64>(), 1_700_000_000_000..1_900_000_000_000_i64, -3..300_i64]
 }
 
 fn series() -> impl Strategy<Value = TimeSeries> {
     let label = (text(), text()).prop_map(|(name, value)| Label { name, value });
-    let sample = (any::<u64>(), timestamp()).prop_map(|(bits, timestamp)| oracle::Sample {
-        value: f64::from_bits(bits),
-        timestamp,
-    });
+    let sample = (any::<u64>(), timestamp())
+        .prop_map(|(bits, timestamp)| oracle::Sample { value: f64::from_bits(bits), timestamp });
     let opaque = || prop_oneof![3 => Just(Vec::new()), 1 => vec(vec(any::<u8>(), 0..20), 0..3)];
-    (
-        vec(label, 0..12),
-        vec(sample, 0..4),
-        opaque(),
-        opaque(),
-        any::<bool>(),
-    )
-        .prop_map(|(mut labels, samples, exemplars, histograms, sorted)| {
+    (vec(label, 0..12), vec(sample, 0..4), opaque(), opaque(), any::<bool>()).prop_map(
+        |(mut labels, samples, exemplars, histograms, sorted)| {
             if sorted {
                 labels.sort_by(|a, b| a.name.cmp(&b.name));
             }
-            TimeSeries {
-                labels,
-                samples,
-                exemplars,
-                histograms,
-            }
-        })
+            TimeSeries { labels, samples, exemplars, histograms }
+        },
+    )
 }
 
 fn request() -> impl Strategy<Value = WriteRequest> {
-    (vec(series(), 0..6), vec(vec(any::<u8>(), 0..20), 0..3)).prop_map(|(timeseries, metadata)| {
-        WriteRequest {
-            timeseries,
-            metadata,
-        }
-    })
+    (vec(series(), 0..6), vec(vec(any::<u8>(), 0..20), 0..3))
+        .prop_map(|(timeseries, metadata)| WriteRequest { timeseries, metadata })
 }
 
 /// A varint with needless continuation bytes, as a decoder must take it.
@@ -98,14 +79,12 @@ fn soup(depth: u32) -> BoxedStrategy<Vec<u8>> {
     let number = prop_oneof![8 => 1..5_u64, 1 => 0..40_u64, 1 => (1_u64 << 28)..(1 << 30)];
     let padding = prop_oneof![6 => Just(0_usize), 1 => 1..9_usize];
     let scalar = prop_oneof![
-        (number.clone(), padding.clone(), any::<u64>(), 0..3_usize).prop_map(
-            |(number, padding, value, extra)| {
-                let mut payload = padding_limited(value, extra);
-                let mut out = field(number, 0, padding, &[]);
-                out.append(&mut payload);
-                out
-            }
-        ),
+        (number.clone(), padding.clone(), any::<u64>(), 0..3_usize).prop_map(|(number, padding, value, extra)| {
+            let mut payload = padding_limited(value, extra);
+            let mut out = field(number, 0, padding, &[]);
+            out.append(&mut payload);
+            out
+        }),
         (number.clone(), padding.clone(), vec(any::<u8>(), 8))
             .prop_map(|(number, padding, payload)| field(number, 1, padding, &payload)),
         (number.clone(), padding.clone(), vec(any::<u8>(), 4))
@@ -123,23 +102,15 @@ fn soup(depth: u32) -> BoxedStrategy<Vec<u8>> {
     if depth == 0 {
         return vec(known, 0..4).prop_map(|fields| fields.concat()).boxed();
     }
-    let sample = (any::<u64>(), any::<u64>(), any::<bool>(), 0..3_usize).prop_map(
-        |(bits, stamp, swap, padding)| {
-            let value = field(1, 1, 0, &bits.to_le_bytes());
-            let stamp = [field(2, 0, padding, &[]), padded(stamp >> 10, padding)].concat();
-            let fields = if swap { [stamp, value] } else { [value, stamp] };
-            field(2, 2, padding, &fields.concat())
-        },
-    );
-    let nested = (
-        prop_oneof![5 => Just(1_u64), 1 => 1..6_u64],
-        padding,
-        soup(depth - 1),
-    )
+    let sample = (any::<u64>(), any::<u64>(), any::<bool>(), 0..3_usize).prop_map(|(bits, stamp, swap, padding)| {
+        let value = field(1, 1, 0, &bits.to_le_bytes());
+        let stamp = [field(2, 0, padding, &[]), padded(stamp >> 10, padding)].concat();
+        let fields = if swap { [stamp, value] } else { [value, stamp] };
+        field(2, 2, padding, &fields.concat())
+    });
+    let nested = (prop_oneof![5 => Just(1_u64), 1 => 1..6_u64], padding, soup(depth - 1))
         .prop_map(|(number, padding, payload)| field(number, 2, padding, &payload));
-    vec(prop_oneof![6 => nested, 2 => sample, 1 => known], 0..5)
-        .prop_map(|fields| fields.concat())
-        .boxed()
+    vec(prop_oneof![6 => nested, 2 => sample, 1 => known], 0..5).prop_map(|fields| fields.concat()).boxed()
 }
 
 fn padding_limited(value: u64, extra: usize) -> Vec<u8> {
@@ -270,20 +241,11 @@ fn faults_are_named() {
     assert_eq!(fault(&[0xff; 11]), WalkFault::Varint);
     assert_eq!(fault(&[0x02, 0]), WalkFault::Key);
     assert_eq!(fault(&[0x0e, 0]), WalkFault::Key);
-    assert_eq!(
-        fault(&[0x0b, 0x0c]),
-        WalkFault::WireType { field: 1, wire: 3 }
-    );
+    assert_eq!(fault(&[0x0b, 0x0c]), WalkFault::WireType { field: 1, wire: 3 });
     assert_eq!(fault(&[0x2b, 0x2c]), WalkFault::Group);
-    assert_eq!(
-        fault(&one(&[0x08, 1])),
-        WalkFault::WireType { field: 1, wire: 0 }
-    );
+    assert_eq!(fault(&one(&[0x08, 1])), WalkFault::WireType { field: 1, wire: 0 });
     assert_eq!(fault(&[0x18, 1]), WalkFault::WireType { field: 3, wire: 0 });
-    assert_eq!(
-        fault(&one(&[0x12, 2, 0x11, 0])),
-        WalkFault::WireType { field: 2, wire: 1 }
-    );
+    assert_eq!(fault(&one(&[0x12, 2, 0x11, 0])), WalkFault::WireType { field: 2, wire: 1 });
 }
 
 #[test]
@@ -304,10 +266,7 @@ fn empty_and_metadata_only_requests_have_no_series() {
 #[test]
 fn negative_timestamps_take_ten_bytes_and_signed_zero_is_kept() {
     let mut encoder = Encoder::new();
-    let sample = Sample {
-        timestamp: -1,
-        value: -0.0,
-    };
+    let sample = Sample { timestamp: -1, value: -0.0 };
     encoder.series(&[], &[sample]);
     assert_eq!(encoder.len(), 2 + 22);
     let (seen, _) = ours(encoder.body()).unwrap();

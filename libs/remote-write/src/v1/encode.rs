@@ -40,11 +40,7 @@ impl Stamp {
             rest >>= 7;
         }
         field[12 + stamp_len - 1] &= 0x7f;
-        Self {
-            timestamp,
-            field,
-            len: 12 + stamp_len,
-        }
+        Self { timestamp, field, len: 12 + stamp_len }
     }
 }
 
@@ -57,10 +53,7 @@ impl Default for Encoder {
 impl Encoder {
     /// Empty, without memory.
     pub fn new() -> Self {
-        Self {
-            body: Vec::new(),
-            stamp: Stamp::new(0),
-        }
+        Self { body: Vec::new(), stamp: Stamp::new(0) }
     }
 
     /// Starts the next request in the same memory.
@@ -90,10 +83,7 @@ impl Encoder {
     /// One series: encoded label fields, copied as they are, and its samples in the order given.
     #[inline]
     pub fn series(&mut self, block: &[u8], samples: &[Sample]) {
-        let stamps: usize = samples
-            .iter()
-            .map(|sample| 12 + varint_len(sample.timestamp.cast_unsigned()))
-            .sum();
+        let stamps: usize = samples.iter().map(|sample| 12 + varint_len(sample.timestamp.cast_unsigned())).sum();
         self.head(block.len() + stamps);
         self.body.extend_from_slice(block);
         for &sample in samples {
@@ -156,8 +146,6 @@ impl Encoder {
 
 impl fmt::Debug for Encoder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Encoder")
-            .field("len", &self.body.len())
-            .finish_non_exhaustive()
+        f.debug_struct("Encoder").field("len", &self.body.len()).finish_non_exhaustive()
     }
 }

@@ -46,21 +46,25 @@ pub(super) struct Run {
     pub(super) any: bool,
 }
 
-/// Compares names that agree in their first eight bytes. Apart, so that the loop around it keeps its registers.
+/// Whether the name `at`, which agrees with the earlier one in its first eight bytes, comes after it. Apart, so that the
+/// loop around it keeps its registers.
 #[inline(never)]
-fn after(name: &[u8], before: &[u8]) -> bool {
-    name > before
+fn after(body: &[u8], at: (usize, usize), before: (usize, usize)) -> bool {
+    let second = |(start, len): (usize, usize)| {
+        let word = body.get(start + 8..)?.first_chunk()?;
+        Some(u64::from_be_bytes(*word) & MASKS[len.saturating_sub(8).min(8)])
+    };
+    match (second(at), second(before)) {
+        (Some(at), Some(before)) if at != before => at > before,
+        _ => body[at.0..at.0 + at.1] > body[before.0..before.0 + before.1],
+    }
 }
 
 /// Passes over the labels from `pos` on that are encoded as canonical labels are, with lengths of one byte each and a
 /// value that is not empty. `end` is where the series ends; `body` may go on after it.
 #[inline]
 pub(super) fn labels(body: &[u8], pos: usize, end: usize) -> Run {
-    let mut run = Run {
-        end: pos,
-        sorted: true,
-        ..Run::default()
-    };
+    let mut run = Run { end: pos, sorted: true, ..Run::default() };
     while let Some(window) = window(body, run.end) {
         let head = u32::from_le_bytes([window[0], window[1], window[2], window[3]]);
         if head & 0x80ff_80ff != 0x000a_000a {
@@ -76,11 +80,7 @@ pub(super) fn labels(body: &[u8], pos: usize, end: usize) -> Run {
         }
         let key = u64::from_be_bytes(word(window, 4)) & MASKS[name_len.min(8)];
         if key <= run.key && run.any {
-            run.sorted &= key == run.key
-                && after(
-                    &window[4..4 + name_len],
-                    &body[run.name..run.name + run.name_len],
-                );
+            run.sorted &= key == run.key && after(body, (run.end + 4, name_len), (run.name, run.name_len));
         }
         run.name = run.end + 4;
         run.name_len = name_len;
@@ -98,12 +98,7 @@ pub(super) fn sample(body: &[u8], pos: usize, end: usize) -> Option<(Sample, usi
     let len = usize::from(window[1]);
     let next = pos + 2 + len;
     // Timestamps of one to eight bytes: years 1970 to 4253398.
-    if window[0] != 0x12
-        || window[2] != 0x09
-        || window[11] != 0x10
-        || !(11..=18).contains(&len)
-        || next > end
-    {
+    if window[0] != 0x12 || window[2] != 0x09 || window[11] != 0x10 || !(11..=18).contains(&len) || next > end {
         return None;
     }
     let (mut value, mut stamp) = ([0; 8], [0; 8]);
@@ -115,10 +110,7 @@ pub(super) fn sample(body: &[u8], pos: usize, end: usize) -> Option<(Sample, usi
     if stamp & CONTINUES != CONTINUES & (kept >> 8) {
         return None;
     }
-    let sample = Sample {
-        timestamp: gather(stamp).cast_signed(),
-        value: f64::from_bits(u64::from_le_bytes(value)),
-    };
+    let sample = Sample { timestamp: gather(stamp).cast_signed(), value: f64::from_bits(u64::from_le_bytes(value)) };
     Some((sample, next))
 }
 

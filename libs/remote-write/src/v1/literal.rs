@@ -56,8 +56,7 @@ impl Literal {
         self.fields.push(0x12);
         put_varint(&mut self.fields, 10 + varint_len(timestamp) as u64);
         self.fields.push(0x09);
-        self.fields
-            .extend_from_slice(&sample.value.to_bits().to_le_bytes());
+        self.fields.extend_from_slice(&sample.value.to_bits().to_le_bytes());
         self.fields.push(0x10);
         put_varint(&mut self.fields, timestamp);
         self

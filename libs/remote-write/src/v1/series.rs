@@ -45,12 +45,7 @@ impl<'a> Series<'a> {
     /// The labels, in wire order, empty and repeated ones included.
     #[inline]
     pub fn labels(&self) -> Labels<'a> {
-        Labels {
-            reader: Reader {
-                buf: self.labels,
-                pos: 0,
-            },
-        }
+        Labels { reader: Reader { buf: self.labels, pos: 0 } }
     }
 
     /// The samples, in wire order.
@@ -58,10 +53,7 @@ impl<'a> Series<'a> {
     pub fn samples(&self) -> Samples<'a> {
         Samples {
             first: (self.samples > 0).then_some(self.first),
-            reader: Reader {
-                buf: self.rest,
-                pos: 0,
-            },
+            reader: Reader { buf: self.rest, pos: 0 },
             left: self.samples,
         }
     }
@@ -107,16 +99,11 @@ impl<'a> Series<'a> {
 
     /// The value of the first label of that name.
     pub fn label(&self, name: &[u8]) -> Option<&'a [u8]> {
-        self.labels()
-            .find(|label| label.name == name)
-            .map(|label| label.value)
+        self.labels().find(|label| label.name == name).map(|label| label.value)
     }
 }
 
-const NO_SAMPLE: Sample = Sample {
-    timestamp: 0,
-    value: 0.0,
-};
+const NO_SAMPLE: Sample = Sample { timestamp: 0, value: 0.0 };
 
 /// Iterator of [`Series::labels`].
 #[derive(Clone)]
@@ -186,14 +173,8 @@ impl ExactSizeIterator for Samples<'_> {}
 /// Reads `Label` out of `buf[pos..end]`.
 #[inline]
 fn label(buf: &[u8], pos: usize, end: usize) -> Result<Label<'_>, WalkError> {
-    let mut reader = Reader {
-        buf: &buf[..end],
-        pos,
-    };
-    let mut label = Label {
-        name: &[],
-        value: &[],
-    };
+    let mut reader = Reader { buf: &buf[..end], pos };
+    let mut label = Label { name: &[], value: &[] };
     while !reader.at_end() {
         let at = reader.pos;
         match reader.key()? {
@@ -209,10 +190,7 @@ fn label(buf: &[u8], pos: usize, end: usize) -> Result<Label<'_>, WalkError> {
 /// Reads `Sample` out of `buf[pos..end]`.
 #[inline]
 fn sample(buf: &[u8], pos: usize, end: usize) -> Result<Sample, WalkError> {
-    let mut reader = Reader {
-        buf: &buf[..end],
-        pos,
-    };
+    let mut reader = Reader { buf: &buf[..end], pos };
     let mut sample = NO_SAMPLE;
     while !reader.at_end() {
         let at = reader.pos;
@@ -228,10 +206,7 @@ fn sample(buf: &[u8], pos: usize, end: usize) -> Result<Sample, WalkError> {
 
 #[cold]
 fn wrong_type(offset: usize, field: u32, wire: u8) -> WalkError {
-    WalkError {
-        offset,
-        fault: WalkFault::WireType { field, wire },
-    }
+    WalkError { offset, fault: WalkFault::WireType { field, wire } }
 }
 
 /// What the general parser knows of the labels seen so far.
@@ -262,12 +237,7 @@ impl<'a> Order<'a> {
 
 /// Parses the series whose field starts at `raw` and whose fields are `body[start..end]`.
 #[inline]
-pub(super) fn parse(
-    body: &[u8],
-    raw: usize,
-    start: usize,
-    end: usize,
-) -> Result<Series<'_>, WalkError> {
+pub(super) fn parse(body: &[u8], raw: usize, start: usize, end: usize) -> Result<Series<'_>, WalkError> {
     let run = fast::labels(body, start, end);
     let fast = fast::sample(body, run.end, end);
     let (samples, first, pos) = match fast {
@@ -286,11 +256,7 @@ pub(super) fn parse(
         first,
         rest: &body[pos..end],
     };
-    if pos == end {
-        Ok(series)
-    } else {
-        parse_rest(&body[..end], start, pos, &run, series)
-    }
+    if pos == end { Ok(series) } else { parse_rest(&body[..end], start, pos, &run, series) }
 }
 
 /// The general parser: takes on at `pos`, after the labels of `run` and what `series` holds already.
@@ -343,11 +309,7 @@ fn parse_rest<'a>(
         }
     }
     series.canonical = order.canonical && order.contiguous;
-    series.labels = if order.contiguous {
-        &buf[order.start..order.end]
-    } else {
-        series.fields
-    };
+    series.labels = if order.contiguous { &buf[order.start..order.end] } else { series.fields };
     Ok(series)
 }
 

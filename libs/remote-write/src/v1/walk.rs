@@ -48,11 +48,7 @@ pub enum WalkFault {
 /// After an error the iterator ends. A caller that must take all or nothing looks at every item before it acts.
 #[inline]
 pub fn walk(body: &[u8]) -> Walk<'_> {
-    Walk {
-        body,
-        pos: 0,
-        metadata: 0,
-    }
+    Walk { body, pos: 0, metadata: 0 }
 }
 
 /// Iterator of [`walk`].
@@ -103,19 +99,15 @@ impl Walk<'_> {
     #[inline]
     fn field(&mut self) -> Result<Option<usize>, WalkError> {
         let at = self.pos;
-        let mut reader = Reader {
-            buf: self.body,
-            pos: at,
-        };
+        let mut reader = Reader { buf: self.body, pos: at };
         match reader.key()? {
             (1, LEN) => {
                 self.pos = reader.payload_end()?;
                 Ok(Some(reader.pos))
             }
-            (field @ (1 | 3), wire) if wire != LEN => Err(WalkError {
-                offset: at,
-                fault: WalkFault::WireType { field, wire },
-            }),
+            (field @ (1 | 3), wire) if wire != LEN => {
+                Err(WalkError { offset: at, fault: WalkFault::WireType { field, wire } })
+            }
             (field, wire) => {
                 reader.skip(wire)?;
                 self.metadata += u64::from(field == 3);

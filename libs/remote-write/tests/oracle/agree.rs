@@ -26,21 +26,12 @@ pub fn ours(body: &[u8]) -> Result<(Vec<Seen>, u64), WalkFault> {
         })?;
         assert_eq!(series.samples().len(), series.sample_count());
         seen.push(Seen {
-            labels: series
-                .labels()
-                .map(|label| (label.name.to_vec(), label.value.to_vec()))
-                .collect(),
-            samples: series
-                .samples()
-                .map(|sample| (sample.timestamp, sample.value.to_bits()))
-                .collect(),
+            labels: series.labels().map(|label| (label.name.to_vec(), label.value.to_vec())).collect(),
+            samples: series.samples().map(|sample| (sample.timestamp, sample.value.to_bits())).collect(),
             exemplars: series.has_exemplars(),
             histograms: series.has_histograms(),
         });
-        assert_eq!(
-            seen.last().map(|seen| seen.samples.len()),
-            Some(series.sample_count())
-        );
+        assert_eq!(seen.last().map(|seen| seen.samples.len()), Some(series.sample_count()));
     }
     Ok((seen, series.metadata()))
 }
@@ -48,16 +39,8 @@ pub fn ours(body: &[u8]) -> Result<(Vec<Seen>, u64), WalkFault> {
 pub fn theirs(request: WriteRequest) -> (Vec<Seen>, u64) {
     let metadata = request.metadata.len() as u64;
     let seen = request.timeseries.into_iter().map(|series| Seen {
-        labels: series
-            .labels
-            .into_iter()
-            .map(|label| (label.name, label.value))
-            .collect(),
-        samples: series
-            .samples
-            .into_iter()
-            .map(|sample| (sample.timestamp, sample.value.to_bits()))
-            .collect(),
+        labels: series.labels.into_iter().map(|label| (label.name, label.value)).collect(),
+        samples: series.samples.into_iter().map(|sample| (sample.timestamp, sample.value.to_bits())).collect(),
         exemplars: !series.exemplars.is_empty(),
         histograms: !series.histograms.is_empty(),
     });

@@ -1,10 +1,6 @@
 //! The messages as a generated decoder has them. Text as bytes: the walk leaves UTF-8 to the rules. What the walk does not
 //! look into (metadata, exemplars, histograms) is opaque here too.
-#![allow(
-    dead_code,
-    unreachable_pub,
-    reason = "shared by several test binaries and an example"
-)]
+#![allow(dead_code, unreachable_pub, reason = "shared by several test binaries and an example")]
 
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct WriteRequest {
