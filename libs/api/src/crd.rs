@@ -11,7 +11,7 @@ const VERSION: &str = "v1alpha1";
 
 /// What a definition says besides its schemas.
 struct Kind {
-    kind: &'static str,
+    name: &'static str,
     plural: &'static str,
     singular: &'static str,
     short: &'static str,
@@ -39,7 +39,7 @@ pub fn crds() -> Vec<(String, String)> {
 fn kinds() -> [Kind; 3] {
     [
         Kind {
-            kind: "RemoteWriteSink",
+            name: "RemoteWriteSink",
             plural: "remotewritesinks",
             singular: "remotewritesink",
             short: "rws",
@@ -58,7 +58,7 @@ fn kinds() -> [Kind; 3] {
             ],
         },
         Kind {
-            kind: "RemoteWriteReceiver",
+            name: "RemoteWriteReceiver",
             plural: "remotewritereceivers",
             singular: "remotewritereceiver",
             short: "rwr",
@@ -74,7 +74,7 @@ fn kinds() -> [Kind; 3] {
             ],
         },
         Kind {
-            kind: "LoadTest",
+            name: "LoadTest",
             plural: "loadtests",
             singular: "loadtest",
             short: "lt",
@@ -130,7 +130,7 @@ fn definition(kind: &Kind) -> Value {
         }],
         "properties": {
             "apiVersion": {"type": "string", "description": "The version of this schema: floodmark.dev/v1alpha1."},
-            "kind": {"type": "string", "description": format!("The kind: {}.", kind.kind)},
+            "kind": {"type": "string", "description": format!("The kind: {}.", kind.name)},
             "metadata": {"type": "object"},
             "spec": spec,
             "status": kind.status,
@@ -152,8 +152,8 @@ fn definition(kind: &Kind) -> Value {
             "group": GROUP,
             "scope": "Namespaced",
             "names": {
-                "kind": kind.kind,
-                "listKind": format!("{}List", kind.kind),
+                "kind": kind.name,
+                "listKind": format!("{}List", kind.name),
                 "plural": kind.plural,
                 "singular": kind.singular,
                 "shortNames": [kind.short],

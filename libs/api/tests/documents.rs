@@ -1,5 +1,12 @@
 //! Whole documents: what is read, which defaults hold, and what mistakes say.
 
+#![allow(
+    clippy::format_collect,
+    clippy::format_push_string,
+    clippy::wildcard_imports,
+    reason = "texts of tests are small"
+)]
+
 mod common;
 
 use common::{FULL, RECEIVER, SINK, TEST, problems, read};
@@ -234,4 +241,21 @@ fn fields_without_a_meaning_on_one_machine_are_named() {
     );
     let warnings = local_warnings(&read(&format!("{TEST}  suspend: true\n")).unwrap());
     assert_eq!(warnings[0].to_string(), "file.yaml:9:12: spec.suspend: has no meaning on one machine: the test is run");
+}
+
+/// Texts as large as a file may be, each made to be slow: all have to be answered at once.
+#[test]
+fn no_text_takes_long() {
+    let start = std::time::Instant::now();
+    for piece in [
+        "[", "{", "- ", "? ", "&a ", "!", "a: ", "a:\n", "\"", "'", "|\n", "a: b\n", "- a\n", ",", "*a ", "%", "---\n",
+        "#", "\t", "[a,", "{a: ", "a b ", "\\", "\n", "é",
+    ] {
+        let _ = read(&piece.repeat(MAX_FILE_BYTES / piece.len()));
+        let _ = read(&format!("{SINK}  x: {}", piece.repeat(MAX_FILE_BYTES / piece.len() - SINK.len())));
+    }
+    let many: String = (0..60_000).map(|i| format!("a{i}: 1\n")).collect();
+    let _ = read(&many);
+    let _ = read(&format!("{SINK}{}", (0..40_000).map(|i| format!("  z{i}: 1\n")).collect::<String>()));
+    assert!(start.elapsed() < std::time::Duration::from_secs(20), "{:?}", start.elapsed());
 }

@@ -1,5 +1,12 @@
 //! Whatever comes in, nothing panics, and what scalars write they read back.
 
+#![allow(
+    clippy::format_collect,
+    clippy::format_push_string,
+    clippy::wildcard_imports,
+    reason = "texts of tests are small"
+)]
+
 mod common;
 
 use common::{FULL, read};

@@ -1,5 +1,12 @@
 //! Each rule between fields, and each capability that is not available yet: one spoiled document a line.
 
+#![allow(
+    clippy::format_collect,
+    clippy::format_push_string,
+    clippy::wildcard_imports,
+    reason = "texts of tests are small"
+)]
+
 mod common;
 
 use common::{FULL, RECEIVER, SINK, TEST, problems, read};

@@ -153,7 +153,7 @@ fn envelope<'a>(node: &'a Node, walk: &mut Walk) -> Envelope<'a> {
     match fields.get("apiVersion") {
         Some((_, value)) if text(value) == Some(API_VERSION) => {}
         Some((_, value)) => {
-            walk.problems.push((value.place, "apiVersion".to_owned(), format!("is not known: write {API_VERSION}")))
+            walk.problems.push((value.place, "apiVersion".to_owned(), format!("is not known: write {API_VERSION}")));
         }
         None => walk.problems.push((node.place, "apiVersion".to_owned(), format!("is missing: write {API_VERSION}"))),
     }

@@ -69,7 +69,8 @@ fn host_and_port(authority: &str) -> Result<(), String> {
         (host, port.unwrap_or(""))
     };
     let plain = port.bytes().all(|b| b.is_ascii_digit());
-    if !port.is_empty() && !(plain && port.parse::<u16>().is_ok_and(|port| port > 0)) {
+    let right = port.is_empty() || (plain && port.parse::<u16>().is_ok_and(|port| port > 0));
+    if !right {
         return Err(format!("{port:?} is not a port of {host}: write a number from 1 to 65535"));
     }
     Ok(())

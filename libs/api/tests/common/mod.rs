@@ -1,6 +1,7 @@
 //! Documents that tests start from and spoil.
 
 #![allow(dead_code, reason = "each test binary uses its part")]
+#![allow(clippy::panic, reason = "a helper of tests fails them this way")]
 
 use floodmark_api::{Bundle, Problems, load};
 
