@@ -35,6 +35,9 @@ pub(crate) fn percent(fraction: f64) -> String {
 
 /// A large number in few characters, for axes and labels beside the exact one: 1.25 M.
 pub(crate) fn short(value: f64) -> String {
+    if !value.is_finite() {
+        return "–".to_owned();
+    }
     let (scaled, unit) = match value.abs() {
         v if v >= 999.5e9 => (value / 1e12, " T"),
         v if v >= 999.5e6 => (value / 1e9, " G"),
@@ -68,8 +71,8 @@ pub(crate) fn short_ms(value: f64) -> String {
 }
 
 fn three(value: f64) -> f64 {
-    if value <= 0.0 {
-        return 0.0;
+    if !value.is_finite() || value <= 0.0 {
+        return if value.is_nan() { value } else { value.max(0.0) };
     }
     let step = 10f64.powf(2.0 - value.log10().floor());
     (value * step).round() / step

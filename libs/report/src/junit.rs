@@ -4,19 +4,20 @@ use std::fmt::Write as _;
 
 use crate::format;
 use crate::summary::{Summary, Verdict};
+use crate::verdict;
 
 /// One case: what went wrong, if anything.
 enum Outcome {
     Passed,
     Failed(String),
-    /// Open: JUnit knows no inconclusive, an error is the nearest.
+    /// Open: `JUnit` knows no inconclusive, an error is the nearest.
     Open(String),
     Skipped(String),
 }
 
 /// Renders the run as one test suite. Control characters that XML cannot hold are replaced.
 pub fn render_junit(summary: &Summary) -> String {
-    let mut cases = vec![("verdict".to_owned(), summary.name.clone(), verdict(summary))];
+    let mut cases = vec![("verdict".to_owned(), summary.name.clone(), whole(summary))];
     for threshold in &summary.thresholds {
         let line = format!("{} is {}, the bound is {}", threshold.metric, threshold.text, threshold.bound);
         let outcome = match (threshold.ok, threshold.proven) {
@@ -28,8 +29,7 @@ pub fn render_junit(summary: &Summary) -> String {
     }
     for finding in &summary.findings {
         let line = format!("{} samples, {} of them explained", format::count(finding.count), format::count(finding.explained));
-        let named = format!("{}: ", finding.name);
-        let outcome = if summary.reasons.iter().any(|reason| reason.starts_with(&named)) {
+        let outcome = if verdict::counts_against(finding, summary) {
             Outcome::Failed(line)
         } else {
             Outcome::Skipped(format!("reported, not failed: {line}"))
@@ -78,7 +78,7 @@ pub fn render_junit(summary: &Summary) -> String {
     out
 }
 
-fn verdict(summary: &Summary) -> Outcome {
+fn whole(summary: &Summary) -> Outcome {
     let reasons = summary.reasons.join("; ");
     match summary.verdict {
         Verdict::Passed => Outcome::Passed,

@@ -1,4 +1,4 @@
-//! What a run came to, as files for people and machines: one [`Summary`] in, JSON, JUnit, text and a page out.
+//! What a run came to, as files for people and machines: one [`Summary`] in, JSON, `JUnit`, text and a page out.
 //! Knows: the versioned summary, how thresholds are measured against it, and the rules of the verdict.
 //! Refuses to know: where the figures come from, clocks, files and networks (everything is returned as text).
 //! Rule: every number in every output is the summary's; nothing is computed twice or averaged.

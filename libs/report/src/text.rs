@@ -136,7 +136,7 @@ impl Page {
                 (_, false) => ("unproven", YELLOW),
             };
             let mark = self.paint(tone, &format!("{mark:<9}"));
-            let _ = writeln!(self.out, "  {mark} {:<24} {:<14} {}", threshold.metric.to_string(), threshold.bound, threshold.text);
+            let _ = writeln!(self.out, "  {mark} {:<24} {:<14} {}", threshold.metric.to_string(), clean(&threshold.bound), clean(&threshold.text));
         }
     }
 

@@ -106,7 +106,7 @@ fn latency(kind: LatencyKind, point: Percentile, max: Option<f64>, summary: &Sum
     let censored = max
         .filter(|max| p.censored > 0 && !holds_with_censored(latency, point.quantile(), max * 1000.0))
         .map(|_| format!("{} values were cut off before their end, and would decide it", format::count(p.censored)));
-    Measured { value: Some(ms / 1000.0), doubt: over.or(censored) }
+    Measured { value: Some((ms * 1000.0).round() / 1_000_000.0), doubt: over.or(censored) }
 }
 
 /// Values that were cut off are longer in truth. Even if all of them lie under the bound now and belong above it, does the

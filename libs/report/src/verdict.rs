@@ -91,6 +91,13 @@ pub fn decide(summary: &Summary, outside: &Outside) -> Decision {
     Decision { verdict, reasons }
 }
 
+/// Whether a finding is held against the run, by its own rule or by the threshold that replaces it.
+pub(crate) fn counts_against(finding: &Finding, summary: &Summary) -> bool {
+    let own = |t: &&ThresholdResult| matches!(t.metric, ThresholdMetric::Ledger(count) if thresholds::finding_name(count) == finding.name);
+    let missed = summary.thresholds.iter().filter(own).any(|t| !t.ok && t.proven);
+    missed || failing(finding, summary).is_some()
+}
+
 fn failing(finding: &Finding, summary: &Summary) -> Option<String> {
     let (name, meaning) = FAILING.iter().find(|(name, _)| *name == finding.name)?;
     let own = |metric| matches!(metric, ThresholdMetric::Ledger(count) if thresholds::finding_name(count) == *name);

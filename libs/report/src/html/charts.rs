@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use super::escape;
 use super::svg::{self, Scale, percent, unit};
 use crate::format;
-use crate::summary::{RatePoint, Summary};
+use crate::summary::{Latency, RatePoint, Summary};
 
 /// Points drawn at most; longer runs are put together.
 const MAX_POINTS: usize = 480;
@@ -33,6 +33,8 @@ pub(crate) struct Plot<'a> {
     pub(crate) x: Vec<(f64, String)>,
     pub(crate) series: Vec<Series>,
     pub(crate) bars: bool,
+    /// Points without a value are passed over instead of interrupting the line.
+    pub(crate) connect: bool,
     /// Drawn under the lines.
     pub(crate) under: String,
 }
@@ -67,7 +69,12 @@ impl Plot<'_> {
     }
 
     fn line(&self, series: &Series) -> String {
-        let points = self.x.iter().zip(&series.values).map(|((x, _), y)| (*x, y.map(|y| self.y.part(y))));
+        let points = self
+            .x
+            .iter()
+            .zip(&series.values)
+            .filter(|(_, y)| !self.connect || y.is_some())
+            .map(|((x, _), y)| (*x, y.map(|y| self.y.part(y))));
         format!("<path class=\"line {}\" d=\"{}\"/>", series.class, svg::line(points))
     }
 
@@ -166,6 +173,7 @@ impl Timeline {
             x: self.points.iter().map(|p| (p.second as f64 / self.seconds, format::clock(p.second as f64))).collect(),
             series: Vec::new(),
             bars: false,
+            connect: false,
             under: self.under.clone(),
         }
     }
@@ -235,41 +243,44 @@ fn together(points: &[RatePoint]) -> RatePoint {
     }
 }
 
-/// Latency by percentile: each nine takes the same width.
+/// Latency by percentile: each nine takes the same width. Queued and late are mostly zero and stay in the table.
 pub(crate) fn percentiles(summary: &Summary) -> String {
-    const CLASSES: [(&str, &str); 5] =
-        [("response", "c-ack"), ("service", "c-p50"), ("delivery", "c-p99"), ("queued", "c-queued"), ("late", "c-late")];
-    let all: Vec<_> = summary.latency.iter().filter(|(_, latency)| latency.curve.len() > 1).collect();
+    const SHOWN: [(&str, &str); 3] = [("response", "c-ack"), ("service", "c-p50"), ("delivery", "c-p99")];
+    let class = |name: &str| SHOWN.iter().find(|(other, _)| *other == name).map(|(_, class)| *class);
+    let all: Vec<_> = summary
+        .latency
+        .iter()
+        .filter_map(|(name, latency)| Some((name, class(name).filter(|_| latency.curve.len() > 1)?, latency)))
+        .collect();
+    // Where the maximum of so many values is drawn: the percentile that one more value would make visible.
     let nines = |count: u64| (count.max(10) as f64).log10().min(7.0);
-    let Some(right) = all.iter().map(|(_, latency)| nines(latency.points.count)).reduce(f64::max) else {
+    let Some(right) = all.iter().map(|(_, _, latency)| nines(latency.points.count)).reduce(f64::max) else {
         return String::new();
     };
-    let values = || all.iter().flat_map(|(_, latency)| latency.curve.iter().map(|(_, ms)| *ms)).filter(|ms| *ms > 0.0);
-    let most = values().fold(0.0, f64::max);
-    let least = values().fold(f64::INFINITY, f64::min).min(most);
-    // A common grid, so that the pointer finds all lines at once.
-    let steps = 240u32;
-    let xs: Vec<f64> = (0..=steps).map(|step| f64::from(step) / f64::from(steps)).collect();
+    let part = |quantile: f64, count: u64| if quantile >= 1.0 { nines(count) } else { -(1.0 - quantile).log10() } / right;
+    let curve = |latency: &Latency| -> Vec<(f64, f64, f64)> {
+        let points = latency.curve.iter().map(|(q, ms)| (part(*q, latency.points.count), *q, *ms));
+        points.filter(|(x, q, _)| *q >= 1.0 || *x <= nines(latency.points.count) / right).collect()
+    };
+    let curves: Vec<_> = all.iter().map(|(_, _, latency)| curve(latency)).collect();
+    let mut grid: Vec<(f64, f64)> = curves.iter().flatten().map(|(x, q, _)| (*x, *q)).collect();
+    grid.sort_by(|a, b| a.0.total_cmp(&b.0));
+    grid.dedup();
     let series = all
         .iter()
-        .map(|(name, latency)| {
-            let end = nines(latency.points.count) / right;
-            let at = |x: f64| {
-                let quantile = 1.0 - 10f64.powf(-x * right);
-                latency.curve.iter().find(|(q, _)| *q >= quantile).map_or(latency.points.max, |(_, ms)| *ms)
-            };
-            let values = xs.iter().map(|x| (*x <= end + 1e-9).then(|| at(*x))).collect();
-            let class = CLASSES.iter().find(|(other, _)| other == name).map_or("c-ack", |(_, class)| class);
+        .zip(&curves)
+        .map(|((name, class, _), curve)| {
+            let mut rest = curve.iter().peekable();
+            let values = grid.iter().map(|at| rest.next_if(|(x, q, _)| (*x, *q) == *at).map(|(_, _, ms)| *ms)).collect();
             Series { name: (*name).to_owned(), class, values }
         })
         .collect();
-    let ticks = [(0.0, "0 %"), (0.5, "50 %"), (0.9, "90 %"), (0.99, "99 %"), (0.999, "99.9 %"), (0.9999, "99.99 %"), (0.99999, "99.999 %"), (0.999_999, "99.9999 %")];
-    let part = |quantile: f64| -(1.0f64 - quantile).log10() / right;
-    let label = |x: f64| {
-        let percent = (1.0 - 10f64.powf(-x * right)) * 100.0;
-        let digits = (x * right).floor().max(1.0) as usize;
-        format!("{percent:.digits$} %")
-    };
+    let values = || curves.iter().flatten().map(|(_, _, ms)| *ms).filter(|ms| *ms > 0.0);
+    let most = values().fold(0.0, f64::max);
+    let least = values().fold(f64::INFINITY, f64::min).min(most);
+    let label = |quantile: f64| if quantile >= 1.0 { "maximum".to_owned() } else { format!("{} %", number(quantile * 100.0)) };
+    let ticks = [0.0, 0.5, 0.9, 0.99, 0.999, 0.9999, 0.99999, 0.999_999];
+    let names = ["0 %", "50 %", "90 %", "99 %", "99.9 %", "99.99 %", "99.999 %", "99.9999 %"];
     Plot {
         title: "Latency by percentile",
         note: "each further nine takes the same width; logarithmic".to_owned(),
@@ -277,11 +288,16 @@ pub(crate) fn percentiles(summary: &Summary) -> String {
         height: 280,
         y: Scale::log(least, most),
         y_label: format::short_ms,
-        x_ticks: ticks.into_iter().filter(|(q, _)| part(*q) <= 1.0).map(|(q, text)| (part(q), text.to_owned())).collect(),
-        x: xs.iter().map(|x| (*x, label(*x))).collect(),
+        x_ticks: ticks.iter().zip(names).map(|(q, text)| (part(*q, 0), text.to_owned())).filter(|(x, _)| *x <= 1.0).collect(),
+        x: grid.iter().map(|(x, q)| (*x, label(*q))).collect(),
         series,
         bars: false,
+        connect: true,
         under: String::new(),
     }
     .render()
+}
+
+fn number(percent: f64) -> String {
+    format::number((percent * 1e6).round() / 1e6)
 }

@@ -58,8 +58,8 @@ fn row(rows: &mut String, bars: &str) {
 /// A bar with its name above; a name that begins in the right half ends at the bar's right end instead.
 fn bar(class: &str, from: f64, to: f64, end: f64, name: &str) -> String {
     let (left, right) = (percent(from / end), percent(to.min(end).max(from) / end));
-    let anchor = if left > 55.0 { format!("right:{}%", 100.0 - right) } else { format!("left:{left}%") };
-    let room = if left > 55.0 { right } else { 100.0 - left };
+    let anchor = if left > 50.0 { format!("right:{}%", 100.0 - right) } else { format!("left:{left}%") };
+    let room = if left > 50.0 { right } else { 100.0 - left };
     named(class, (from, to, end), &format!("{anchor};max-width:{room}%"), name)
 }
 
@@ -79,11 +79,11 @@ fn stage_text(stage: &crate::summary::StageResult) -> String {
 }
 
 /// One step of the chaos timeline in words.
-pub(crate) fn chaos_text(step: &Chaos) -> String {
+fn chaos_text(step: &Chaos) -> String {
     let worker = step.worker.map_or_else(String::new, |worker| format!(" worker {worker}"));
     let back = match (step.executed_at, step.back_after) {
         (None, _) => ", not carried out".to_owned(),
-        (_, Some(after)) => format!(", back after {}", format::seconds(after)),
+        (_, Some(after)) => format!(" · {}", format::seconds(after)),
         (_, None) => String::new(),
     };
     format!("{}{worker}{back}", step.action)

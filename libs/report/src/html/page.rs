@@ -91,7 +91,7 @@ fn figures(summary: &Summary) -> String {
     figure("Acknowledged", &count(s.acknowledged), "", &format!("of {} samples generated", count(s.generated)), "");
     if let Some(rate) = summary.rate_achieved() {
         let target = summary.stages.iter().filter(|stage| !stage.warm_up).filter_map(|stage| stage.target_rate).fold(0.0, f64::max);
-        let note = if target > 0.0 { format!("samples acknowledged; the highest target is {}/s", format::short(target)) } else { "samples acknowledged".to_owned() };
+        let note = if target > 0.0 { format!("acknowledged, without warm-up; highest target {}/s", format::short(target)) } else { "acknowledged samples".to_owned() };
         figure("Rate", &format::number((rate * 10.0).round() / 10.0), "/s", &note, "");
     }
     for (name, latency) in summary.latency.iter().filter(|(name, _)| ["response", "delivery"].contains(name)) {
@@ -111,7 +111,11 @@ fn figures(summary: &Summary) -> String {
     if s.duplicates.is_some() || doubled.is_some() {
         let value = doubled.map_or(s.duplicates.unwrap_or(0), |finding| finding.count);
         let open = doubled.map_or(0, Finding::unexplained);
-        let note = if value == 0 { "no sample arrived twice".to_owned() } else { format!("{} of them unexplained", count(open)) };
+        let note = match (value, open) {
+            (0, _) => "no sample arrived twice".to_owned(),
+            (_, 0) => "all explained by kills or lost answers".to_owned(),
+            _ => format!("{} of them unexplained", count(open)),
+        };
         figure("Duplicates", &count(value), "", &note, if open > 0 { "bad" } else { "" });
     }
     if !summary.workers.is_empty() || summary.drops.total > 0 {

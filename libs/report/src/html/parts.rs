@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use super::escape;
-use super::events::chaos_text;
 use super::tables::{Cell, Column, gauge, table, tone};
 use crate::format::{self, count, number};
 use crate::summary::{Finding, Summary};
+use crate::verdict;
 
-use Column::{Number, Text};
+use Column::{Number, Text, Wide};
 
 pub(crate) fn thresholds(summary: &Summary) -> String {
     let rows: Vec<Vec<Cell>> = summary
@@ -19,12 +19,13 @@ pub(crate) fn thresholds(summary: &Summary) -> String {
             let result = match (t.ok, t.proven) {
                 (true, true) => tone("good", "✓ holds"),
                 (false, true) => tone("bad", "✕ missed"),
-                (_, false) => tone("open", &format!("? unproven: {}", t.note)),
+                (_, false) => tone("open", "? unproven"),
             };
-            vec![Cell::Raw(format!("<code>{}</code>", escape(&t.metric.to_string()))), t.bound.clone().into(), t.text.clone().into(), result]
+            let metric = Cell::Raw(format!("<code>{}</code>", escape(&t.metric.to_string())));
+            vec![metric, result, t.text.clone().into(), t.bound.clone().into(), t.note.clone().into()]
         })
         .collect();
-    table("Thresholds", &[Text("Metric"), Number("Bound"), Number("Measured"), Text("Result")], &rows)
+    table("Thresholds", &[Text("Metric"), Text("Result"), Number("Measured"), Number("Bound"), Wide("")], &rows)
 }
 
 pub(crate) fn latency(summary: &Summary) -> String {
@@ -135,8 +136,7 @@ pub(crate) fn findings(summary: &Summary) -> String {
 }
 
 fn one_finding(finding: &Finding, summary: &Summary) -> String {
-    let named = format!("{}: ", finding.name);
-    let class = if summary.reasons.iter().any(|reason| reason.starts_with(&named)) {
+    let class = if verdict::counts_against(finding, summary) {
         "bad"
     } else if finding.unexplained() > 0 {
         "open"
@@ -264,11 +264,11 @@ pub(crate) fn chaos(summary: &Summary) -> String {
                 format!("{} s", number(c.at)).into(),
                 c.executed_at.map_or_else(|| "–".to_owned(), |at| format!("{} s", number(at))).into(),
                 c.back_after.map_or_else(|| "–".to_owned(), |after| format!("{} s", number(after))).into(),
-                if c.executed_at.is_some() { tone("plain", &chaos_text(c)) } else { tone("open", "not carried out") },
+                if c.executed_at.is_some() { tone("good", "✓ carried out") } else { tone("open", "? not carried out") },
             ]
         })
         .collect();
-    let columns = [Text("Chaos"), Number("worker"), Number("planned at"), Number("done at"), Number("back after"), Text("")];
+    let columns = [Text("Chaos"), Number("worker"), Number("planned at"), Number("done at"), Number("back after"), Text("Result")];
     table("Chaos, as it was carried out", &columns, &rows)
 }
 

@@ -8,15 +8,21 @@ pub(crate) const SIDE: f64 = 1000.0;
 /// From values to units, upwards: low values are at the bottom.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Scale {
-    Linear { low: f64, high: f64 },
+    Linear { high: f64, step: f64 },
     Log { low: f64, high: f64 },
 }
 
 impl Scale {
-    /// From zero to a round number above `max`.
+    /// From zero to the nearest round number above `max`, in three to six steps.
     pub(crate) fn from_zero(max: f64) -> Self {
-        let step = nice(max.max(1e-9) / 4.0);
-        Self::Linear { low: 0.0, high: (max.max(1e-9) / step).ceil() * step }
+        let max = if max.is_finite() { max.max(1e-9) } else { 1.0 };
+        let base = 10f64.powf((max / 3.0).log10().floor() - 1.0);
+        let steps = [2.0, 2.5, 5.0, 10.0, 20.0, 25.0, 50.0, 100.0].map(|step| step * base);
+        let high = |step: f64| (max / step - 1e-9).ceil() * step;
+        let fits = |step: &f64| (2.5..6.5).contains(&(high(*step) / step));
+        let step = steps.into_iter().filter(fits).min_by(|a, b| high(*a).total_cmp(&high(*b)).then(b.total_cmp(a)));
+        let step = step.unwrap_or(max / 3.0);
+        Self::Linear { high: high(step), step }
     }
 
     /// Whole decades, or 1-2-5 steps when there is less than one and a half.
@@ -34,7 +40,7 @@ impl Scale {
     /// 0 at the low end, 1 at the high one.
     pub(crate) fn part(self, value: f64) -> f64 {
         let part = match self {
-            Self::Linear { low, high } => (value - low) / (high - low),
+            Self::Linear { high, .. } => value / high,
             Self::Log { low, high } => (value.max(low) / low).ln() / (high / low).ln(),
         };
         if part.is_finite() { part.clamp(0.0, 1.0) } else { 0.0 }
@@ -43,10 +49,9 @@ impl Scale {
     /// Values for grid lines and their labels.
     pub(crate) fn ticks(self) -> Vec<f64> {
         match self {
-            Self::Linear { low, high } => {
-                let step = nice((high - low) / 4.0);
-                let count = ((high - low) / step).round() as usize;
-                (0..=count.min(12)).map(|index| low + step * index as f64).collect()
+            Self::Linear { high, step } => {
+                let count = (high / step).round() as usize;
+                (0..=count.min(12)).map(|index| step * index as f64).collect()
             }
             Self::Log { low, high } => {
                 let decades = (high / low).log10();
@@ -61,13 +66,6 @@ impl Scale {
             }
         }
     }
-}
-
-fn nice(rough: f64) -> f64 {
-    let base = 10f64.powf(rough.log10().floor());
-    let mantissa = rough / base;
-    let rounded = [1.0, 2.0, 2.5, 5.0].into_iter().find(|step| mantissa <= step * 1.000_001).unwrap_or(10.0);
-    rounded * base
 }
 
 fn step125(value: f64, up: bool) -> f64 {
@@ -110,12 +108,16 @@ pub(crate) fn line(points: impl Iterator<Item = (f64, Option<f64>)>) -> String {
 
 /// A part as units, to a tenth.
 pub(crate) fn unit(part: f64) -> f64 {
-    (part.clamp(0.0, 1.0) * SIDE * 10.0).round() / 10.0
+    (clamped(part) * SIDE * 10.0).round() / 10.0
 }
 
 /// A part as a percentage for CSS, to a hundredth.
 pub(crate) fn percent(part: f64) -> f64 {
-    (part.clamp(0.0, 1.0) * 10_000.0).round() / 100.0
+    (clamped(part) * 10_000.0).round() / 100.0
+}
+
+fn clamped(part: f64) -> f64 {
+    if part.is_nan() { 0.0 } else { part.clamp(0.0, 1.0) }
 }
 
 /// Moves labels (parts, up) apart until neighbours are `gap` away from each other; order is kept.
@@ -142,8 +144,13 @@ mod tests {
 
     #[test]
     fn scales_hold_their_values_and_label_both_ends() {
-        let Scale::Linear { low, high } = Scale::from_zero(1_003_000.0) else { panic!() };
-        assert!(low == 0.0 && (1_003_000.0..=1_250_000.0).contains(&high));
+        for max in [1_003_000.0, 1.0, 7.0, 1e-6, 999.0, 12_500.0, 3e12] {
+            let scale = Scale::from_zero(max);
+            let ticks = scale.ticks();
+            let top = ticks[ticks.len() - 1];
+            assert!((4..=7).contains(&ticks.len()), "{max} {ticks:?}");
+            assert!(ticks[0] == 0.0 && top >= max * 0.999 && top <= max * 1.5, "{max} {ticks:?}");
+        }
         for (min, max) in [(0.04, 5000.0), (1.2, 4.9), (3.0, 3.0), (0.0, 0.0)] {
             let scale = Scale::log(min, max);
             let ticks = scale.ticks();

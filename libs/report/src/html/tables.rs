@@ -8,6 +8,8 @@ use super::escape;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Column {
     Text(&'static str),
+    /// Sentences; they get room on narrow screens.
+    Wide(&'static str),
     Number(&'static str),
 }
 
@@ -38,7 +40,7 @@ pub(crate) fn table(caption: &str, columns: &[Column], rows: &[Vec<Cell>]) -> St
     let mut out = format!("<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"{0}\"><table><caption>{0}</caption><thead><tr>", escape(caption));
     for column in columns {
         let _ = match column {
-            Column::Text(name) => write!(out, "<th scope=\"col\">{}</th>", escape(name)),
+            Column::Text(name) | Column::Wide(name) => write!(out, "<th scope=\"col\">{}</th>", escape(name)),
             Column::Number(name) => write!(out, "<th scope=\"col\" class=\"n\">{}</th>", escape(name)),
         };
     }
@@ -46,7 +48,11 @@ pub(crate) fn table(caption: &str, columns: &[Column], rows: &[Vec<Cell>]) -> St
     for row in rows {
         out.push_str("<tr>");
         for (index, (cell, column)) in row.iter().zip(columns).enumerate() {
-            let class = if matches!(column, Column::Number(_)) { " class=\"n\"" } else { "" };
+            let class = match column {
+                Column::Text(_) => "",
+                Column::Wide(_) => " class=\"wide\"",
+                Column::Number(_) => " class=\"n\"",
+            };
             let text = match cell {
                 Cell::Text(text) => escape(text),
                 Cell::Raw(markup) => markup.clone(),

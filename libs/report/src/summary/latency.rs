@@ -6,7 +6,7 @@ use measure::{CodecError, Distribution, HistogramSet, Percentiles, names};
 use serde::{Deserialize, Serialize};
 
 /// Ticks on the curve for each half of the distance to 100 %.
-const CURVE_TICKS: u32 = 4;
+const CURVE_TICKS: u32 = 5;
 
 /// The measures of a run; what was not measured is none.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -32,9 +32,11 @@ pub struct Latency {
 impl From<&Distribution> for Latency {
     fn from(distribution: &Distribution) -> Self {
         let curve = distribution.curve(CURVE_TICKS);
+        // The steps are sums of halves; what binary fractions leave behind is no information.
+        let round = |at: f64| (at * 1e10).round() / 1e10;
         Self {
             points: distribution.percentiles(),
-            curve: curve.into_iter().map(|(at, value)| (at, value.ms())).collect(),
+            curve: curve.into_iter().map(|(at, value)| (round(at), value.ms())).collect(),
         }
     }
 }

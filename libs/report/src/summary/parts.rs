@@ -114,7 +114,7 @@ pub struct DropReason {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Finding {
-    /// SilentLoss, AckedLoss, …
+    /// Such as `SilentLoss`.
     pub name: String,
     /// Samples, the explained ones included.
     pub count: u64,
@@ -150,7 +150,7 @@ pub struct FaultResult {
     /// When it was active; none: all the time.
     pub from: Option<f64>,
     pub r#for: Option<f64>,
-    /// Stored, Refused, AcceptedNotStored or Any.
+    /// `Stored`, `Refused`, `AcceptedNotStored` or `Any`.
     pub expected: String,
     pub sent: u64,
     pub refused: u64,
