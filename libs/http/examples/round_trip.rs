@@ -79,6 +79,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     drop(stop);
     let server = server.join().map_err(|_| "the server panicked")??;
     let each = |time: Duration| time.as_secs_f64() * 1e6 / f64::from(REQUESTS);
-    println!("{connections} connections: client {:.1} us, server {:.1} us, wall {:.1} us a request", each(client), each(server), each(took));
+    println!(
+        "{connections} connections: client {:.1} us, server {:.1} us, wall {:.1} us a request",
+        each(client),
+        each(server),
+        each(took)
+    );
     Ok(())
 }

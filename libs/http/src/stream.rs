@@ -57,7 +57,11 @@ impl AsyncWrite for Stream {
         delegate!(self, inner => inner.poll_shutdown(cx))
     }
 
-    fn poll_write_vectored(self: Pin<&mut Self>, cx: &mut Context<'_>, bufs: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
         delegate!(self, inner => inner.poll_write_vectored(cx, bufs))
     }
 

@@ -62,10 +62,8 @@ impl ServerTls {
             None => builder.with_no_client_auth(),
             Some(path) => {
                 let roots = Arc::new(roots_of("clientCaFile", path, &read("clientCaFile", path)?)?);
-                let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider()).build().map_err(|e| TlsError::File {
-                    what: "clientCaFile",
-                    path: path.display().to_string(),
-                    why: e.to_string(),
+                let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider()).build().map_err(|e| {
+                    TlsError::File { what: "clientCaFile", path: path.display().to_string(), why: e.to_string() }
                 })?;
                 builder.with_client_cert_verifier(verifier)
             }
@@ -162,7 +160,11 @@ fn chain_of(path: &Path, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, Tls
 fn roots_of(what: &'static str, path: &Path, pem: &[u8]) -> Result<RootCertStore, TlsError> {
     let mut roots = RootCertStore::empty();
     for certificate in certificates(what, path, pem)? {
-        roots.add(certificate).map_err(|e| TlsError::File { what, path: path.display().to_string(), why: e.to_string() })?;
+        roots.add(certificate).map_err(|e| TlsError::File {
+            what,
+            path: path.display().to_string(),
+            why: e.to_string(),
+        })?;
     }
     Ok(roots)
 }

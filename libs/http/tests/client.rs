@@ -1,4 +1,5 @@
 //! The client against peers that misbehave in every way a network has.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failed helper is a failed test")]
 
 mod common;
 
@@ -10,7 +11,8 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use common::{OK, Server, answer, any_port, connection, endpoint, raw_server, read_request};
 use floodmark_http::client::{
-    Authorization, Connection, Endpoint, FetchError, Header, Kind, Response, Secret, TransportError, get_bytes, get_json,
+    Authorization, Connection, Endpoint, FetchError, Header, Kind, Response, Secret, TransportError, get_bytes,
+    get_json,
 };
 use floodmark_http::server::Limits;
 use floodmark_http::{HeaderMap, HeaderValue, Method, Request};
@@ -98,7 +100,12 @@ async fn answers_without_a_length_end_with_the_connection_or_have_no_body() {
 
 #[tokio::test]
 async fn what_is_not_http_is_a_protocol_error() {
-    for bytes in [&b"SSH-2.0-OpenSSH_9.2\r\n"[..], b"\x15\x03\x01\x00\x02\x02\x16", b"HTTP/1.1 abc\r\n\r\n", b"HTTP/2 200\r\n\r\n"] {
+    for bytes in [
+        &b"SSH-2.0-OpenSSH_9.2\r\n"[..],
+        b"\x15\x03\x01\x00\x02\x02\x16",
+        b"HTTP/1.1 abc\r\n\r\n",
+        b"HTTP/2 200\r\n\r\n",
+    ] {
         let error = error_after(bytes).await;
         assert_eq!((error.kind(), error.maybe_processed()), (Kind::Protocol, true), "{error}");
     }
@@ -142,7 +149,8 @@ async fn a_huge_error_body_is_cut_and_its_connection_dropped() {
         async move {
             read_request(&mut socket).await;
             if number == 0 {
-                answer(&mut socket, format!("HTTP/1.1 500 Oops\r\ncontent-length: {}\r\n\r\n", huge.len()).as_bytes()).await;
+                answer(&mut socket, format!("HTTP/1.1 500 Oops\r\ncontent-length: {}\r\n\r\n", huge.len()).as_bytes())
+                    .await;
                 answer(&mut socket, &huge).await;
             } else {
                 answer(&mut socket, OK).await;
@@ -153,6 +161,29 @@ async fn a_huge_error_body_is_cut_and_its_connection_dropped() {
     let mut connection = connection(address);
     let response = post(&mut connection).await.unwrap();
     assert_eq!((response.status, response.body.len(), response.cut), (500, 64 << 10, true));
+    assert_eq!(post(&mut connection).await.unwrap().status, 200);
+    assert_eq!(connection.connects(), 2);
+}
+
+#[tokio::test]
+async fn an_early_answer_counts_and_its_clogged_connection_is_left() {
+    let address = raw_server(|number, mut socket| async move {
+        if number > 0 {
+            read_request(&mut socket).await;
+            return answer(&mut socket, OK).await;
+        }
+        socket.readable().await.unwrap();
+        answer(&mut socket, b"HTTP/1.1 413 Large\r\ncontent-length: 0\r\n\r\n").await;
+        // Neither reads on nor closes.
+        tokio::spawn(async move {
+            std::future::pending::<()>().await;
+            drop(socket);
+        });
+    })
+    .await;
+    let mut connection = connection(address);
+    let huge = Bytes::from(vec![1; 32 << 20]);
+    assert_eq!(connection.post(None, &HeaderMap::new(), huge).await.unwrap().status, 413);
     assert_eq!(post(&mut connection).await.unwrap().status, 200);
     assert_eq!(connection.connects(), 2);
 }

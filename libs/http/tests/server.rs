@@ -1,4 +1,5 @@
 //! The server against peers that are slow, greedy or gone, and its own misbehaviour on purpose.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failed helper is a failed test")]
 
 mod common;
 
@@ -48,7 +49,11 @@ async fn slow_heads_are_closed_and_others_served_meanwhile() {
 
 #[tokio::test]
 async fn an_idle_connection_outlives_the_head_timeout_but_not_its_own() {
-    let limits = Limits { header_timeout: Duration::from_millis(50), idle_timeout: Duration::from_millis(500), ..Limits::default() };
+    let limits = Limits {
+        header_timeout: Duration::from_millis(50),
+        idle_timeout: Duration::from_millis(500),
+        ..Limits::default()
+    };
     let server = Server::start(common::echo, limits);
     let mut socket = TcpStream::connect(server.address).await.unwrap();
     socket.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
@@ -119,7 +124,8 @@ async fn a_length_that_lies_is_no_request() {
     socket.shutdown().await.unwrap();
     let answer = read_to_end(&mut socket).await;
     assert!(!answer.contains("200"), "{answer}");
-    let mut socket = send(server.address, b"POST / HTTP/1.1\r\ncontent-length: 5\r\ncontent-length: 6\r\n\r\nhello").await;
+    let mut socket =
+        send(server.address, b"POST / HTTP/1.1\r\ncontent-length: 5\r\ncontent-length: 6\r\n\r\nhello").await;
     assert!(read_to_end(&mut socket).await.starts_with("HTTP/1.1 400"));
     let many: String = (0..100).map(|i| format!("x-{i}: 1\r\n")).collect();
     let mut socket = send(server.address, format!("GET / HTTP/1.1\r\n{many}\r\n").as_bytes()).await;
@@ -179,7 +185,8 @@ async fn a_stop_lets_requests_finish_and_closes_what_is_idle() {
 #[tokio::test]
 async fn grace_has_an_end() {
     let slow = Arc::new(Slow { arrived: Notify::new(), go: Notify::new() });
-    let server = Server::start(Shared(Arc::clone(&slow)), Limits { grace: Duration::from_millis(50), ..Limits::default() });
+    let server =
+        Server::start(Shared(Arc::clone(&slow)), Limits { grace: Duration::from_millis(50), ..Limits::default() });
     let address = server.address;
     let in_flight = tokio::spawn(async move { connection(address).get(Some("/never")).await });
     slow.arrived.notified().await;

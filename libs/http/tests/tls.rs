@@ -1,4 +1,5 @@
 //! TLS both ways, with authorities made for the test.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failed helper is a failed test")]
 
 mod common;
 
@@ -77,7 +78,11 @@ async fn who_is_trusted_and_by_which_name() {
     let trusted = endpoint(&server, "backend.example", Some(&ours.ca()));
     assert_eq!(outcome(&trusted).await, Ok(FINE.to_owned()));
     assert_eq!(outcome(&endpoint(&server, "backend.example", Some(&theirs.ca()))).await, Err(Kind::Tls));
-    assert_eq!(outcome(&endpoint(&server, "backend.example", None)).await, Err(Kind::Tls), "public roots do not know it");
+    assert_eq!(
+        outcome(&endpoint(&server, "backend.example", None)).await,
+        Err(Kind::Tls),
+        "public roots do not know it"
+    );
 
     let mut renamed = endpoint(&server, "other.example", Some(&ours.ca()));
     assert_eq!(outcome(&renamed).await, Err(Kind::Tls));
@@ -142,7 +147,13 @@ fn bad_files_are_named() {
     assert!(refused(&|e| e.tls.ca_file = Some(missing.clone())).contains("missing.pem"));
     assert!(refused(&|e| e.tls.ca_file = Some(key.clone())).contains("no certificate"));
     assert!(refused(&|e| e.tls.cert_file = Some(cert.clone())).contains("go together"));
-    assert!(refused(&|e| (e.tls.cert_file, e.tls.key_file) = (Some(cert.clone()), Some(cert.clone()))).contains("private key"));
-    assert!(refused(&|e| (e.tls.cert_file, e.tls.key_file) = (Some(cert.clone()), Some(other_key.clone()))).contains("do not fit"));
+    assert!(
+        refused(&|e| (e.tls.cert_file, e.tls.key_file) = (Some(cert.clone()), Some(cert.clone())))
+            .contains("private key")
+    );
+    assert!(
+        refused(&|e| (e.tls.cert_file, e.tls.key_file) = (Some(cert.clone()), Some(other_key.clone())))
+            .contains("do not fit")
+    );
     assert!(refused(&|e| e.tls.server_name = Some("not a name".to_owned())).contains("not a name"));
 }

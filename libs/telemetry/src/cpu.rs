@@ -51,7 +51,8 @@ impl Usage {
 pub fn usage() -> Usage {
     let now = clock_gettime(ClockId::ProcessCPUTime);
     let total = Duration::new(u64::try_from(now.tv_sec).unwrap_or(0), u32::try_from(now.tv_nsec).unwrap_or(0));
-    let (user, system, rss_pages) = fs::read_to_string("/proc/self/stat").ok().and_then(|s| parse_stat(&s)).unwrap_or_default();
+    let (user, system, rss_pages) =
+        fs::read_to_string("/proc/self/stat").ok().and_then(|s| parse_stat(&s)).unwrap_or_default();
     Usage {
         total,
         user,

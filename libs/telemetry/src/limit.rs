@@ -80,7 +80,7 @@ mod tests {
 
     #[test]
     fn the_macro_takes_fields_and_text() {
-        static LIMITER: Limiter = Limiter::new(1, Duration::from_secs(3600));
+        static LIMITER: Limiter = Limiter::new(1, Duration::from_hours(1));
         for status in [500, 503] {
             crate::warn_limited!(LIMITER, status, reason = "server_error", "dropped {} samples", 3);
         }

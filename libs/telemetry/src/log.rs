@@ -33,7 +33,9 @@ impl std::str::FromStr for Format {
 pub enum LogError {
     #[error("log format {0:?}: write text or json")]
     Format(String),
-    #[error("log level {text:?}: {why}; write error, warn, info, debug or trace, or directives such as info,floodmark_http=debug")]
+    #[error(
+        "log level {text:?}: {why}; write error, warn, info, debug or trace, or directives such as info,floodmark_http=debug"
+    )]
     Level { text: String, why: String },
     #[error("logging was set up before")]
     Twice,

@@ -142,12 +142,24 @@ impl Registry {
     }
 
     /// A counter whose value is asked for at each scrape (seconds of CPU, say). `read` must not use this registry.
-    pub fn counter_fn(&self, name: &str, help: &str, labels: &[(&str, &str)], read: impl Fn() -> f64 + Send + Sync + 'static) {
+    pub fn counter_fn(
+        &self,
+        name: &str,
+        help: &str,
+        labels: &[(&str, &str)],
+        read: impl Fn() -> f64 + Send + Sync + 'static,
+    ) {
         self.register(name, help, "counter", labels, || Metric::Read(Arc::new(read)));
     }
 
     /// A gauge whose value is asked for at each scrape. `read` must not use this registry.
-    pub fn gauge_fn(&self, name: &str, help: &str, labels: &[(&str, &str)], read: impl Fn() -> f64 + Send + Sync + 'static) {
+    pub fn gauge_fn(
+        &self,
+        name: &str,
+        help: &str,
+        labels: &[(&str, &str)],
+        read: impl Fn() -> f64 + Send + Sync + 'static,
+    ) {
         self.register(name, help, "gauge", labels, || Metric::Read(Arc::new(read)));
     }
 
@@ -165,8 +177,11 @@ impl Registry {
             return make();
         }
         let mut families = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let family =
-            families.entry(name.to_owned()).or_insert_with(|| Family { help: help.to_owned(), kind, series: BTreeMap::new() });
+        let family = families.entry(name.to_owned()).or_insert_with(|| Family {
+            help: help.to_owned(),
+            kind,
+            series: BTreeMap::new(),
+        });
         debug_assert_eq!(family.kind, kind, "{name} is registered as another type");
         let key = render_labels(labels);
         if let Some(metric) = family.series.get(&key) {

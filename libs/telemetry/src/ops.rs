@@ -83,8 +83,11 @@ fn response(status: StatusCode, content_type: &'static str, body: String) -> Res
 
 /// The names every Prometheus client uses for these, and the run-queue wait, which has no common name.
 fn register_process(registry: &Registry) {
-    registry.counter_fn("process_cpu_seconds_total", "CPU time spent, in seconds.", &[], || cpu::usage().total.as_secs_f64());
-    registry.gauge_fn("process_resident_memory_bytes", "Resident memory, in bytes.", &[], || cpu::usage().rss_bytes as f64);
+    registry.counter_fn("process_cpu_seconds_total", "CPU time spent, in seconds.", &[], || {
+        cpu::usage().total.as_secs_f64()
+    });
+    registry
+        .gauge_fn("process_resident_memory_bytes", "Resident memory, in bytes.", &[], || cpu::usage().rss_bytes as f64);
     registry.gauge_fn(
         "floodmark_process_run_queue_wait_seconds",
         "Time that living threads were runnable but had no CPU, in seconds.",

@@ -45,7 +45,10 @@ pub fn when_closed(fd: i32, end: impl FnOnce() + Send + 'static) -> io::Result<(
     // Opened anew rather than adopted: the number is the caller's, and only the caller knows who else uses it.
     let path = format!("/proc/self/fd/{fd}");
     if !std::fs::metadata(&path)?.file_type().is_fifo() {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, format!("descriptor {fd} is no pipe: was this process started by its parent?")));
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            format!("descriptor {fd} is no pipe: was this process started by its parent?"),
+        ));
     }
     let mut pipe = File::open(path)?;
     std::thread::Builder::new().name("parent".to_owned()).spawn(move || {

@@ -1,4 +1,5 @@
 //! Tracing is global to a process, so each look at it is a process of its own: this test binary, run again.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failed helper is a failed test")]
 
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -7,11 +8,12 @@ use floodmark_telemetry::{Limiter, log, warn_limited};
 
 const FORMAT: &str = "LOG_TEST_FORMAT";
 
+static LIMITER: Limiter = Limiter::new(1, Duration::from_hours(1));
+
 /// Not a test of its own: what the re-run process does.
 #[test]
 fn role() {
     let Ok(format) = std::env::var(FORMAT) else { return };
-    static LIMITER: Limiter = Limiter::new(1, Duration::from_secs(3600));
     log::init(format.parse().unwrap(), None).unwrap();
     assert!(matches!(log::init(log::Format::Text, None), Err(log::LogError::Twice)));
     for status in [500, 503] {

@@ -13,7 +13,11 @@ use super::prepare::{Origin, TlsState};
 use crate::stream::Stream;
 
 /// Opens a socket to the origin. No error from here can have let the peer see a request.
-pub(super) async fn connect(origin: &Origin, tls: Option<&TlsState>, deadline: Instant) -> Result<Stream, TransportError> {
+pub(super) async fn connect(
+    origin: &Origin,
+    tls: Option<&TlsState>,
+    deadline: Instant,
+) -> Result<Stream, TransportError> {
     let fail = |kind, detail: String| TransportError::new(kind, false, &origin.display, detail);
     let addresses = match origin.literal_address() {
         Some(address) => vec![address],

@@ -50,7 +50,12 @@ impl Response {
     /// The beginning of the body as text for logs: at most `max` bytes, invalid UTF-8 and control characters replaced.
     pub fn text(&self, max: usize) -> String {
         let head = &self.body[..self.body.len().min(max)];
-        String::from_utf8_lossy(head).chars().map(|c| if c.is_control() { ' ' } else { c }).collect::<String>().trim().to_owned()
+        String::from_utf8_lossy(head)
+            .chars()
+            .map(|c| if c.is_control() { ' ' } else { c })
+            .collect::<String>()
+            .trim()
+            .to_owned()
     }
 }
 
@@ -80,7 +85,12 @@ impl Connection {
     }
 
     /// Sends a POST; see [`send`](Self::send).
-    pub async fn post(&mut self, path_and_query: Option<&str>, headers: &HeaderMap, body: Bytes) -> Result<Response, TransportError> {
+    pub async fn post(
+        &mut self,
+        path_and_query: Option<&str>,
+        headers: &HeaderMap,
+        body: Bytes,
+    ) -> Result<Response, TransportError> {
         self.send(Method::POST, path_and_query, headers, body).await
     }
 
@@ -105,9 +115,10 @@ impl Connection {
         let deadline = Instant::now() + self.endpoint.request_timeout;
         let target = match path_and_query {
             None => self.origin.target.clone(),
-            Some(path) => {
-                path.parse::<PathAndQuery>().map(Uri::from).map_err(|e| self.error(Kind::Setup, false, format!("path {path:?}: {e}")))?
-            }
+            Some(path) => path
+                .parse::<PathAndQuery>()
+                .map(Uri::from)
+                .map_err(|e| self.error(Kind::Setup, false, format!("path {path:?}: {e}")))?,
         };
         let ask = Ask { method, target, headers, body };
         let response = self.attempt(&ask, deadline).await?;
@@ -185,7 +196,8 @@ impl Connection {
 
     /// True when a file's content changed.
     fn reload_secrets(&mut self) -> Result<bool, TransportError> {
-        let headers = prepare::headers(&self.endpoint, &self.origin).map_err(|e| self.error(Kind::Setup, false, e.to_string()))?;
+        let headers = prepare::headers(&self.endpoint, &self.origin)
+            .map_err(|e| self.error(Kind::Setup, false, e.to_string()))?;
         let changed = headers != self.headers;
         self.headers = headers;
         Ok(changed)

@@ -5,6 +5,7 @@ use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http::Request;
@@ -12,6 +13,7 @@ use http_body_util::Full;
 use hyper::body::{Body, Incoming};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
+use tokio::time::timeout;
 
 use super::connection::Response;
 use super::error::Kind;
@@ -19,6 +21,9 @@ use crate::stream::Stream;
 
 /// Bytes of an answer's head, and of one read of its body.
 const READ_BUFFER: usize = 64 << 10;
+
+/// A connection that is not ready within it still writes a request that was answered early: a new one is cheaper than the wait.
+const READY: Duration = Duration::from_millis(100);
 
 /// An open connection.
 pub(super) struct Live {
@@ -53,15 +58,21 @@ impl Live {
     }
 
     /// Sends and reads the whole answer, at most `max` bytes of its body. True when the connection can be used again.
-    pub(super) async fn exchange(&mut self, request: Request<Full<Bytes>>, max: usize) -> Result<(Response, bool), Failed> {
+    pub(super) async fn exchange(
+        &mut self,
+        request: Request<Full<Bytes>>,
+        max: usize,
+    ) -> Result<(Response, bool), Failed> {
         self.sent = false;
         self.status = None;
         // Polling the idle wire first finds a connection that the peer closed meanwhile, while repeating is still free.
-        poll_fn(|cx| {
+        let ready = poll_fn(|cx| {
             self.poll_wire(cx);
-            if self.ended { Poll::Ready(Err(Failed::NotSent)) } else { self.sender.poll_ready(cx).map_err(|_| Failed::NotSent) }
-        })
-        .await?;
+            if self.ended { Poll::Ready(false) } else { self.sender.poll_ready(cx).map(|ready| ready.is_ok()) }
+        });
+        if !timeout(READY, ready).await.unwrap_or(false) {
+            return Err(Failed::NotSent);
+        }
 
         self.sent = true;
         let mut sending = pin!(self.sender.try_send_request(request));
@@ -118,7 +129,7 @@ impl Live {
             .await;
             let frame = match frame {
                 Some(Some(frame)) => frame.map_err(|e| classify(&e, Kind::Truncated))?,
-                Some(None) => return Ok((joined(first, rest), false)),
+                Some(None) => return Ok((joined(first, &rest), false)),
                 None => return Err(Failed::Sent(Kind::Truncated, "the connection ended inside the body".to_owned())),
             };
             let Ok(mut data) = frame.into_data() else { continue };
@@ -131,19 +142,19 @@ impl Live {
                 rest.extend_from_slice(&data);
             }
             if cut {
-                return Ok((joined(first, rest), true));
+                return Ok((joined(first, &rest), true));
             }
         }
     }
 }
 
-fn joined(first: Bytes, rest: BytesMut) -> Bytes {
+fn joined(first: Bytes, rest: &BytesMut) -> Bytes {
     if rest.is_empty() {
         return first;
     }
     let mut all = BytesMut::with_capacity(first.len() + rest.len());
     all.extend_from_slice(&first);
-    all.extend_from_slice(&rest);
+    all.extend_from_slice(rest);
     all.freeze()
 }
 
@@ -163,11 +174,13 @@ fn classify(error: &hyper::Error, ended: Kind) -> Failed {
         }
         if let Some(io) = cause.downcast_ref::<io::Error>() {
             // `io::Error::source` skips the error it wraps.
-            if io.get_ref().is_some_and(|inner| inner.is::<rustls::Error>()) {
+            if io.get_ref().is_some_and(<dyn Error + Send + Sync>::is::<rustls::Error>) {
                 return Failed::Sent(Kind::Tls, text);
             }
             let kind = match io.kind() {
-                io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionAborted => Kind::Reset,
+                io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionAborted => {
+                    Kind::Reset
+                }
                 _ => ended,
             };
             return Failed::Sent(kind, text);

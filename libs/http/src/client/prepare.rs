@@ -67,7 +67,10 @@ fn parse(url: &str) -> Result<Parsed, String> {
     if host.is_empty() {
         return Err("it has no host".to_owned());
     }
-    let port = match (authority.port_u16(), authority.as_str().rsplit_once(']').map_or(authority.as_str(), |(_, rest)| rest).contains(':')) {
+    let port = match (
+        authority.port_u16(),
+        authority.as_str().rsplit_once(']').map_or(authority.as_str(), |(_, rest)| rest).contains(':'),
+    ) {
         (Some(port), _) => port,
         (None, true) => return Err("its port is not a number below 65536".to_owned()),
         (None, false) => {
@@ -148,7 +151,13 @@ fn overrides(resolve: &BTreeMap<String, String>) -> Result<Vec<Override>, Endpoi
     };
     resolve
         .iter()
-        .map(|(host, address)| one(host, address).map_err(|why| EndpointError::Resolve { host: host.clone(), address: address.clone(), why }))
+        .map(|(host, address)| {
+            one(host, address).map_err(|why| EndpointError::Resolve {
+                host: host.clone(),
+                address: address.clone(),
+                why,
+            })
+        })
         .collect()
 }
 
@@ -156,7 +165,8 @@ fn secret(what: &str, secret: &Secret) -> Result<String, EndpointError> {
     match secret {
         Secret::Value(value) => Ok(value.clone()),
         Secret::File(path) => {
-            let error = |why: String| EndpointError::File { what: what.to_owned(), path: path.display().to_string(), why };
+            let error =
+                |why: String| EndpointError::File { what: what.to_owned(), path: path.display().to_string(), why };
             let bytes = read_small(path, MAX_SECRET).map_err(error)?;
             let text = String::from_utf8(bytes).map_err(|_| error("it is not UTF-8".to_owned()))?;
             Ok(text.trim().to_owned())
@@ -186,7 +196,8 @@ pub(super) fn headers(endpoint: &Endpoint, origin: &Origin) -> Result<HeaderMap,
             if user.contains(':') {
                 return Err(EndpointError::ColonInUser);
             }
-            let password = basic.password.as_ref().map(|p| secret("basicAuth password", p)).transpose()?.unwrap_or_default();
+            let password =
+                basic.password.as_ref().map(|p| secret("basicAuth password", p)).transpose()?.unwrap_or_default();
             let token = base64::engine::general_purpose::STANDARD.encode(format!("{user}:{password}"));
             map.insert(AUTHORIZATION, value("Authorization", &format!("Basic {token}"), true)?);
         }
@@ -200,8 +211,10 @@ pub(super) fn headers(endpoint: &Endpoint, origin: &Origin) -> Result<HeaderMap,
 }
 
 fn value(name: &str, text: &str, sensitive: bool) -> Result<HeaderValue, EndpointError> {
-    let mut value = HeaderValue::from_str(text)
-        .map_err(|_| EndpointError::Header { name: name.to_owned(), why: "its value holds control characters".to_owned() })?;
+    let mut value = HeaderValue::from_str(text).map_err(|_| EndpointError::Header {
+        name: name.to_owned(),
+        why: "its value holds control characters".to_owned(),
+    })?;
     value.set_sensitive(sensitive);
     Ok(value)
 }
@@ -254,7 +267,18 @@ mod tests {
             assert_eq!((origin.secure, origin.host.as_str(), origin.port), (secure, host, port), "{url}");
             assert_eq!(origin.target.to_string(), target, "{url}");
         }
-        for url in ["", "/x", "a:80", "ftp://a/", "http://", "http://u:p@a/", "http://a:99999/", "http://a:/", "http://a/#f", "http://a b/"] {
+        for url in [
+            "",
+            "/x",
+            "a:80",
+            "ftp://a/",
+            "http://",
+            "http://u:p@a/",
+            "http://a:99999/",
+            "http://a:/",
+            "http://a/#f",
+            "http://a b/",
+        ] {
             let error = origin(url).err().unwrap_or_else(|| panic!("{url} was taken"));
             assert!(error.contains("write http://host"), "{error}");
         }
@@ -302,16 +326,24 @@ mod tests {
             let mut endpoint = Endpoint::new("http://a/");
             change(&mut endpoint);
             let origin = Origin::new(&endpoint).unwrap();
-            headers(&endpoint, &origin).map(|h| h.get(AUTHORIZATION).map(|v| v.to_str().unwrap().to_owned())).map_err(|e| e.to_string())
+            headers(&endpoint, &origin)
+                .map(|h| h.get(AUTHORIZATION).map(|v| v.to_str().unwrap().to_owned()))
+                .map_err(|e| e.to_string())
         };
         let basic = |user: &str| Some(BasicAuth { username: literal(user), password: Some(literal("open sesame")) });
         let bearer = || Some(Authorization { scheme: "Bearer".to_owned(), credentials: literal("t") });
-        assert_eq!(made(&|e| e.basic_auth = basic("Aladdin")), Ok(Some("Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==".to_owned())));
+        assert_eq!(
+            made(&|e| e.basic_auth = basic("Aladdin")),
+            Ok(Some("Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==".to_owned()))
+        );
         assert_eq!(made(&|e| e.authorization = bearer()), Ok(Some("Bearer t".to_owned())));
         assert!(made(&|e| (e.basic_auth, e.authorization) = (basic("a"), bearer())).unwrap_err().contains("exclude"));
         assert!(made(&|e| e.basic_auth = basic("a:b")).unwrap_err().contains("colon"));
-        for (name, value, why) in [("Host", "x", "reserved"), ("a b", "x", "not a header name"), ("x", "a\nb", "control")] {
-            let error = made(&|e| e.headers = vec![Header { name: name.to_owned(), value: literal(value) }]).unwrap_err();
+        for (name, value, why) in
+            [("Host", "x", "reserved"), ("a b", "x", "not a header name"), ("x", "a\nb", "control")]
+        {
+            let error =
+                made(&|e| e.headers = vec![Header { name: name.to_owned(), value: literal(value) }]).unwrap_err();
             assert!(error.contains(why), "{error}");
         }
     }

@@ -59,7 +59,13 @@ mod tests {
         let auth = BasicAuth::new("Aladdin", "open sesame");
         assert!(auth.admits(&head("/", Some("Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ=="))));
         assert!(auth.admits(&head("/", Some("bAsIc QWxhZGRpbjpvcGVuIHNlc2FtZQ=="))));
-        for wrong in ["Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ=", "Bearer QWxhZGRpbjpvcGVuIHNlc2FtZQ==", "Basic", "", "Basic \u{20ac}€€€€€"] {
+        for wrong in [
+            "Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ=",
+            "Bearer QWxhZGRpbjpvcGVuIHNlc2FtZQ==",
+            "Basic",
+            "",
+            "Basic \u{20ac}€€€€€",
+        ] {
             assert!(!auth.admits(&head("/", Some(wrong))), "{wrong}");
         }
         assert!(!auth.admits(&head("/", None)));

@@ -16,8 +16,8 @@ use tokio::sync::watch::Receiver;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 
-use super::phase::{Phase, Watch, Watched};
 use super::exchange::answer;
+use super::phase::{Phase, Watch, Watched};
 use super::{Context, Handler, Limits};
 use crate::stream::Stream;
 

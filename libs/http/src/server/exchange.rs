@@ -43,7 +43,12 @@ pub(super) async fn answer<H: Handler>(
     Ok(response)
 }
 
-async fn respond<H: Handler>(context: &Context<H>, watch: &Watch, peer: SocketAddr, request: Request<Incoming>) -> Response<Bytes> {
+async fn respond<H: Handler>(
+    context: &Context<H>,
+    watch: &Watch,
+    peer: SocketAddr,
+    request: Request<Incoming>,
+) -> Response<Bytes> {
     let limits = &context.limits;
     let (head, body) = request.into_parts();
     let refused = match &context.basic {
@@ -66,7 +71,9 @@ async fn respond<H: Handler>(context: &Context<H>, watch: &Watch, peer: SocketAd
             closing(text_response(StatusCode::PAYLOAD_TOO_LARGE, text))
         }
         // Nobody reads it when the peer is gone; when its framing is wrong, it does.
-        Ok(Err(Broken::Framing(why))) => closing(text_response(StatusCode::BAD_REQUEST, format!("the body is broken: {why}\n"))),
+        Ok(Err(Broken::Framing(why))) => {
+            closing(text_response(StatusCode::BAD_REQUEST, format!("the body is broken: {why}\n")))
+        }
         Err(_) => {
             watch.linger();
             let text = format!("the body did not come within {:?}\n", limits.body_timeout);
@@ -109,7 +116,13 @@ async fn collect(mut body: Incoming, max: usize) -> Result<Bytes, Broken> {
 }
 
 /// Throws the body away so that the connection can be kept; a body that is too large or too slow closes it after the answer.
-async fn refuse(response: Response<Bytes>, mut body: Incoming, max: usize, limit: Duration, watch: &Watch) -> Response<Bytes> {
+async fn refuse(
+    response: Response<Bytes>,
+    mut body: Incoming,
+    max: usize,
+    limit: Duration,
+    watch: &Watch,
+) -> Response<Bytes> {
     let fits = body.size_hint().exact().is_none_or(|n| n <= max as u64);
     let drained = async {
         let mut seen = 0;

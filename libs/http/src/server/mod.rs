@@ -50,7 +50,7 @@ impl Default for Limits {
             max_connections: 1024,
             header_timeout: Duration::from_secs(10),
             body_timeout: Duration::from_secs(30),
-            idle_timeout: Duration::from_secs(300),
+            idle_timeout: Duration::from_mins(5),
             max_headers: 64,
             grace: Duration::from_secs(10),
         }
@@ -130,12 +130,17 @@ pub fn bind(address: SocketAddr) -> Result<TcpListener, BindError> {
     open().map_err(|error: io::Error| {
         let why = match error.kind() {
             io::ErrorKind::AddrInUse => {
-                format!("port {} is in use by another process; end it or choose another port (0 takes any free one)", address.port())
+                format!(
+                    "port {} is in use by another process; end it or choose another port (0 takes any free one)",
+                    address.port()
+                )
             }
             io::ErrorKind::AddrNotAvailable => {
                 format!("{} is no address of this machine; use 127.0.0.1 or 0.0.0.0", address.ip())
             }
-            io::ErrorKind::PermissionDenied => format!("port {} needs privileges; choose one from 1024 on", address.port()),
+            io::ErrorKind::PermissionDenied => {
+                format!("port {} needs privileges; choose one from 1024 on", address.port())
+            }
             _ => error.to_string(),
         };
         BindError { address, in_use: error.kind() == io::ErrorKind::AddrInUse, why }

@@ -47,7 +47,8 @@ pub(crate) async fn read_request(socket: &mut TcpStream) -> bool {
     loop {
         if let Some(end) = seen.windows(4).position(|w| w == b"\r\n\r\n") {
             let head = String::from_utf8_lossy(&seen[..end]).to_ascii_lowercase();
-            let length = head.split("content-length: ").nth(1).map_or(0, |t| t.lines().next().unwrap().trim().parse().unwrap());
+            let length =
+                head.split("content-length: ").nth(1).map_or(0, |t| t.lines().next().unwrap().trim().parse().unwrap());
             if seen.len() >= end + 4 + length {
                 return true;
             }
@@ -84,7 +85,12 @@ impl Server {
         Self::start_with(handler, limits, None, None)
     }
 
-    pub(crate) fn start_with<H: Handler>(handler: H, limits: Limits, tls: Option<ServerTls>, basic: Option<BasicAuth>) -> Self {
+    pub(crate) fn start_with<H: Handler>(
+        handler: H,
+        limits: Limits,
+        tls: Option<ServerTls>,
+        basic: Option<BasicAuth>,
+    ) -> Self {
         let listener = server::bind(any_port()).unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel();
@@ -115,7 +121,10 @@ pub(crate) async fn read_to_end(socket: &mut TcpStream) -> String {
 }
 
 /// What was asked, as text.
-pub(crate) async fn echo(request: floodmark_http::Request<Bytes>, _peer: SocketAddr) -> floodmark_http::Response<Bytes> {
+pub(crate) async fn echo(
+    request: floodmark_http::Request<Bytes>,
+    _peer: SocketAddr,
+) -> floodmark_http::Response<Bytes> {
     let text = format!("{} {} {} bytes", request.method(), request.uri(), request.body().len());
     floodmark_http::Response::new(Bytes::from(text))
 }
