@@ -23,6 +23,7 @@ pub(crate) fn run(arguments: &Run) -> ExitCode {
         Ok(options) => options,
         Err(error) => return fail(&error, USAGE),
     };
+    let serves_only = options.bundle.load_tests.is_empty();
     let live = Arc::new(Live::new(arguments.quiet));
     for warning in api::local_warnings(&options.bundle) {
         live.say(&format!("warning: {warning}"));
@@ -49,6 +50,10 @@ pub(crate) fn run(arguments: &Run) -> ExitCode {
             }
             Err(error) => return fail(&error.into(), INCONCLUSIVE),
         };
+        if serves_only {
+            // Nothing was cut short: a signal is how serving ends.
+            return ExitCode::SUCCESS;
+        }
         if stop.is_requested() {
             return ExitCode::from(INTERRUPTED);
         }
