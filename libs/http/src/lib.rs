@@ -9,5 +9,7 @@ pub mod server;
 mod stream;
 pub mod tls;
 
+/// The head of a request, as [`server::Handler::refuse`] sees it.
+pub use http::request::Parts;
 /// The HTTP vocabulary used in every signature here, so that roles need no `http` of their own.
 pub use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};

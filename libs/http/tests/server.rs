@@ -11,7 +11,7 @@ use bytes::Bytes;
 use common::{OK, SOON, Server, connection, endpoint, read_to_end};
 use floodmark_http::client::{BasicAuth as ClientAuth, Connection, Kind, Secret};
 use floodmark_http::server::{self, Abort, BasicAuth, Handler, Limits};
-use floodmark_http::{HeaderMap, Method, Request, Response, StatusCode};
+use floodmark_http::{HeaderMap, Method, Parts, Request, Response, StatusCode};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
@@ -127,7 +127,7 @@ async fn a_length_that_lies_is_no_request() {
     let mut socket =
         send(server.address, b"POST / HTTP/1.1\r\ncontent-length: 5\r\ncontent-length: 6\r\n\r\nhello").await;
     assert!(read_to_end(&mut socket).await.starts_with("HTTP/1.1 400"));
-    let many: String = (0..100).map(|i| format!("x-{i}: 1\r\n")).collect();
+    let many = "x-many: 1\r\n".repeat(100);
     let mut socket = send(server.address, format!("GET / HTTP/1.1\r\n{many}\r\n").as_bytes()).await;
     assert!(read_to_end(&mut socket).await.starts_with("HTTP/1.1 431"));
 }
@@ -265,7 +265,7 @@ impl Handler for Picky {
         common::echo(request, peer).await
     }
 
-    fn refuse(&self, head: &http::request::Parts, peer: SocketAddr) -> Option<Response<Bytes>> {
+    fn refuse(&self, head: &Parts, peer: SocketAddr) -> Option<Response<Bytes>> {
         assert!(peer.ip().is_loopback());
         (head.uri.path() == "/no").then(|| {
             let mut response = Response::new(Bytes::from_static(b"draining"));
