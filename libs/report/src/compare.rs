@@ -54,7 +54,7 @@ pub fn compare(before: &Summary, after: &Summary) -> Vec<Delta> {
 
 fn figures(summary: &Summary) -> Vec<(String, f64, bool, bool)> {
     let mut out = Vec::new();
-    if let Some(rate) = summary.rate_achieved() {
+    if let Some(rate) = summary.shown_rate() {
         out.push(("rate.achieved".to_owned(), rate, false, false));
     }
     for (name, latency) in summary.latency.iter() {

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use crate::format;
 use crate::summary::{Summary, Verdict};
-use crate::verdict;
+use crate::{thresholds, verdict};
 
 /// One case: what went wrong, if anything.
 enum Outcome {
@@ -35,6 +35,10 @@ pub fn render_junit(summary: &Summary) -> String {
             Outcome::Skipped(format!("reported, not failed: {line}"))
         };
         cases.push(("finding".to_owned(), finding.name.clone(), outcome));
+    }
+    for (name, _) in verdict::FAILING.iter().filter(|(name, _)| summary.finding(name).is_none()) {
+        let outcome = thresholds::unproven(name, summary).map_or(Outcome::Passed, |why| Outcome::Skipped(format!("unproven: {why}")));
+        cases.push(("finding".to_owned(), (*name).to_owned(), outcome));
     }
     for stage in &summary.stages {
         let outcome = if stage.reached {

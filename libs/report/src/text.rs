@@ -98,8 +98,8 @@ impl Page {
             let by: Vec<String> = summary.drops.by_reason.iter().map(|(reason, d)| format!("{} {}", clean(reason), format::count(d.samples))).collect();
             self.row("dropped", &format::count(summary.drops.total), &by.join(", "));
         }
-        if let Some(rate) = summary.rate_achieved() {
-            self.row("rate", &format!("{} /s", format::count(rate.round() as u64)), "acknowledged, without warm-up");
+        if let Some(rate) = summary.shown_rate() {
+            self.row("rate", &format!("{} /s", format::number(rate)), "acknowledged, without warm-up");
         }
     }
 

@@ -23,7 +23,7 @@ pub struct Decision {
 }
 
 /// Findings that fail a run by themselves, and what they mean. Duplicates and losses count only as far as nothing explains them.
-const FAILING: [(&str, &str); 8] = [
+pub(crate) const FAILING: [(&str, &str); 8] = [
     ("SilentLoss", "were acknowledged and are not stored"),
     ("AckedLoss", "were acknowledged and then lost with a killed worker"),
     ("Altered", "are stored with another value than was sent"),

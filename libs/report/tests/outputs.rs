@@ -107,6 +107,7 @@ fn every_figure_of_the_summary_is_on_the_page() {
     wanted.extend(summary.faults.iter().map(|f| f.sent.to_string()));
     wanted.extend(summary.cpu.iter().map(|p| p.cores.to_string()));
     wanted.extend(summary.findings.iter().map(|f| f.count.to_string()));
+    wanted.push(summary.achieved_rate.unwrap().to_string());
     assert!(wanted.len() > 60);
     for figure in wanted {
         assert!(page.contains(&format!(">{figure}<")) || page.contains(&format!(">{figure} ")), "{figure}");
@@ -176,6 +177,10 @@ fn junit_counts_what_it_lists() {
     assert_eq!(number("errors"), junit.matches("<error").count());
     assert_eq!(number("skipped"), junit.matches("<skipped").count());
     assert!(number("failures") >= 3 && number("errors") == 1, "{junit}");
+    assert!(junit.contains("classname=\"floodmark.finding\" name=\"Reordered\"/>"), "a rule that holds is a case too");
+    let mut blind = Summary { coverage: None, ..summary };
+    blind.findings.clear();
+    assert!(render_junit(&blind).contains("name=\"SilentLoss\"><skipped message=\"unproven: "));
 }
 
 #[test]

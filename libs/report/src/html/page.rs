@@ -89,10 +89,10 @@ fn figures(summary: &Summary) -> String {
     };
     let s = &summary.samples;
     figure("Acknowledged", &count(s.acknowledged), "", &format!("of {} samples generated", count(s.generated)), "");
-    if let Some(rate) = summary.rate_achieved() {
+    if let Some(rate) = summary.shown_rate() {
         let target = summary.stages.iter().filter(|stage| !stage.warm_up).filter_map(|stage| stage.target_rate).fold(0.0, f64::max);
         let note = if target > 0.0 { format!("acknowledged, without warm-up; highest target {}/s", format::short(target)) } else { "acknowledged samples".to_owned() };
-        figure("Rate", &format::number((rate * 10.0).round() / 10.0), "/s", &note, "");
+        figure("Rate", &format::number(rate), "/s", &note, "");
     }
     for (name, latency) in summary.latency.iter().filter(|(name, _)| ["response", "delivery"].contains(name)) {
         let p = &latency.points;

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use super::escape;
 use super::tables::{Cell, Column, gauge, table, tone};
 use crate::format::{self, count, number};
-use crate::summary::{Finding, Summary};
+use crate::summary::{Example, Finding, Summary};
 use crate::verdict;
 
 use Column::{Number, Text, Wide};
@@ -156,21 +156,27 @@ fn one_finding(finding: &Finding, summary: &Summary) -> String {
     if finding.examples.is_empty() {
         return format!("<div class=\"finding\"><p>{head}</p></div>");
     }
-    let mut list = String::new();
-    for example in &finding.examples {
-        let time = u64::try_from(example.timestamp_ms).map_or_else(|_| example.timestamp_ms.to_string(), |ms| format::rfc3339(ms.saturating_mul(1_000_000)));
-        let _ = write!(
-            list,
-            "<li><code>{}</code><span>{} · value {} · {}</span></li>",
-            escape(&example.series),
-            escape(&time),
-            escape(&example.value),
-            escape(&example.detail)
-        );
-    }
+    let items: Vec<String> = finding.examples.iter().map(example).collect();
+    let (first, more) = items.split_at(items.len().min(3));
+    let more = match more.len() {
+        0 => String::new(),
+        n => format!("<details><summary><small>{n} more</small></summary><ol>{}</ol></details>", more.concat()),
+    };
+    let list = format!("<ol>{}</ol>{more}", first.concat());
     let open = if class == "bad" { " open" } else { "" };
     let some = if finding.examples.len() == 1 { "1 example".to_owned() } else { format!("{} examples", finding.examples.len()) };
-    format!("<details class=\"finding\"{open}><summary>{head} <small>{some}</small></summary><ol>{list}</ol></details>")
+    format!("<details class=\"finding\"{open}><summary>{head} <small>{some}</small></summary>{list}</details>")
+}
+
+fn example(example: &Example) -> String {
+    let time = u64::try_from(example.timestamp_ms).map_or_else(|_| example.timestamp_ms.to_string(), |ms| format::rfc3339(ms.saturating_mul(1_000_000)));
+    format!(
+        "<li><code>{}</code><span>{} · value {} · {}</span></li>",
+        escape(&example.series),
+        escape(&time),
+        escape(&example.value),
+        escape(&example.detail)
+    )
 }
 
 pub(crate) fn drops(summary: &Summary) -> String {

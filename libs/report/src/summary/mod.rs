@@ -182,6 +182,11 @@ impl Summary {
             .then(|| self.samples.acknowledged as f64 / self.duration_seconds)
     }
 
+    /// The rate as every output shows it.
+    pub(crate) fn shown_rate(&self) -> Option<f64> {
+        self.achieved_rate.or_else(|| self.rate_achieved())
+    }
+
     /// Fills in and rounds what is derived, so that every output shows the same few digits; whole counts are left alone.
     pub fn tidy(&mut self) {
         let round = |value: &mut f64, factor: f64| *value = (*value * factor).round() / factor;
