@@ -21,4 +21,4 @@ pub use settle::{Context, Disturbance, GeneratorSide, Run, Settlement};
 pub use slots::{SlotSum, SlotTable, SlotTableError, digest};
 
 pub use remote_write::SLOTS;
-pub use store::{Foreign, Observation, Order, SeriesRef, Store, StoreLimits};
+pub use store::{Foreign, ForeignTable, Observation, Order, SeriesRef, Store, StoreLimits};

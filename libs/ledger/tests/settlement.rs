@@ -65,7 +65,7 @@ impl Book {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(48))]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(48) })]
 
     /// Requests acknowledged, refused, skipped or unresolved; stored, lost, in part, twice, in one of two stores:
     /// every difference gets its name, and the witnesses are the samples concerned.

@@ -95,6 +95,10 @@ impl Settlement {
 
     fn settle_stale(&mut self, id: SeriesId, lane: u16, seen: &SeriesSeen) {
         let Some(k) = self.run.workload.stale_k(id) else { return };
+        let again = clipped(&seen.duplicates, &(k..k + 1)).next().is_some();
+        if again && self.context.explains_duplicate(lane, self.due_unix_ns(id.base, k)) {
+            self.duplicates_explained += 1;
+        }
         match (self.fates.stale(id), seen.stale.contains(&id.generation)) {
             (None, true) => {}
             (None, false) => self.lost(id, k, true, lane),

@@ -24,7 +24,7 @@ pub enum Foreign {
 
 /// Series hashes are xxh3 already: hashing them again would only cost.
 #[derive(Default)]
-pub(super) struct Ready(u64);
+struct Ready(u64);
 
 impl Hasher for Ready {
     fn finish(&self) -> u64 {
@@ -41,22 +41,39 @@ impl Hasher for Ready {
 }
 
 /// The newest sample of each foreign series, about 40 bytes a series, bounded.
-pub(super) struct ForeignTable {
+pub struct ForeignTable {
     newest: HashMap<u64, (i64, u64), BuildHasherDefault<Ready>>,
     limit: usize,
 }
 
 impl ForeignTable {
-    pub(super) fn new(limit: usize) -> Self {
+    /// Room for `limit` series.
+    pub fn new(limit: usize) -> Self {
         Self { newest: HashMap::default(), limit }
     }
 
-    pub(super) fn len(&self) -> usize {
+    /// Series that are tracked.
+    pub fn len(&self) -> usize {
         self.newest.len()
     }
 
+    /// Whether no series is tracked.
+    pub fn is_empty(&self) -> bool {
+        self.newest.is_empty()
+    }
+
+    /// Whether the series is tracked.
+    pub fn holds(&self, hash: u64) -> bool {
+        self.newest.contains_key(&hash)
+    }
+
+    /// The newest timestamp of a tracked series.
+    pub fn newest_ms(&self, hash: u64) -> Option<i64> {
+        self.newest.get(&hash).map(|&(at, _)| at)
+    }
+
     /// What a sample would be; changes nothing.
-    pub(super) fn classify(&self, hash: u64, timestamp_ms: i64, bits: u64) -> Foreign {
+    pub fn classify(&self, hash: u64, timestamp_ms: i64, bits: u64) -> Foreign {
         match self.newest.get(&hash) {
             None if self.newest.len() >= self.limit => Foreign::Untracked,
             None => Foreign::New,
@@ -68,7 +85,7 @@ impl ForeignTable {
     }
 
     /// Counts a sample and, when the store kept it, remembers it.
-    pub(super) fn record(&mut self, hash: u64, timestamp_ms: i64, bits: u64, kind: Foreign, kept: bool, counters: &mut StoreCounters) {
+    pub fn record(&mut self, hash: u64, timestamp_ms: i64, bits: u64, kind: Foreign, kept: bool, counters: &mut StoreCounters) {
         counters.foreign_samples += 1;
         match kind {
             Foreign::New if kept => {

@@ -18,11 +18,10 @@ use faults::FaultPlan;
 use remote_write::{Label, STALE_MARKER, Scratch};
 use workload::{SeriesId, Workload};
 
-pub use foreign::Foreign;
+pub use foreign::{Foreign, ForeignTable};
 
 use crate::truth::Truth;
 use crate::{Examples, FaultSeen, SlotTable, StoreCounters};
-use foreign::ForeignTable;
 use index::Index;
 use runs::Runs;
 
@@ -74,8 +73,8 @@ pub enum Observation {
     Altered { k: u32 },
     /// The sample that fault `index` of the test put in the place of sample k.
     Fault { index: u32, k: u32 },
-    /// The marker that ends a generation: the first time, or again.
-    Stale { again: bool },
+    /// The marker that ends a generation, with the timestamp of sample k: the first time, or again.
+    Stale { k: u32, again: bool },
     /// Nothing that the workload or its faults make.
     Unexpected,
 }
@@ -98,6 +97,8 @@ struct Life {
     /// Its samples: from, to (exclusive).
     from: u32,
     to: u32,
+    /// Whether its stale marker was seen.
+    ended: bool,
 }
 
 /// What arrived of a run. See the module's text.
@@ -202,7 +203,7 @@ impl Store {
         self.index.insert(hash, id.base);
         if let Some(life) = self.lives.get_mut(row) {
             let Range { start: from, end: to } = self.truth.samples(id);
-            *life = Life { generation: id.generation, from, to };
+            *life = Life { generation: id.generation, from, to, ended: self.stale.contains(&(id.base, id.generation)) };
         }
         Some(series)
     }
@@ -217,6 +218,16 @@ impl Store {
         }
     }
 
+    /// Whether the marker that ends the series was seen.
+    #[inline]
+    fn ended(&self, series: SeriesRef) -> bool {
+        match self.lives.get(series.base as usize) {
+            None => false,
+            Some(life) if life.generation == series.generation => life.ended,
+            Some(_) => self.stale.contains(&(series.base, series.generation)),
+        }
+    }
+
     /// What a sample of a series is. Changes nothing but a memory of timestamps.
     #[inline]
     pub fn classify(&mut self, series: SeriesRef, timestamp_ms: i64, bits: u64) -> Observation {
@@ -226,7 +237,13 @@ impl Store {
             && self.samples(series).contains(&k)
         {
             let next = self.next_k.get(series.base as usize).copied().unwrap_or(0);
-            return if k >= next { Observation::New { k } } else { self.past(series, k) };
+            return if k < next {
+                self.past(series, k)
+            } else if self.ended(series) {
+                Observation::Late { k }
+            } else {
+                Observation::New { k }
+            };
         }
         self.odd(series, k, timestamp_ms, bits)
     }
@@ -236,7 +253,7 @@ impl Store {
         if let Some(k) = k
             && self.truth.is_stale_marker(series.id(), k, bits)
         {
-            return Observation::Stale { again: self.stale.contains(&(series.base, series.generation)) };
+            return Observation::Stale { k, again: self.stale.contains(&(series.base, series.generation)) };
         }
         if let Some((index, k)) = self.truth.injected(series.id(), timestamp_ms, bits) {
             return Observation::Fault { index, k };
@@ -251,8 +268,8 @@ impl Store {
     fn past(&self, series: SeriesRef, k: u32) -> Observation {
         let Some((_, end)) = self.gaps.find(series.base, k) else { return Observation::Duplicate { k } };
         // A gap that reaches the end of the generation holds nothing newer of this series: its lane is only behind the next one's.
-        let behind = end >= self.samples(series).end && !self.stale.contains(&(series.base, series.generation));
-        let newer = self.altered.range((series.base, k + 1)..(series.base, end)).next().is_some();
+        let behind = end >= self.samples(series).end && !self.ended(series);
+        let newer = self.altered.range((series.base, k)..(series.base, end)).next().is_some();
         if behind && !newer { Observation::New { k } } else { Observation::Late { k } }
     }
 
@@ -269,6 +286,12 @@ impl Store {
             Ordering::Equal => Order::Conflict,
             Ordering::Less => Order::Older,
         }
+    }
+
+    /// The newest kept timestamp of a series.
+    pub fn newest_ms(&self, series: SeriesRef) -> Option<i64> {
+        let ahead = self.ahead.get(&series.hash).copied();
+        ahead.into_iter().chain(self.newest(series)).map(|(at, _)| at).max()
     }
 
     /// Timestamp and bits of the newest sample that the schedule knows.

@@ -78,7 +78,6 @@ impl Store {
     #[cold]
     #[inline(never)]
     fn record_odd(&mut self, series: SeriesRef, timestamp_ms: i64, bits: u64, observation: Observation, kept: bool) {
-        let base = series.base;
         match observation {
             Observation::New { k } => {
                 if !kept {
@@ -86,25 +85,17 @@ impl Store {
                     return;
                 }
                 self.reach(series, k);
-                self.forget_gap(base, k);
+                self.forget_gap(series.base, k);
                 self.distinct.add(series.slot(), digest(series.hash, timestamp_ms, bits));
             }
             Observation::Late { k } => self.record_late(series, timestamp_ms, bits, k, kept),
-            Observation::Duplicate { k } => {
-                self.again.add(series.slot(), digest(series.hash, timestamp_ms, bits));
-                let room = self.doubled.insert(base, k, k + 1);
-                self.counters.overflow += u64::from(!room);
-                let truth = &self.truth;
-                self.examples.add(FindingName::Duplicated, false, || {
-                    truth.example(series.id(), timestamp_ms, bits, format!("sample {k} arrived again"))
-                });
-            }
+            Observation::Duplicate { k } => self.record_again(series, timestamp_ms, bits, k),
             Observation::Altered { k } => self.record_altered(series, timestamp_ms, bits, k, kept),
             Observation::Fault { .. } => {
                 self.record_literal(observation, kept);
                 self.remember_newest(series, timestamp_ms, bits, observation, kept);
             }
-            Observation::Stale { again } => self.record_stale(series, timestamp_ms, bits, again, kept),
+            Observation::Stale { k, again } => self.record_stale(series, timestamp_ms, bits, (k, again), kept),
             Observation::Unexpected => {
                 self.counters.unexpected += 1;
                 let truth = &self.truth;
@@ -116,16 +107,30 @@ impl Store {
         }
     }
 
+    fn record_again(&mut self, series: SeriesRef, timestamp_ms: i64, bits: u64, k: u32) {
+        self.again.add(series.slot(), digest(series.hash, timestamp_ms, bits));
+        let room = self.doubled.insert(series.base, k, k + 1);
+        self.counters.overflow += u64::from(!room);
+        let truth = &self.truth;
+        self.examples.add(FindingName::Duplicated, false, || {
+            truth.example(series.id(), timestamp_ms, bits, format!("sample {k} arrived again"))
+        });
+    }
+
     fn record_late(&mut self, series: SeriesRef, timestamp_ms: i64, bits: u64, k: u32, kept: bool) {
         self.counters.late += 1;
         let room = self.late.insert(series.base, k, k + 1);
         self.counters.overflow += u64::from(!room);
-        let newest = self.newest_k(series).unwrap_or(k);
+        let newest = self.newest_k(series).filter(|newest| *newest > k);
         let truth = &self.truth;
         self.examples.add(FindingName::Reordered, false, || {
-            truth.example(series.id(), timestamp_ms, bits, format!("sample {k} arrived after sample {newest}"))
+            truth.example(series.id(), timestamp_ms, bits, match newest {
+                Some(newest) => format!("sample {k} arrived after sample {newest}"),
+                None => format!("sample {k} arrived after its series had ended or was seen altered"),
+            })
         });
         if kept {
+            self.reach(series, k);
             self.forget_gap(series.base, k);
             self.distinct.add(series.slot(), digest(series.hash, timestamp_ms, bits));
         } else {
@@ -155,22 +160,26 @@ impl Store {
         });
     }
 
-    fn record_stale(&mut self, series: SeriesRef, timestamp_ms: i64, bits: u64, again: bool, kept: bool) {
-        let digest = digest(series.hash, timestamp_ms, bits);
+    fn record_stale(&mut self, series: SeriesRef, timestamp_ms: i64, bits: u64, (k, again): (u32, bool), kept: bool) {
         if again {
-            self.again.add(series.slot(), digest);
+            self.record_again(series, timestamp_ms, bits, k);
             return;
         }
         if !kept {
             self.counters.refused += 1;
             return;
         }
+        if let Some(life) = self.lives.get_mut(series.base as usize)
+            && life.generation == series.generation
+        {
+            life.ended = true;
+        }
         if self.stale.len() < self.limits.facts {
             self.stale.insert((series.base, series.generation));
         } else {
             self.counters.overflow += 1;
         }
-        self.distinct.add(series.slot(), digest);
+        self.distinct.add(series.slot(), digest(series.hash, timestamp_ms, bits));
     }
 
     /// Moves the newest sample on to `k`; what lies between becomes a gap, unless faults took the place of all of it.
