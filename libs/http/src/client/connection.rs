@@ -212,6 +212,14 @@ impl Connection {
         self.origin.same_origin(location)
     }
 
+    /// Opens the connection, TLS included, without sending a request: is anybody there? The next request uses it.
+    pub async fn connect(&mut self) -> Result<(), TransportError> {
+        if self.live.is_none() {
+            self.live = Some(self.open(Instant::now() + self.endpoint.request_timeout).await?);
+        }
+        Ok(())
+    }
+
     /// Drops the socket; the next request opens a new one.
     pub fn close(&mut self) {
         self.live = None;
