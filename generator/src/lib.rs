@@ -1,1 +1,172 @@
-//! to be written
+//! The generator: sends the samples of a workload when they are due, open loop, and accounts for every one of them.
+//!
+//! Knows the conductor's plan and phase, the target's lanes, when a request leaves, what its answer means to it, and keeps
+//! accounts, latencies and checksums. Refuses to know whether the run passed, what a store holds, who starts it, and any
+//! memory of the past: the next request of a lane is computed, and only the exceptions are remembered.
+//! One task a lane, one request in flight in each; per sample only arithmetic on borrowed bytes.
+
+mod build;
+mod clock;
+mod conduct;
+mod deliver;
+mod lane;
+mod metrics;
+mod outcome;
+mod prepare;
+mod report;
+mod serve;
+mod shared;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use protocol::{GeneratorState, RunPhase};
+use telemetry::{Ops, Stop};
+use tokio::task::JoinSet;
+
+use crate::conduct::Conductor;
+use crate::prepare::Prepared;
+use crate::shared::Shared;
+
+/// What a generator is told when it starts.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Base address of the conductor, `http://host:port`.
+    pub conductor: String,
+    /// Which of the run's generators this is, from 0.
+    pub index: u32,
+    /// Where `/account`, `/histograms`, `/slots` and the operational paths are served. Port 0 takes a free one.
+    pub listen: SocketAddr,
+}
+
+/// How a generator ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ExitStatus {
+    /// Its report was taken.
+    Taken,
+    /// It ended without anybody taking its report: the run is inconclusive.
+    NotTaken,
+    /// It was told to end by a signal.
+    Interrupted,
+}
+
+impl ExitStatus {
+    /// The process' exit status.
+    pub fn code(self) -> u8 {
+        match self {
+            Self::Taken => 0,
+            Self::NotTaken => 3,
+            Self::Interrupted => 130,
+        }
+    }
+}
+
+/// How long a finished report waits to be taken once nobody answers or somebody asked this process to end.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Runs one generator to its end. Errors: the address cannot be listened on (a [`floodmark_http::server::BindError`] inside),
+/// or the conductor cannot be reached or hands out a plan that makes no sense. Needs a multi-threaded tokio runtime.
+pub async fn run(options: Options, stop: Stop) -> anyhow::Result<ExitStatus> {
+    let listener = floodmark_http::server::bind(options.listen)?;
+    let ops = Ops::default();
+    let shared = Arc::new(Shared::new(options.index, ops.clone()));
+    let closing = Stop::new();
+    let server = tokio::spawn(serve::serve(listener, Arc::clone(&shared), closing.clone()));
+    let status = drive(&options, &shared, &stop).await;
+    closing.request();
+    // Ends within the server's own grace period.
+    let _ = server.await;
+    status
+}
+
+async fn drive(options: &Options, shared: &Arc<Shared>, stop: &Stop) -> anyhow::Result<ExitStatus> {
+    let mut conductor = Conductor::new(&options.conductor)?;
+    let prepared = tokio::select! {
+        prepared = prepare::prepare(&mut conductor, shared) => prepared,
+        _ = stop.requested() => return Ok(ExitStatus::Interrupted),
+    };
+    let prepared = match prepared {
+        Ok(prepared) => Arc::new(prepared),
+        Err(error) => {
+            let text = format!("{error:#}");
+            tracing::error!(error = text, "cannot prepare");
+            shared.set_state(GeneratorState::Failed(text));
+            return leave(&mut conductor, shared, stop).await;
+        }
+    };
+    shared.set_state(GeneratorState::Ready);
+    shared.ops.set_ready();
+    let t0 = tokio::select! {
+        t0 = conductor.wait_for_t0() => t0,
+        _ = stop.requested() => return Ok(ExitStatus::Interrupted),
+    };
+    let Some(t0) = t0? else {
+        // Aborted before it began.
+        shared.set_state(GeneratorState::Done);
+        return leave(&mut conductor, shared, stop).await;
+    };
+    shared.start(t0);
+    let lanes = send(&prepared, shared, t0);
+    oversee(&mut conductor, &prepared, shared, stop, lanes).await;
+    leave(&mut conductor, shared, stop).await
+}
+
+/// Starts the lanes.
+fn send(prepared: &Arc<Prepared>, shared: &Arc<Shared>, t0: u64) -> JoinSet<anyhow::Result<()>> {
+    let mut lanes = JoinSet::new();
+    for lane in 0..prepared.plan.lanes() {
+        lanes.spawn(lane::run(lane, Arc::clone(prepared), Arc::clone(shared), t0));
+    }
+    lanes
+}
+
+/// Waits for the lanes, the conductor's word, a signal, or the end of all patience.
+async fn oversee(
+    conductor: &mut Conductor,
+    prepared: &Prepared,
+    shared: &Arc<Shared>,
+    stop: &Stop,
+    mut lanes: JoinSet<anyhow::Result<()>>,
+) {
+    let limit = Duration::from_nanos(prepared.workload.duration_ns()) + prepared.max_backlog + Duration::from_secs(60);
+    let mut failure = None;
+    loop {
+        tokio::select! {
+            ended = lanes.join_next() => match ended {
+                None => break,
+                Some(Ok(Ok(()))) => continue,
+                Some(Ok(Err(error))) => failure = failure.or(Some(format!("{error:#}"))),
+                Some(Err(error)) => failure = failure.or(Some(format!("a lane broke down: {error}"))),
+            },
+            phase = conductor.next_phase() => match phase {
+                Ok(RunPhase::Preparing | RunPhase::Running | RunPhase::Draining) if !shared.past(limit) => continue,
+                Ok(_) => {}
+                Err(error) => failure = failure.or(Some(format!("{error:#}"))),
+            },
+            _ = stop.requested() => {}
+        }
+        shared.halt();
+        while let Some(ended) = lanes.join_next().await {
+            if let Ok(Err(error)) = ended {
+                failure = failure.or(Some(format!("{error:#}")));
+            }
+        }
+        break;
+    }
+    shared.set_state(failure.map_or(GeneratorState::Done, GeneratorState::Failed));
+}
+
+/// Serves the final report until it was taken.
+async fn leave(conductor: &mut Conductor, shared: &Arc<Shared>, stop: &Stop) -> anyhow::Result<ExitStatus> {
+    let taken = tokio::select! {
+        taken = conductor.wait_until_taken(shared.index, PATIENCE) => taken,
+        _ = stop.requested() => {
+            // The conductor may still come for the report within its own grace.
+            let late = tokio::time::timeout(PATIENCE, conductor.wait_until_taken(shared.index, PATIENCE)).await;
+            if late.unwrap_or(false) { return Ok(ExitStatus::Taken) }
+            return Ok(ExitStatus::Interrupted);
+        }
+    };
+    Ok(if taken { ExitStatus::Taken } else { ExitStatus::NotTaken })
+}

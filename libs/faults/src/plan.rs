@@ -299,7 +299,7 @@ impl Rule {
 }
 
 /// Whether the verdict on the fault is only clean after a good sample of the same series.
-pub(crate) fn needs_good_before(fault: FaultType) -> bool {
+pub fn needs_good_before(fault: FaultType) -> bool {
     matches!(fault, FaultType::OutOfOrder | FaultType::ConflictingDuplicate)
 }
 

@@ -1,0 +1,271 @@
+//! One request to its last answer: sent again, in order, until the target says something final or the run is over.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, SystemTime};
+
+use anyhow::{Context, bail};
+use api::FaultType;
+use bytes::Bytes;
+use floodmark_http::client::{Connection, Response, TransportError};
+use floodmark_http::{HeaderMap, HeaderName, HeaderValue};
+use protocol::header as ours;
+use remote_write::answer::{Answer, Caps, classify};
+use telemetry::{Limiter, cpu};
+use tokio::sync::watch;
+use tokio::time::sleep;
+
+use crate::clock::Clock;
+use crate::prepare::{Prepared, Route, ownership, protocol_headers};
+use crate::shared::Shared;
+
+/// First and longest pause before the same request is sent again.
+const FIRST_PAUSE: Duration = Duration::from_millis(30);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+/// Longest wait that `Retry-After` can order.
+const CAPS: Caps = Caps { max_retry_after: Duration::from_secs(10) };
+/// What is in flight when the run is halted may still be answered for so long.
+const LAST_WORDS: Duration = Duration::from_secs(2);
+/// The same 5xx so often, to a request that is faulty on purpose, is its verdict.
+const POISON: u32 = 5;
+/// Redirects followed for one request.
+const REDIRECTS: u32 = 3;
+
+static REFUSALS: Limiter = Limiter::new(5, Duration::from_secs(10));
+static TROUBLES: Limiter = Limiter::new(5, Duration::from_secs(10));
+
+/// How a request ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Delivered {
+    Acknowledged,
+    Refused(u16),
+    /// Sent, but without a final answer when the run was halted.
+    Unresolved,
+    /// Never sent: the run was halted before.
+    NotSent,
+}
+
+/// What is to be delivered.
+pub(crate) struct Parcel<'a> {
+    pub(crate) body: &'a Bytes,
+    pub(crate) samples: u64,
+    /// Grows in the lane; the same in every repetition.
+    pub(crate) sequence: u64,
+    pub(crate) intended_ns: u64,
+    pub(crate) fault: Option<FaultType>,
+}
+
+/// The connection of one lane.
+pub(crate) struct Link {
+    lane: u32,
+    connection: Connection,
+    headers: HeaderMap,
+    epoch: u64,
+    prepared: Arc<Prepared>,
+    shared: Arc<Shared>,
+    clock: Clock,
+    halt: watch::Receiver<bool>,
+    jitter: u64,
+}
+
+/// The end of a delivery: what came of it and how many times it was sent.
+pub(crate) struct Receipt {
+    pub(crate) delivered: Delivered,
+    pub(crate) attempts: u32,
+    /// When the final answer came, ns since t0.
+    pub(crate) at: u64,
+}
+
+enum Next {
+    Final(Delivered),
+    After(Duration),
+    /// The ownership map moved.
+    Moved,
+}
+
+impl Link {
+    pub(crate) fn new(lane: u32, prepared: Arc<Prepared>, shared: Arc<Shared>, clock: Clock) -> anyhow::Result<Self> {
+        let connection = Connection::new(&prepared.route.endpoint(lane)).context("the target's endpoint cannot be used")?;
+        let halt = shared.halted();
+        let jitter = 0x9e37_79b9_7f4a_7c15 ^ u64::from(lane) << 32 ^ u64::from(shared.index);
+        let mut link = Self { lane, connection, headers: protocol_headers(), epoch: 0, prepared, shared, clock, halt, jitter };
+        link.set_epoch();
+        Ok(link)
+    }
+
+    /// Delivers, however often it takes. Fails only if the run makes no sense any more.
+    pub(crate) async fn deliver(&mut self, parcel: Parcel<'_>) -> anyhow::Result<Receipt> {
+        self.address(&parcel);
+        let mut pause = FIRST_PAUSE;
+        let (mut attempts, mut redirects) = (0u32, 0u32);
+        let (mut poison, mut last_status) = (0u32, 0u16);
+        let mut path: Option<String> = None;
+        let begun = self.clock.now();
+        let delivered = loop {
+            if *self.halt.borrow() {
+                break if attempts == 0 { Delivered::NotSent } else { Delivered::Unresolved };
+            }
+            let sent = self.clock.now();
+            let mut halt = self.halt.clone();
+            let answer = tokio::select! {
+                answer = self.connection.post(path.as_deref(), &self.headers, parcel.body.clone()) => Some(answer),
+                () = last_words(&mut halt) => None,
+            };
+            let now = self.clock.now();
+            self.record(&parcel, &answer, now, now.saturating_sub(sent), attempts > 0);
+            attempts += 1;
+            let Some(answer) = answer else { break Delivered::Unresolved };
+            let status = answer.as_ref().map_or(0, |r| r.status);
+            poison = if status == last_status && matches!(status, 500 | 501 | 505..=599) { poison + 1 } else { 1 };
+            last_status = status;
+            if let Ok(response) = &answer
+                && let Some(place) = self.redirected(response).filter(|_| redirects < REDIRECTS)
+            {
+                redirects += 1;
+                path = Some(place);
+                continue;
+            }
+            let next = match &answer {
+                // A fault that the target cannot digest would stop the lane for ever.
+                Ok(_) if parcel.fault.is_some() && poison >= POISON && status >= 500 => Next::Final(Delivered::Refused(status)),
+                answer => self.judge(answer, &parcel),
+            };
+            match next {
+                Next::Final(delivered) => break delivered,
+                Next::After(wait) => {
+                    let wait = wait.max(self.jittered(pause));
+                    pause = (pause * 2).min(LONGEST_PAUSE);
+                    self.rest(wait).await;
+                }
+                Next::Moved => {
+                    self.refetch().await?;
+                    let wait = self.jittered(pause);
+                    pause = (pause * 2).min(LONGEST_PAUSE);
+                    self.rest(wait).await;
+                }
+            }
+        };
+        let at = self.clock.now();
+        self.shared.books().busy_ns += at.saturating_sub(begun);
+        Ok(Receipt { delivered, attempts, at })
+    }
+
+    fn judge(&self, answer: &Result<Response, TransportError>, parcel: &Parcel<'_>) -> Next {
+        match answer {
+            Err(error) => {
+                self.trouble(&error.to_string());
+                Next::After(Duration::ZERO)
+            }
+            Ok(response) if response.status == 421 && matches!(self.prepared.route, Route::Sink { .. }) => Next::Moved,
+            Ok(response) => match classify(response.status, response.retry_after(), SystemTime::now(), CAPS) {
+                Answer::Success => Next::Final(Delivered::Acknowledged),
+                Answer::Retry { after } => {
+                    self.trouble(&format!("{} {}", response.status, response.text(200)));
+                    Next::After(after.unwrap_or_default())
+                }
+                _ => {
+                    if parcel.fault.is_none() {
+                        self.refused(response, parcel.samples);
+                    }
+                    Next::Final(Delivered::Refused(response.status))
+                }
+            },
+        }
+    }
+
+    /// Where a 307 or 308 sends the same POST, if that is the same origin.
+    fn redirected(&self, response: &Response) -> Option<String> {
+        matches!(response.status, 307 | 308).then(|| self.connection.same_origin(response.location()?)).flatten()
+    }
+
+    fn record(&self, parcel: &Parcel<'_>, answer: &Option<Result<Response, TransportError>>, at: u64, took: u64, repeated: bool) {
+        let (censored, succeeded) = match answer {
+            None => (true, false),
+            Some(Err(error)) => (error.is_timeout(), false),
+            Some(Ok(response)) => (false, response.is_success()),
+        };
+        self.shared.books().attempt(at, took, censored, succeeded, repeated);
+        let metrics = &self.shared.metrics;
+        metrics.samples.add(parcel.samples);
+        metrics.bytes.add(parcel.body.len() as u64);
+        metrics.duration.observe(took as f64 / 1e9);
+        if repeated {
+            metrics.retried.add(parcel.samples);
+        }
+    }
+
+    /// Headers that name the request.
+    fn address(&mut self, parcel: &Parcel<'_>) {
+        self.set_epoch();
+        let name = format!("{}/{}/{}/{}", self.shared.index, cpu::incarnation(), self.lane, parcel.sequence);
+        if let Ok(name) = HeaderValue::try_from(name) {
+            self.headers.insert(HeaderName::from_static(ours::REQUEST), name);
+        }
+        let intended = HeaderValue::from(self.clock.unix_us(parcel.intended_ns));
+        self.headers.insert(HeaderName::from_static(ours::INTENDED), intended);
+        match parcel.fault {
+            Some(fault) => self.headers.insert(HeaderName::from_static(ours::FAULT), HeaderValue::from_static(fault.name())),
+            None => self.headers.remove(ours::FAULT),
+        };
+    }
+
+    fn set_epoch(&mut self) {
+        if matches!(self.prepared.route, Route::Sink { .. }) {
+            self.epoch = self.shared.epoch.load(Relaxed);
+            self.headers.insert(HeaderName::from_static(ours::EPOCH), HeaderValue::from(self.epoch));
+        }
+    }
+
+    /// Fetches the ownership map again. A map of the same shape only has a new number.
+    async fn refetch(&mut self) -> anyhow::Result<()> {
+        let Route::Sink { workers, replicas, lanes } = &self.prepared.route else { return Ok(()) };
+        let one_at_a_time = self.shared.refetching.lock().await;
+        if self.shared.epoch.load(Relaxed) == self.epoch {
+            match ownership(workers).await {
+                Ok(map) if map.replicas == *replicas && map.lanes == *lanes => self.shared.epoch.store(map.epoch, Relaxed),
+                Ok(map) => bail!(
+                    "the sink was resharded from {replicas} workers of {lanes} lanes to {} of {} while the run goes on; following that is not available yet: keep spec.replicas and spec.lanes during a test",
+                    map.replicas,
+                    map.lanes
+                ),
+                Err(why) => self.trouble(&format!("421, and no ownership map: {why}")),
+            }
+        }
+        drop(one_at_a_time);
+        self.set_epoch();
+        Ok(())
+    }
+
+    async fn rest(&mut self, wait: Duration) {
+        tokio::select! {
+            () = sleep(wait) => {}
+            _ = self.halt.wait_for(|halted| *halted) => {}
+        }
+    }
+
+    /// Between half of the pause and all of it.
+    fn jittered(&mut self, pause: Duration) -> Duration {
+        self.jitter ^= self.jitter << 13;
+        self.jitter ^= self.jitter >> 7;
+        self.jitter ^= self.jitter << 17;
+        pause / 2 + (pause / 2).mul_f64((self.jitter >> 11) as f64 / (1u64 << 53) as f64)
+    }
+
+    fn trouble(&self, what: &str) {
+        telemetry::warn_limited!(TROUBLES, lane = self.lane, what, "sending again");
+        self.shared.books().last_error = Some(what.to_owned());
+    }
+
+    fn refused(&self, response: &Response, samples: u64) {
+        let text = format!("{} {}", response.status, response.text(300));
+        telemetry::warn_limited!(REFUSALS, lane = self.lane, samples, answer = text, "refused for good");
+        self.shared.books().last_error = Some(text);
+    }
+}
+
+/// Completes a while after the run was halted.
+async fn last_words(halt: &mut watch::Receiver<bool>) {
+    // The sender lives as long as the process' shared state; an error would mean the same.
+    let _ = halt.wait_for(|halted| *halted).await;
+    sleep(LAST_WORDS).await;
+}

@@ -1,0 +1,232 @@
+//! The books: where every sample went, how long it took, and which requests were not acknowledged. Written once a request.
+
+use std::collections::BTreeMap;
+
+use ledger::{Exception, GeneratorAccount, Outcome, SlotTable};
+use measure::{CodecError, DropRecorder, HistogramSet, Recorder, names};
+use protocol::{FaultCount, StageProgress};
+
+/// Most exceptions kept; then the list says that it is not complete.
+const MAX_EXCEPTIONS: usize = 200_000;
+/// Examples of one fault.
+const MAX_EXAMPLES: usize = 10;
+/// A request that leaves an idle lane later than this left late by the generator's own fault.
+const LATE_NS: u64 = 10_000_000;
+/// After a stage's end an answer still counts for it this long.
+const IN_TIME_NS: u64 = 1_000_000_000;
+
+/// What a fault's samples were answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Heard {
+    Acknowledged,
+    Refused(u16),
+    /// Nothing, by the end.
+    Unknown,
+}
+
+/// The requests of one lane that were not acknowledged.
+#[derive(Default)]
+struct LaneExceptions {
+    list: Vec<Exception>,
+    /// Position of the entry that the next good request without acknowledgement continues; the same by fault.
+    good: Option<usize>,
+    faults: BTreeMap<u32, usize>,
+}
+
+/// Numbers, histograms and lists of one generator.
+pub(crate) struct Books {
+    pub(crate) account: GeneratorAccount,
+    pub(crate) slots: SlotTable,
+    pub(crate) requests: u64,
+    pub(crate) attempts: u64,
+    pub(crate) failed_attempts: u64,
+    pub(crate) retries: u64,
+    pub(crate) late_requests: u64,
+    /// Time that lanes waited for the target, summed over lanes.
+    pub(crate) busy_ns: u64,
+    pub(crate) stages: Vec<StageProgress>,
+    /// End of each stage.
+    pub(crate) stage_ends: Vec<u64>,
+    pub(crate) faults: Vec<FaultCount>,
+    pub(crate) last_error: Option<String>,
+    pub(crate) truncated: bool,
+    lanes: Vec<LaneExceptions>,
+    exceptions: usize,
+    response: Recorder,
+    service: Recorder,
+    queued: Recorder,
+    late: Recorder,
+    drops: DropRecorder,
+}
+
+impl Books {
+    pub(crate) fn new() -> Self {
+        Self {
+            account: GeneratorAccount::default(),
+            slots: SlotTable::new(),
+            requests: 0,
+            attempts: 0,
+            failed_attempts: 0,
+            retries: 0,
+            late_requests: 0,
+            busy_ns: 0,
+            stages: Vec::new(),
+            stage_ends: Vec::new(),
+            faults: Vec::new(),
+            last_error: None,
+            truncated: false,
+            lanes: Vec::new(),
+            exceptions: 0,
+            response: Recorder::new(),
+            service: Recorder::new(),
+            queued: Recorder::new(),
+            late: Recorder::new(),
+            drops: DropRecorder::new(),
+        }
+    }
+
+    /// Room for the run: stages with their ends and due samples, faults, lanes.
+    pub(crate) fn prepare(&mut self, stages: &[(u64, u64)], faults: usize, lanes: u32) {
+        self.stages = stages.iter().map(|&(_, due)| StageProgress { due, in_time: 0 }).collect();
+        self.stage_ends = stages.iter().map(|&(end, _)| end).collect();
+        self.faults = vec![FaultCount::default(); faults];
+        self.lanes.resize_with(lanes as usize, LaneExceptions::default);
+    }
+
+    /// A good request left: how long it was due while its lane was busy, and after its lane was free.
+    pub(crate) fn left(&mut self, at: u64, queued_ns: u64, late_ns: u64) {
+        self.queued.record_ns(at, queued_ns);
+        self.late.record_ns(at, late_ns);
+        self.late_requests += u64::from(late_ns > LATE_NS);
+    }
+
+    /// One attempt came to its end. `censored`: by the clock, not by an answer.
+    pub(crate) fn attempt(&mut self, at: u64, took: u64, censored: bool, succeeded: bool, repeated: bool) {
+        self.attempts += 1;
+        self.failed_attempts += u64::from(!succeeded);
+        self.retries += u64::from(repeated);
+        if censored {
+            self.service.record_censored_ns(at, took);
+        } else {
+            self.service.record_ns(at, took);
+        }
+    }
+
+    /// A good request was acknowledged.
+    pub(crate) fn acknowledged(&mut self, at: u64, intended: u64, good: &[(u16, u64)]) {
+        self.response.record_ns(at, at.saturating_sub(intended));
+        for &(slot, digest) in good {
+            self.slots.add(slot, digest);
+        }
+    }
+
+    /// A good request was still without its last answer when the run ended.
+    pub(crate) fn cut_off(&mut self, at: u64, intended: u64) {
+        self.response.record_censored_ns(at, at.saturating_sub(intended));
+    }
+
+    /// Books samples under their outcome; `None` is acknowledged.
+    pub(crate) fn count(&mut self, samples: u64, outcome: Option<Outcome>, skip_reason: &str, repeated: bool) {
+        self.account.generated += samples;
+        match outcome {
+            None => self.account.acknowledged += samples,
+            Some(Outcome::Refused { status }) => *self.account.refused.entry(format!("status_{status}")).or_default() += samples,
+            Some(Outcome::Skipped) => *self.account.skipped.entry(skip_reason.to_owned()).or_default() += samples,
+            Some(Outcome::Unresolved) => self.account.unresolved += samples,
+        }
+        if repeated {
+            self.account.retried += samples;
+        }
+    }
+
+    /// Samples of a stage that got their final answer.
+    pub(crate) fn answered(&mut self, stage: u32, at: u64, samples: u64) {
+        let stage = stage as usize;
+        if let (Some(progress), Some(end)) = (self.stages.get_mut(stage), self.stage_ends.get(stage))
+            && at <= end.saturating_add(IN_TIME_NS)
+        {
+            progress.in_time += samples;
+        }
+    }
+
+    /// Samples that were never sent, as one event.
+    pub(crate) fn dropped(&mut self, reason: &str, samples: u64) {
+        self.drops.record(&format!("skipped_{reason}"), samples);
+    }
+
+    /// What became of a fault's samples, `doubtful` of which say nothing.
+    pub(crate) fn fault(&mut self, fault: u32, outcome: Heard, samples: u64, doubtful: u64, example: Option<String>) {
+        let Some(entry) = self.faults.get_mut(fault as usize) else { return };
+        let doubtful = if matches!(outcome, Heard::Unknown) { samples } else { doubtful.min(samples) };
+        let clear = samples - doubtful;
+        entry.account.sent += samples;
+        entry.account.indeterminate += doubtful;
+        match outcome {
+            Heard::Acknowledged => entry.account.acknowledged += clear,
+            Heard::Refused(status) => {
+                entry.account.refused += clear;
+                if clear > 0 {
+                    *entry.statuses.entry(status).or_default() += clear;
+                }
+            }
+            Heard::Unknown => {}
+        }
+        if let Some(example) = example.filter(|_| clear > 0 && entry.examples.len() < MAX_EXAMPLES) {
+            entry.examples.push(example);
+        }
+    }
+
+    /// Remembers what became of a request: `None` is acknowledged and only ends the entry before. Requests without a fault
+    /// request of this kind may lie inside a fault's entry: there is nothing in them that it could be wrong about.
+    pub(crate) fn except(&mut self, lane: u32, requests: std::ops::RangeInclusive<u64>, fault: Option<u32>, outcome: Option<Outcome>) {
+        let Some(entries) = self.lanes.get_mut(lane as usize) else { return };
+        let Some(outcome) = outcome else {
+            match fault {
+                None => entries.good = None,
+                Some(fault) => {
+                    entries.faults.remove(&fault);
+                }
+            }
+            return;
+        };
+        let open = match fault {
+            None => entries.good,
+            Some(fault) => entries.faults.get(&fault).copied(),
+        };
+        if let Some(entry) = open.and_then(|at| entries.list.get_mut(at)).filter(|e| e.outcome == outcome) {
+            entry.to_request = *requests.end();
+            return;
+        }
+        if self.exceptions >= MAX_EXCEPTIONS {
+            self.truncated = true;
+            return;
+        }
+        self.exceptions += 1;
+        let at = entries.list.len();
+        entries.list.push(Exception { lane, from_request: *requests.start(), to_request: *requests.end(), fault, outcome });
+        match fault {
+            None => entries.good = Some(at),
+            Some(fault) => {
+                entries.faults.insert(fault, at);
+            }
+        }
+    }
+
+    /// All exceptions, in order of lane and request.
+    pub(crate) fn exceptions(&self) -> Vec<Exception> {
+        let mut all: Vec<Exception> = self.lanes.iter().flat_map(|lane| lane.list.iter().copied()).collect();
+        all.sort_by_key(|e| (e.lane, e.from_request, e.fault));
+        all
+    }
+
+    /// Everything recorded so far.
+    pub(crate) fn histograms(&self) -> Result<HistogramSet, CodecError> {
+        let mut set = HistogramSet::default();
+        set.insert(names::RESPONSE, &self.response.snapshot()?)?;
+        set.insert(names::SERVICE, &self.service.snapshot()?)?;
+        set.insert(names::QUEUED, &self.queued.snapshot()?)?;
+        set.insert(names::LATE, &self.late.snapshot()?)?;
+        set.set_drops(&self.drops)?;
+        Ok(set)
+    }
+}
