@@ -18,10 +18,7 @@ pub fn micros(nanos: u64) -> u64 {
     nanos.div_ceil(1000).max(LOWEST_US)
 }
 
-#[expect(
-    clippy::expect_used,
-    reason = "the bounds are constants of this file and a test creates both"
-)]
+#[expect(clippy::expect_used, reason = "the bounds are constants of this file and a test creates both")]
 fn with_digits(digits: u8) -> Histogram<u64> {
     Histogram::new_with_bounds(LOWEST_US, HIGHEST_US, digits).expect("constant bounds are valid")
 }
@@ -53,10 +50,7 @@ mod tests {
 
     #[test]
     fn microseconds_round_up_and_are_never_zero() {
-        assert_eq!(
-            [0, 1, 999, 1000, 1001, 2000].map(micros),
-            [1, 1, 1, 1, 2, 2]
-        );
+        assert_eq!([0, 1, 999, 1000, 1001, 2000].map(micros), [1, 1, 1, 1, 2, 2]);
         assert_eq!(micros(u64::MAX), u64::MAX / 1000 + 1);
     }
 }

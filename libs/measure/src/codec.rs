@@ -38,9 +38,7 @@ pub enum CodecError {
 /// V2, not deflated: cheap enough for closing an interval on a busy task.
 pub(crate) fn to_plain(histogram: &Histogram<u64>) -> Result<Vec<u8>, CodecError> {
     let mut out = Vec::new();
-    V2Serializer::new()
-        .serialize(histogram, &mut out)
-        .map_err(|_| CodecError::Unencodable)?;
+    V2Serializer::new().serialize(histogram, &mut out).map_err(|_| CodecError::Unencodable)?;
     out.shrink_to_fit();
     Ok(out)
 }
@@ -48,9 +46,7 @@ pub(crate) fn to_plain(histogram: &Histogram<u64>) -> Result<Vec<u8>, CodecError
 /// Back from [`to_plain`], for bytes of any origin.
 pub(crate) fn from_plain(bytes: &[u8]) -> Result<Histogram<u64>, CodecError> {
     check(bytes)?;
-    Deserializer::new()
-        .deserialize(&mut &bytes[..])
-        .map_err(|_| CodecError::Corrupt)
+    Deserializer::new().deserialize(&mut &bytes[..]).map_err(|_| CodecError::Corrupt)
 }
 
 /// Deflates V2 bytes and writes them as base64 (`HISTF…`), the form that the Java and C readers take.
@@ -58,10 +54,7 @@ pub(crate) fn plain_to_text(plain: &[u8]) -> Result<String, CodecError> {
     let mut out = vec![0; 8];
     out[..4].copy_from_slice(&DEFLATED_COOKIE.to_be_bytes());
     let mut deflate = ZlibEncoder::new(out, Compression::default());
-    let mut out = deflate
-        .write_all(plain)
-        .and_then(|()| deflate.finish())
-        .map_err(|_| CodecError::Unencodable)?;
+    let mut out = deflate.write_all(plain).and_then(|()| deflate.finish()).map_err(|_| CodecError::Unencodable)?;
     let length = u32::try_from(out.len() - 8).map_err(|_| CodecError::Unencodable)?;
     out[4..8].copy_from_slice(&length.to_be_bytes());
     Ok(STANDARD.encode(out))
@@ -171,21 +164,12 @@ mod tests {
     fn foreign_bounds_and_bombs_are_refused() {
         let mut other = Histogram::<u64>::new_with_bounds(1, u64::MAX / 2, 5).unwrap();
         other.record(1).unwrap();
-        assert!(matches!(
-            to_text(&other).and_then(|t| from_text(&t)),
-            Err(CodecError::Bounds { digits: 5, .. })
-        ));
+        assert!(matches!(to_text(&other).and_then(|t| from_text(&t)), Err(CodecError::Bounds { digits: 5, .. })));
         let mut bomb = to_plain(&bounds::interval()).unwrap();
         bomb.resize(MAX_PLAIN + 1, 0);
         let text = plain_to_text(&bomb).unwrap();
-        assert_eq!(
-            from_text(&text),
-            Err(CodecError::TooLarge { max: MAX_PLAIN })
-        );
-        assert_eq!(
-            from_text(&"A".repeat(MAX_TEXT + 1)),
-            Err(CodecError::TooLarge { max: MAX_TEXT })
-        );
+        assert_eq!(from_text(&text), Err(CodecError::TooLarge { max: MAX_PLAIN }));
+        assert_eq!(from_text(&"A".repeat(MAX_TEXT + 1)), Err(CodecError::TooLarge { max: MAX_TEXT }));
     }
 
     #[test]

@@ -68,13 +68,7 @@ impl Default for Distribution {
 impl Distribution {
     /// Nothing recorded.
     pub fn new() -> Self {
-        Self {
-            total: bounds::total(),
-            intervals: Intervals::default(),
-            censored: 0,
-            over_range: 0,
-            max_us: 0,
-        }
+        Self { total: bounds::total(), intervals: Intervals::default(), censored: 0, over_range: 0, max_us: 0 }
     }
 
     /// Values recorded.
@@ -109,31 +103,19 @@ impl Distribution {
     /// The value at a quantile of 0 to 1; zero when nothing was recorded.
     pub fn quantile(&self, quantile: f64) -> Quantile {
         if self.is_empty() {
-            return Quantile {
-                us: 0,
-                at_least: false,
-            };
+            return Quantile { us: 0, at_least: false };
         }
         let us = self.total.value_at_quantile(quantile.clamp(0.0, 1.0));
         if self.over_range > 0 && self.total.equivalent(us, HIGHEST_US) {
-            return Quantile {
-                us: HIGHEST_US,
-                at_least: true,
-            };
+            return Quantile { us: HIGHEST_US, at_least: true };
         }
         // The upper edge of the last bucket lies above anything that was seen.
-        Quantile {
-            us: us.min(self.max_us),
-            at_least: false,
-        }
+        Quantile { us: us.min(self.max_us), at_least: false }
     }
 
     /// The exact largest value.
     pub fn max(&self) -> Quantile {
-        Quantile {
-            us: self.max_us,
-            at_least: self.over_range > 0,
-        }
+        Quantile { us: self.max_us, at_least: self.over_range > 0 }
     }
 
     /// The mean in microseconds, to the resolution of the buckets.
@@ -171,9 +153,7 @@ impl Distribution {
 
     /// Adds another distribution: counts are added bucket by bucket, nothing is averaged.
     pub fn merge(&mut self, other: &Self) -> Result<(), CodecError> {
-        self.total
-            .add(&other.total)
-            .map_err(|_| CodecError::Corrupt)?;
+        self.total.add(&other.total).map_err(|_| CodecError::Corrupt)?;
         self.censored = self.censored.saturating_add(other.censored);
         self.over_range = self.over_range.saturating_add(other.over_range);
         self.max_us = self.max_us.max(other.max_us);

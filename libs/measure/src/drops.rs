@@ -66,26 +66,17 @@ impl Drops {
 
     /// Samples lost, by cause.
     pub fn by_cause(&self) -> BTreeMap<String, u64> {
-        self.per_event
-            .iter()
-            .map(|(c, h)| (c.clone(), h.sum))
-            .collect()
+        self.per_event.iter().map(|(c, h)| (c.clone(), h.sum)).collect()
     }
 
     /// Samples lost per event, by cause.
     pub fn per_event(&self) -> BTreeMap<String, DropSummary> {
-        self.per_event
-            .iter()
-            .map(|(c, h)| (c.clone(), h.summary()))
-            .collect()
+        self.per_event.iter().map(|(c, h)| (c.clone(), h.summary())).collect()
     }
 
     /// Gap lengths, by cause.
     pub fn gaps(&self) -> BTreeMap<String, DropSummary> {
-        self.gaps
-            .iter()
-            .map(|(c, h)| (c.clone(), h.summary()))
-            .collect()
+        self.gaps.iter().map(|(c, h)| (c.clone(), h.summary())).collect()
     }
 
     /// Samples lost per event over all causes.
@@ -99,10 +90,7 @@ impl Drops {
 
     /// Adds another set of drop histograms, exactly.
     pub fn merge(&mut self, other: &Self) -> Result<(), CodecError> {
-        for (mine, theirs) in [
-            (&mut self.per_event, &other.per_event),
-            (&mut self.gaps, &other.gaps),
-        ] {
+        for (mine, theirs) in [(&mut self.per_event, &other.per_event), (&mut self.gaps, &other.gaps)] {
             for (cause, one) in theirs {
                 slot(mine, cause).merge(one)?;
             }
@@ -116,33 +104,19 @@ impl Drops {
                 .map(|(cause, one)| {
                     Ok((
                         cause.clone(),
-                        EncodedCount {
-                            histogram: codec::to_text(&one.histogram)?,
-                            sum: one.sum,
-                            max: one.max,
-                        },
+                        EncodedCount { histogram: codec::to_text(&one.histogram)?, sum: one.sum, max: one.max },
                     ))
                 })
                 .collect::<Result<BTreeMap<_, _>, CodecError>>()
         };
-        Ok(EncodedDrops {
-            per_event: encode(&self.per_event)?,
-            gaps: encode(&self.gaps)?,
-        })
+        Ok(EncodedDrops { per_event: encode(&self.per_event)?, gaps: encode(&self.gaps)? })
     }
 
     pub fn decode(encoded: &EncodedDrops) -> Result<Self, CodecError> {
         let mut drops = Self::new();
-        for (mine, theirs) in [
-            (&mut drops.per_event, &encoded.per_event),
-            (&mut drops.gaps, &encoded.gaps),
-        ] {
+        for (mine, theirs) in [(&mut drops.per_event, &encoded.per_event), (&mut drops.gaps, &encoded.gaps)] {
             for (cause, one) in theirs {
-                let counted = Counted {
-                    histogram: codec::from_text(&one.histogram)?,
-                    sum: one.sum,
-                    max: one.max,
-                };
+                let counted = Counted { histogram: codec::from_text(&one.histogram)?, sum: one.sum, max: one.max };
                 slot(mine, cause).merge(&counted)?;
             }
         }
@@ -152,17 +126,11 @@ impl Drops {
 
 impl Counted {
     fn new() -> Self {
-        Self {
-            histogram: bounds::total(),
-            sum: 0,
-            max: 0,
-        }
+        Self { histogram: bounds::total(), sum: 0, max: 0 }
     }
 
     fn merge(&mut self, other: &Self) -> Result<(), CodecError> {
-        self.histogram
-            .add(&other.histogram)
-            .map_err(|_| CodecError::Corrupt)?;
+        self.histogram.add(&other.histogram).map_err(|_| CodecError::Corrupt)?;
         self.sum = self.sum.saturating_add(other.sum);
         self.max = self.max.max(other.max);
         Ok(())
@@ -170,13 +138,7 @@ impl Counted {
 
     fn summary(&self) -> DropSummary {
         let at = |quantile| self.histogram.value_at_quantile(quantile).min(self.max);
-        DropSummary {
-            events: self.histogram.len(),
-            samples: self.sum,
-            p50: at(0.5),
-            p99: at(0.99),
-            max: self.max,
-        }
+        DropSummary { events: self.histogram.len(), samples: self.sum, p50: at(0.5), p99: at(0.99), max: self.max }
     }
 }
 
@@ -185,19 +147,13 @@ fn add(map: &mut BTreeMap<String, Counted>, cause: &str, samples: u64) {
         return;
     }
     let counted = slot(map, cause);
-    counted
-        .histogram
-        .saturating_record_n(samples.min(HIGHEST_US), 1);
+    counted.histogram.saturating_record_n(samples.min(HIGHEST_US), 1);
     counted.sum = counted.sum.saturating_add(samples);
     counted.max = counted.max.max(samples);
 }
 
 fn slot<'a>(map: &'a mut BTreeMap<String, Counted>, cause: &str) -> &'a mut Counted {
     let room = map.len() < MAX_CAUSES && cause.len() <= MAX_CAUSE_LENGTH;
-    let key = if room || map.contains_key(cause) {
-        cause
-    } else {
-        OTHER_CAUSES
-    };
+    let key = if room || map.contains_key(cause) { cause } else { OTHER_CAUSES };
     map.entry(key.to_owned()).or_insert_with(Counted::new)
 }

@@ -16,9 +16,7 @@ pub enum HlogError {
     Histogram { line: usize, source: CodecError },
     #[error("line {line}: {what}")]
     Syntax { line: usize, what: &'static str },
-    #[error(
-        "the tag {0:?} cannot stand in a histogram log; leave out commas, spaces, quotes and line ends"
-    )]
+    #[error("the tag {0:?} cannot stand in a histogram log; leave out commas, spaces, quotes and line ends")]
     Tag(String),
 }
 
@@ -42,10 +40,7 @@ impl<W: Write> HlogWriter<W> {
         writeln!(out, "{VERSION}")?;
         writeln!(out, "#[StartTime: {start} (seconds since epoch)]")?;
         writeln!(out, "#[BaseTime: {start} (seconds since epoch)]")?;
-        writeln!(
-            out,
-            "#[Values are microseconds, Interval_Max is in seconds]"
-        )?;
+        writeln!(out, "#[Values are microseconds, Interval_Max is in seconds]")?;
         writeln!(out, "{LEGEND}")?;
         Ok(Self { out, lines: 5 })
     }
@@ -60,16 +55,12 @@ impl<W: Write> HlogWriter<W> {
     ) -> Result<(), HlogError> {
         self.lines += 1;
         if let Some(tag) = tag {
-            if tag.is_empty() || tag.contains(|c: char| !c.is_ascii_graphic() || ",\"#".contains(c))
-            {
+            if tag.is_empty() || tag.contains(|c: char| !c.is_ascii_graphic() || ",\"#".contains(c)) {
                 return Err(HlogError::Tag(tag.to_owned()));
             }
             write!(self.out, "Tag={tag},")?;
         }
-        let text = codec::to_text(histogram).map_err(|source| HlogError::Histogram {
-            line: self.lines,
-            source,
-        })?;
+        let text = codec::to_text(histogram).map_err(|source| HlogError::Histogram { line: self.lines, source })?;
         let max = histogram.max() as f64 / MAX_DIVISOR;
         writeln!(self.out, "{start}.000,{seconds}.000,{max:.3},{text}")?;
         Ok(())
@@ -83,11 +74,7 @@ impl<W: Write> HlogWriter<W> {
 
 /// Writes a distribution: its intervals without a tag (what the log tools add up by default), then the histogram of the whole run,
 /// at three digits, with the tag `total`.
-pub fn write_hlog(
-    out: impl Write,
-    t0_unix_ns: u64,
-    distribution: &Distribution,
-) -> Result<(), HlogError> {
+pub fn write_hlog(out: impl Write, t0_unix_ns: u64, distribution: &Distribution) -> Result<(), HlogError> {
     let mut log = HlogWriter::new(out, t0_unix_ns)?;
     let mut end = 0;
     for interval in distribution.intervals() {

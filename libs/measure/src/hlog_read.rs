@@ -24,10 +24,7 @@ const MAX_LINE: u64 = 512 * 1024;
 const MAX_LINES: usize = 1_000_000;
 
 /// Reads a whole log, calling `each` for every interval; refuses a log without the version line and histograms of other bounds.
-pub fn read_hlog(
-    input: &mut impl BufRead,
-    mut each: impl FnMut(HlogLine),
-) -> Result<(), HlogError> {
+pub fn read_hlog(input: &mut impl BufRead, mut each: impl FnMut(HlogLine)) -> Result<(), HlogError> {
     let mut text = String::new();
     for line in 1..=MAX_LINES {
         text.clear();
@@ -43,10 +40,7 @@ pub fn read_hlog(
         }
         let row = text.trim_end();
         if line == 1 && row != VERSION {
-            return Err(syntax(
-                line,
-                "not a histogram log: the first line must be the version line, format 1.3",
-            ));
+            return Err(syntax(line, "not a histogram log: the first line must be the version line, format 1.3"));
         }
         if !(row.is_empty() || row.starts_with('#') || row.starts_with("\"StartTimestamp\"")) {
             each(parse(row, line)?);
@@ -59,9 +53,8 @@ fn parse(row: &str, line: usize) -> Result<HlogLine, HlogError> {
     let (tag, rest) = match row.strip_prefix("Tag=") {
         None => (None, row),
         Some(tagged) => {
-            let (tag, rest) = tagged
-                .split_once(',')
-                .ok_or_else(|| syntax(line, "a tag without an interval after it"))?;
+            let (tag, rest) =
+                tagged.split_once(',').ok_or_else(|| syntax(line, "a tag without an interval after it"))?;
             (Some(tag.to_owned()), rest)
         }
     };
@@ -74,17 +67,9 @@ fn parse(row: &str, line: usize) -> Result<HlogLine, HlogError> {
             .ok_or_else(|| syntax(line, "start, length and maximum must be numbers"))
     };
     let (start, length, _max) = (number()?, number()?, number()?);
-    let text = fields
-        .next()
-        .ok_or_else(|| syntax(line, "the histogram is missing"))?;
-    let histogram =
-        codec::from_text(text.trim()).map_err(|source| HlogError::Histogram { line, source })?;
-    Ok(HlogLine {
-        tag,
-        start,
-        length,
-        histogram,
-    })
+    let text = fields.next().ok_or_else(|| syntax(line, "the histogram is missing"))?;
+    let histogram = codec::from_text(text.trim()).map_err(|source| HlogError::Histogram { line, source })?;
+    Ok(HlogLine { tag, start, length, histogram })
 }
 
 fn syntax(line: usize, what: &'static str) -> HlogError {

@@ -45,18 +45,12 @@ impl Intervals {
 
     /// `(start, seconds, V2 bytes)` in order of time.
     pub(crate) fn iter_plain(&self) -> impl Iterator<Item = (u64, u64, &[u8])> {
-        self.closed
-            .iter()
-            .map(|(start, c)| (*start, c.seconds, c.plain.as_slice()))
+        self.closed.iter().map(|(start, c)| (*start, c.seconds, c.plain.as_slice()))
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = Result<Interval, CodecError>> + '_ {
         self.iter_plain().map(|(start, seconds, plain)| {
-            codec::from_plain(plain).map(|histogram| Interval {
-                start,
-                seconds,
-                histogram,
-            })
+            codec::from_plain(plain).map(|histogram| Interval { start, seconds, histogram })
         })
     }
 
@@ -69,17 +63,8 @@ impl Intervals {
     }
 
     /// Adds an interval of another distribution; bytes and place are checked by the caller's codec and here.
-    pub(crate) fn insert(
-        &mut self,
-        start: u64,
-        seconds: u64,
-        plain: Vec<u8>,
-    ) -> Result<(), CodecError> {
-        if !seconds.is_power_of_two()
-            || !start.is_multiple_of(seconds)
-            || seconds > MAX_SECOND
-            || start > MAX_SECOND
-        {
+    pub(crate) fn insert(&mut self, start: u64, seconds: u64, plain: Vec<u8>) -> Result<(), CodecError> {
+        if !seconds.is_power_of_two() || !start.is_multiple_of(seconds) || seconds > MAX_SECOND || start > MAX_SECOND {
             return Err(CodecError::Corrupt);
         }
         self.place(start, seconds, plain)?;
@@ -110,11 +95,7 @@ impl Intervals {
             return Ok(());
         }
         let mut plain = plain;
-        let held: Vec<u64> = self
-            .closed
-            .range(start..start + seconds)
-            .map(|(at, _)| *at)
-            .collect();
+        let held: Vec<u64> = self.closed.range(start..start + seconds).map(|(at, _)| *at).collect();
         for at in held {
             if let Some(closed) = self.closed.remove(&at) {
                 plain = sum(&plain, &closed.plain)?;
@@ -129,12 +110,7 @@ impl Intervals {
         let before = self.closed.len();
         while self.closed.len() == before {
             self.length = self.length.max(2);
-            let Some((start, seconds)) = self
-                .closed
-                .range(self.next..)
-                .next()
-                .map(|(at, c)| (*at, c.seconds))
-            else {
+            let Some((start, seconds)) = self.closed.range(self.next..).next().map(|(at, c)| (*at, c.seconds)) else {
                 self.next = 0;
                 self.length = self.length.saturating_mul(2);
                 continue;
@@ -152,8 +128,7 @@ impl Intervals {
 
 fn sum(a: &[u8], b: &[u8]) -> Result<Vec<u8>, CodecError> {
     let mut h = codec::from_plain(a)?;
-    h.add(codec::from_plain(b)?)
-        .map_err(|_| CodecError::Corrupt)?;
+    h.add(codec::from_plain(b)?).map_err(|_| CodecError::Corrupt)?;
     codec::to_plain(&h)
 }
 
@@ -195,19 +170,14 @@ mod tests {
             fine.add(second, &one(second)).unwrap();
         }
         let mut coarse = Intervals::default();
-        coarse
-            .insert(4, 4, codec::to_plain(&one(99)).unwrap())
-            .unwrap();
+        coarse.insert(4, 4, codec::to_plain(&one(99)).unwrap()).unwrap();
         let mut a = fine.clone();
         a.merge(&coarse).unwrap();
         coarse.merge(&fine).unwrap();
         for merged in [a, coarse] {
             let all: Vec<_> = merged.iter().map(Result::unwrap).collect();
             assert_eq!(all.len(), 1);
-            assert_eq!(
-                (all[0].start, all[0].seconds, all[0].histogram.len()),
-                (4, 4, 5)
-            );
+            assert_eq!((all[0].start, all[0].seconds, all[0].histogram.len()), (4, 4, 5));
         }
     }
 
@@ -215,10 +185,7 @@ mod tests {
     fn a_crooked_place_is_refused() {
         let plain = codec::to_plain(&one(1)).unwrap();
         for (start, seconds) in [(1, 2), (0, 3), (0, 0), (u64::MAX, 1), (0, 1 << 63)] {
-            assert_eq!(
-                Intervals::default().insert(start, seconds, plain.clone()),
-                Err(CodecError::Corrupt)
-            );
+            assert_eq!(Intervals::default().insert(start, seconds, plain.clone()), Err(CodecError::Corrupt));
         }
     }
 }

@@ -24,7 +24,7 @@ pub use hlog::{HlogError, HlogWriter, write_hlog};
 pub use hlog_read::{HlogLine, read_hlog};
 pub use intervals::Interval;
 pub use recorder::Recorder;
-pub use set::{Encoded, EncodedDrops, EncodedInterval, HistogramSet};
+pub use set::{Encoded, EncodedCount, EncodedDrops, EncodedInterval, HistogramSet, Merger};
 
 /// The names under which the roles publish their histograms.
 pub mod names {

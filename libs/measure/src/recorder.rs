@@ -26,11 +26,7 @@ impl Default for Recorder {
 impl Recorder {
     /// An empty recorder; about 220 KiB, most of it untouched pages.
     pub fn new() -> Self {
-        Self {
-            closed: Distribution::new(),
-            open: bounds::interval(),
-            second: 0,
-        }
+        Self { closed: Distribution::new(), open: bounds::interval(), second: 0 }
     }
 
     /// Records one value of `value_ns` nanoseconds.

@@ -70,11 +70,7 @@ impl Encoded {
             .intervals
             .iter_plain()
             .map(|(start, seconds, plain)| {
-                codec::plain_to_text(plain).map(|histogram| EncodedInterval {
-                    start,
-                    seconds,
-                    histogram,
-                })
+                codec::plain_to_text(plain).map(|histogram| EncodedInterval { start, seconds, histogram })
             })
             .collect::<Result<_, _>>()?;
         Ok(Self {
@@ -118,9 +114,7 @@ impl HistogramSet {
 
     /// One measure, decoded; empty when the set has none of that name.
     pub fn distribution(&self, name: &str) -> Result<Distribution, CodecError> {
-        self.histograms
-            .get(name)
-            .map_or_else(|| Ok(Distribution::new()), Encoded::distribution)
+        self.histograms.get(name).map_or_else(|| Ok(Distribution::new()), Encoded::distribution)
     }
 
     /// The drop histograms, decoded.
@@ -128,23 +122,57 @@ impl HistogramSet {
         Drops::decode(&self.drops)
     }
 
-    /// Adds another set to this one, exactly.
+    /// Adds another set to this one, exactly. For many sets, [`Merger`] decodes and encodes each only once.
     pub fn merge(&mut self, other: &Self) -> Result<(), CodecError> {
-        for (name, theirs) in &other.histograms {
-            match self.histograms.get_mut(name) {
+        let mut merger = Merger::new();
+        merger.add(self)?;
+        merger.add(other)?;
+        *self = merger.finish()?;
+        Ok(())
+    }
+}
+
+/// Adds up the sets of many processes. A set that cannot be decoded is refused as a whole and leaves the sum as it was.
+#[derive(Debug, Default)]
+pub struct Merger {
+    sums: BTreeMap<String, Distribution>,
+    drops: Drops,
+}
+
+impl Merger {
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    pub fn add(&mut self, set: &HistogramSet) -> Result<(), CodecError> {
+        let decoded: Vec<_> = set
+            .histograms
+            .iter()
+            .map(|(name, one)| one.distribution().map(|distribution| (name, distribution)))
+            .collect::<Result<_, _>>()?;
+        let drops = set.drops()?;
+        for (name, distribution) in decoded {
+            match self.sums.get_mut(name) {
+                Some(sum) => sum.merge(&distribution)?,
                 None => {
-                    self.histograms.insert(name.clone(), theirs.clone());
-                }
-                Some(mine) => {
-                    let mut sum = mine.distribution()?;
-                    sum.merge(&theirs.distribution()?)?;
-                    *mine = Encoded::from_distribution(&sum)?;
+                    self.sums.insert(name.clone(), distribution);
                 }
             }
         }
-        let mut drops = self.drops()?;
-        drops.merge(&other.drops()?)?;
-        self.drops = drops.encode()?;
-        Ok(())
+        self.drops.merge(&drops)
+    }
+
+    /// The sum of one measure so far; empty when no set had it.
+    pub fn distribution(&self, name: &str) -> Distribution {
+        self.sums.get(name).cloned().unwrap_or_default()
+    }
+
+    pub fn finish(&self) -> Result<HistogramSet, CodecError> {
+        let mut set = HistogramSet::default();
+        for (name, sum) in &self.sums {
+            set.insert(name, sum)?;
+        }
+        set.set_drops(&self.drops)?;
+        Ok(set)
     }
 }

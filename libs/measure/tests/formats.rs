@@ -1,9 +1,7 @@
 //! `.hlog` and `.hgrm` by their rules, and the log read back.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
-use floodmark_measure::{
-    Distribution, HlogError, HlogWriter, Recorder, read_hlog, write_hgrm, write_hlog,
-};
+use floodmark_measure::{Distribution, HlogError, HlogWriter, Recorder, read_hlog, write_hgrm, write_hlog};
 
 fn recorded() -> Distribution {
     let mut recorder = Recorder::new();
@@ -24,16 +22,9 @@ fn the_log_has_the_lines_that_readers_insist_on() {
     let text = log(&recorded());
     let lines: Vec<&str> = text.lines().collect();
     assert_eq!(lines[0], "#[Histogram log format version 1.3]");
-    assert_eq!(
-        lines[1],
-        "#[StartTime: 1790000000.123 (seconds since epoch)]"
-    );
-    assert_eq!(
-        lines[2],
-        "#[BaseTime: 1790000000.123 (seconds since epoch)]"
-    );
-    let legend =
-        "\"StartTimestamp\",\"Interval_Length\",\"Interval_Max\",\"Interval_Compressed_Histogram\"";
+    assert_eq!(lines[1], "#[StartTime: 1790000000.123 (seconds since epoch)]");
+    assert_eq!(lines[2], "#[BaseTime: 1790000000.123 (seconds since epoch)]");
+    let legend = "\"StartTimestamp\",\"Interval_Length\",\"Interval_Max\",\"Interval_Compressed_Histogram\"";
     assert_eq!(lines[4], legend);
     assert!(lines[..5].iter().all(|line| line.len() < 127));
     assert!(lines[5].starts_with("0.000,1.000,0.2"), "{}", lines[5]);
@@ -92,16 +83,9 @@ fn the_percentile_file_is_in_milliseconds_and_ends_at_the_maximum() {
     let rows: Vec<Vec<f64>> = lines[2..]
         .iter()
         .take_while(|line| !line.starts_with('#'))
-        .map(|line| {
-            line.split_whitespace()
-                .map(|w| w.parse().unwrap())
-                .collect()
-        })
+        .map(|line| line.split_whitespace().map(|w| w.parse().unwrap()).collect())
         .collect();
-    assert!(
-        rows.windows(2)
-            .all(|w| w[0][0] <= w[1][0] && w[0][2] <= w[1][2])
-    );
+    assert!(rows.windows(2).all(|w| w[0][0] <= w[1][0] && w[0][2] <= w[1][2]));
     let median = rows.iter().find(|row| row[1] >= 0.5).unwrap();
     assert!((median[0] - 500.0).abs() <= 1.0, "{median:?}");
     let last = &rows[rows.len() - 1];

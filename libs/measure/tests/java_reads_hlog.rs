@@ -13,9 +13,7 @@ fn recorded() -> Distribution {
     let mut recorder = Recorder::new();
     let mut state = 42u64;
     for index in 0..30_000u64 {
-        state = state
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1);
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
         let exponent = (state >> 59) % 30;
         let value = (state >> 20) % (1000 << exponent);
         recorder.record_n_ns(index * 200_000, value, 1 + state % 3);
@@ -29,12 +27,7 @@ fn java_finds_the_same_counts_stamps_and_percentiles() {
     let distribution = recorded();
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("response.hlog");
-    write_hlog(
-        std::fs::File::create(&file).unwrap(),
-        T0_UNIX_NS,
-        &distribution,
-    )
-    .unwrap();
+    write_hlog(std::fs::File::create(&file).unwrap(), T0_UNIX_NS, &distribution).unwrap();
 
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../hack/hdr-java/percentiles.sh");
     let run = Command::new(script).arg(&file).output().unwrap();
@@ -75,9 +68,5 @@ fn java_finds_the_same_counts_stamps_and_percentiles() {
     let mut total = vec![h.len()];
     total.extend([0.5, 0.9, 0.95, 0.99, 0.999, 1.0].map(|q| h.value_at_quantile(q)));
     assert_eq!(tags["total"], total);
-    assert_eq!(
-        tags["-"][0],
-        h.len(),
-        "the intervals add up to the whole run"
-    );
+    assert_eq!(tags["-"][0], h.len(), "the intervals add up to the whole run");
 }

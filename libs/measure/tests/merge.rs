@@ -3,9 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use floodmark_measure::{
-    Distribution, Drops, HIGHEST_US, HistogramSet, Recorder, TOTAL_DIGITS, names,
-};
+use floodmark_measure::{Distribution, Drops, HIGHEST_US, HistogramSet, Merger, Recorder, TOTAL_DIGITS, names};
 use proptest::prelude::*;
 
 #[derive(Debug, Clone)]
@@ -18,26 +16,9 @@ struct Event {
 }
 
 fn events() -> impl Strategy<Value = Vec<Event>> {
-    let value = prop_oneof![
-        0u64..2_000_000_000,
-        Just(0),
-        Just(u64::MAX),
-        3_599_999_000_000u64..3_600_001_000_000,
-    ];
-    let event = (
-        0usize..10,
-        0u64..20_000_000_000,
-        value,
-        1u64..5000,
-        any::<bool>(),
-    )
-        .prop_map(|(task, at_ns, value_ns, count, censored)| Event {
-            task,
-            at_ns,
-            value_ns,
-            count,
-            censored,
-        });
+    let value = prop_oneof![0u64..2_000_000_000, Just(0), Just(u64::MAX), 3_599_999_000_000u64..3_600_001_000_000,];
+    let event = (0usize..10, 0u64..20_000_000_000, value, 1u64..5000, any::<bool>())
+        .prop_map(|(task, at_ns, value_ns, count, censored)| Event { task, at_ns, value_ns, count, censored });
     proptest::collection::vec(event, 0..120)
 }
 
@@ -51,14 +32,8 @@ fn record(recorder: &mut Recorder, event: &Event) {
 
 /// Every bucket of the total and of each interval.
 fn counts(d: &Distribution) -> (Vec<u64>, BTreeMap<u64, Vec<u64>>) {
-    let all = |h: &hdrhistogram::Histogram<u64>| {
-        h.iter_all().map(|v| v.count_at_value()).collect::<Vec<_>>()
-    };
-    let intervals = d
-        .intervals()
-        .map(|i| i.unwrap())
-        .map(|i| (i.start, all(&i.histogram)))
-        .collect();
+    let all = |h: &hdrhistogram::Histogram<u64>| h.iter_all().map(|v| v.count_at_value()).collect::<Vec<_>>();
+    let intervals = d.intervals().map(|i| i.unwrap()).map(|i| (i.start, all(&i.histogram))).collect();
     (all(d.histogram()), intervals)
 }
 
@@ -148,11 +123,22 @@ fn over_range_and_censored_are_counted_and_printed() {
     assert_eq!((d.count(), d.censored(), d.over_range()), (100, 1, 1));
     assert_eq!(d.max().to_string(), ">=3600000ms");
     assert_eq!(d.quantile(0.5).to_string(), "1ms");
-    assert_eq!(
-        d.quantile(0.99).to_string(),
-        "4001.791ms",
-        "the upper edge of its bucket"
-    );
+    assert_eq!(d.quantile(0.99).to_string(), "4001.791ms", "the upper edge of its bucket");
+}
+
+#[test]
+fn a_broken_set_leaves_the_sum_as_it_was() {
+    let mut recorder = Recorder::new();
+    recorder.record_ns(0, 5_000_000);
+    let mut good = HistogramSet::default();
+    good.insert(names::RESPONSE, &recorder.finish().unwrap()).unwrap();
+    let mut broken = good.clone();
+    broken.histograms.insert("z".into(), floodmark_measure::Encoded { total: "HISTF!".into(), ..Default::default() });
+    let mut merger = Merger::new();
+    merger.add(&good).unwrap();
+    assert!(merger.add(&broken).is_err());
+    assert_eq!(merger.distribution(names::RESPONSE).count(), 1);
+    assert_eq!(merger.finish().unwrap(), good);
 }
 
 #[test]

@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use api::{LatencyKind, LedgerCount, Percentile, Threshold, ThresholdMetric};
 use floodmark_report::verdict::{Outside, settle};
 use floodmark_report::{
-    Chaos, Coverage, DropReason, Drops, Example, FaultResult, Finding, Latencies, Process, RatePoint, Requests, Samples,
-    StageResult, Summary, Target, Worker, render_html, render_junit, render_text, rfc3339, second_latencies,
+    Chaos, Coverage, DropReason, Drops, Example, FaultResult, Finding, Latencies, Process, RatePoint, Requests,
+    Samples, StageResult, Summary, Target, Worker, render_html, render_junit, render_text, rfc3339, second_latencies,
 };
 use measure::{HistogramSet, Recorder, names};
 
@@ -91,7 +91,8 @@ pub fn summary(failed: bool) -> Summary {
     let rate_series: Vec<RatePoint> = (0..SECONDS)
         .map(|second| {
             let wanted = target(second);
-            let got = wanted * (1.0 - outage(second) / 3.0) + if (92..96).contains(&second) { wanted / 3.2 } else { 0.0 };
+            let got =
+                wanted * (1.0 - outage(second) / 3.0) + if (92..96).contains(&second) { wanted / 3.2 } else { 0.0 };
             let latency = seconds.get(&second);
             RatePoint {
                 second,
@@ -150,7 +151,10 @@ fn ledger(summary: &mut Summary, failed: bool) {
     summary.samples = Samples {
         generated: 117_865_000,
         acknowledged: 117_865_000 - refused - 2000 * u64::from(failed),
-        refused: [("status_400".to_owned(), 12_480), ("dropped".to_owned(), refused - 12_480)].into_iter().filter(|r| r.1 > 0).collect(),
+        refused: [("status_400".to_owned(), 12_480), ("dropped".to_owned(), refused - 12_480)]
+            .into_iter()
+            .filter(|r| r.1 > 0)
+            .collect(),
         skipped: BTreeMap::new(),
         unresolved: 2000 * u64::from(failed),
         arrivals: Some(117_865_000 - refused - lost + 6000),
@@ -174,7 +178,12 @@ fn ledger(summary: &mut Summary, failed: bool) {
             explained: 0,
             examples: (0..10).map(|i| example(i, "answered 204 by worker 1, not stored")).collect(),
         });
-        summary.findings.push(Finding { name: "Unresolved".to_owned(), count: 2000, explained: 2000, examples: vec![] });
+        summary.findings.push(Finding {
+            name: "Unresolved".to_owned(),
+            count: 2000,
+            explained: 2000,
+            examples: vec![],
+        });
     }
     summary.findings.push(Finding {
         name: "Duplicated".to_owned(),
@@ -232,8 +241,20 @@ fn parts(summary: &mut Summary) {
         fault("FutureTimestamp", "D11", (100.0, 20.0), "Refused", [1180, 1180, 0]),
     ];
     summary.chaos = vec![
-        Chaos { at: 85.0, action: "Kill".to_owned(), worker: Some(1), executed_at: Some(85.02), back_after: Some(1.84) },
-        Chaos { at: 120.0, action: "Pause 2s".to_owned(), worker: Some(0), executed_at: Some(120.01), back_after: Some(2.0) },
+        Chaos {
+            at: 85.0,
+            action: "Kill".to_owned(),
+            worker: Some(1),
+            executed_at: Some(85.02),
+            back_after: Some(1.84),
+        },
+        Chaos {
+            at: 120.0,
+            action: "Pause 2s".to_owned(),
+            worker: Some(0),
+            executed_at: Some(120.01),
+            back_after: Some(2.0),
+        },
     ];
     summary.workers = (0..3)
         .map(|ordinal| Worker {

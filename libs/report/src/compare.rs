@@ -100,7 +100,12 @@ pub fn render_comparison(before: &Summary, after: &Summary) -> String {
         let worse = delta.change().is_some_and(|c| c.abs() >= 0.05 && (c > 0.0) == delta.more_is_worse);
         let mark = if worse { "  worse" } else { "" };
         let metric: String = delta.metric.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
-        let _ = writeln!(out, "{metric:<28}{:>14}{:>14}{change:>10}{mark}", show(&delta, delta.before), show(&delta, delta.after));
+        let _ = writeln!(
+            out,
+            "{metric:<28}{:>14}{:>14}{change:>10}{mark}",
+            show(&delta, delta.before),
+            show(&delta, delta.after)
+        );
     }
     out
 }

@@ -28,7 +28,8 @@ pub fn render_junit(summary: &Summary) -> String {
         cases.push(("threshold".to_owned(), format!("{} {}", threshold.metric, threshold.bound), outcome));
     }
     for finding in &summary.findings {
-        let line = format!("{} samples, {} of them explained", format::count(finding.count), format::count(finding.explained));
+        let line =
+            format!("{} samples, {} of them explained", format::count(finding.count), format::count(finding.explained));
         let outcome = if verdict::counts_against(finding, summary) {
             Outcome::Failed(line)
         } else {
@@ -37,14 +38,19 @@ pub fn render_junit(summary: &Summary) -> String {
         cases.push(("finding".to_owned(), finding.name.clone(), outcome));
     }
     for (name, _) in verdict::FAILING.iter().filter(|(name, _)| summary.finding(name).is_none()) {
-        let outcome = thresholds::unproven(name, summary).map_or(Outcome::Passed, |why| Outcome::Skipped(format!("unproven: {why}")));
+        let outcome = thresholds::unproven(name, summary)
+            .map_or(Outcome::Passed, |why| Outcome::Skipped(format!("unproven: {why}")));
         cases.push(("finding".to_owned(), (*name).to_owned(), outcome));
     }
     for stage in &summary.stages {
         let outcome = if stage.reached {
             Outcome::Passed
         } else {
-            let line = format!("{} of {} due samples were acknowledged in time", format::count(stage.acknowledged_in_time), format::count(stage.due));
+            let line = format!(
+                "{} of {} due samples were acknowledged in time",
+                format::count(stage.acknowledged_in_time),
+                format::count(stage.due)
+            );
             if stage.warm_up { Outcome::Skipped(format!("warm-up: {line}")) } else { Outcome::Open(line) }
         };
         cases.push(("stage".to_owned(), format!("stage {}", stage.index), outcome));
@@ -74,7 +80,9 @@ pub fn render_junit(summary: &Summary) -> String {
         let _ = match outcome {
             Outcome::Passed => writeln!(out, "{head}/>"),
             Outcome::Failed(text) => writeln!(out, "{head}><failure message=\"{}\"/></testcase>", escape(text)),
-            Outcome::Open(text) => writeln!(out, "{head}><error type=\"inconclusive\" message=\"{}\"/></testcase>", escape(text)),
+            Outcome::Open(text) => {
+                writeln!(out, "{head}><error type=\"inconclusive\" message=\"{}\"/></testcase>", escape(text))
+            }
             Outcome::Skipped(text) => writeln!(out, "{head}><skipped message=\"{}\"/></testcase>", escape(text)),
         };
     }

@@ -29,7 +29,11 @@ pub fn render_text(summary: &Summary, colour: bool, width: usize) -> String {
     let word = page.paint(&format!("1;{tone}"), summary.verdict.as_str());
     let name = page.paint(BOLD, &clean(&summary.name));
     let took = format::seconds(summary.duration_seconds);
-    let _ = writeln!(page.out, "{word}  {name}  {}", page.paint(DIM, &format!("run {} · seed {} · {took}", clean(&summary.run), summary.seed)));
+    let _ = writeln!(
+        page.out,
+        "{word}  {name}  {}",
+        page.paint(DIM, &format!("run {} · seed {} · {took}", clean(&summary.run), summary.seed))
+    );
     for reason in &summary.reasons {
         page.wrap("  ", &clean(reason));
     }
@@ -81,7 +85,8 @@ impl Page {
         for (name, reasons) in [("refused", &s.refused), ("skipped", &s.skipped)] {
             let sum = Summary::sum(reasons);
             if sum > 0 {
-                let by: Vec<String> = reasons.iter().map(|(reason, n)| format!("{} {}", clean(reason), format::count(*n))).collect();
+                let by: Vec<String> =
+                    reasons.iter().map(|(reason, n)| format!("{} {}", clean(reason), format::count(*n))).collect();
                 self.row(name, &format::count(sum), &by.join(", "));
             }
         }
@@ -95,7 +100,12 @@ impl Page {
             }
         }
         if summary.drops.total > 0 {
-            let by: Vec<String> = summary.drops.by_reason.iter().map(|(reason, d)| format!("{} {}", clean(reason), format::count(d.samples))).collect();
+            let by: Vec<String> = summary
+                .drops
+                .by_reason
+                .iter()
+                .map(|(reason, d)| format!("{} {}", clean(reason), format::count(d.samples)))
+                .collect();
             self.row("dropped", &format::count(summary.drops.total), &by.join(", "));
         }
         if let Some(rate) = summary.shown_rate() {
@@ -136,7 +146,13 @@ impl Page {
                 (_, false) => ("unproven", YELLOW),
             };
             let mark = self.paint(tone, &format!("{mark:<9}"));
-            let _ = writeln!(self.out, "  {mark} {:<24} {:<14} {}", threshold.metric.to_string(), clean(&threshold.bound), clean(&threshold.text));
+            let _ = writeln!(
+                self.out,
+                "  {mark} {:<24} {:<14} {}",
+                threshold.metric.to_string(),
+                clean(&threshold.bound),
+                clean(&threshold.text)
+            );
         }
     }
 
@@ -146,10 +162,15 @@ impl Page {
         }
         self.head("Findings");
         for finding in &summary.findings {
-            let note = if finding.explained > 0 { format!("{} explained", format::count(finding.explained)) } else { String::new() };
+            let note = if finding.explained > 0 {
+                format!("{} explained", format::count(finding.explained))
+            } else {
+                String::new()
+            };
             self.row(&clean(&finding.name), &format::count(finding.count), &note);
             for example in finding.examples.iter().take(3) {
-                let line = format!("{} at {} = {} {}", example.series, example.timestamp_ms, example.value, example.detail);
+                let line =
+                    format!("{} at {} = {} {}", example.series, example.timestamp_ms, example.value, example.detail);
                 self.wrap("      ", &clean(line.trim_end()));
             }
         }

@@ -6,14 +6,8 @@ use crate::format;
 use crate::summary::{Latency, Summary, ThresholdResult};
 
 /// Findings that only a look into the store can rule out.
-const NEEDS_STORE: [&str; 6] = [
-    "SilentLoss",
-    "AckedLoss",
-    "StoredUnacknowledged",
-    "Duplicated",
-    "Reordered",
-    "Altered",
-];
+const NEEDS_STORE: [&str; 6] =
+    ["SilentLoss", "AckedLoss", "StoredUnacknowledged", "Duplicated", "Reordered", "Altered"];
 
 /// Measures every threshold, in order.
 pub fn evaluate(thresholds: &[Threshold], summary: &Summary) -> Vec<ThresholdResult> {
@@ -112,12 +106,7 @@ fn latency(kind: LatencyKind, point: Percentile, max: Option<f64>, summary: &Sum
 /// Values that were cut off are longer in truth. Even if all of them lie under the bound now and belong above it, does the
 /// percentile stay within?
 fn holds_with_censored(latency: &Latency, quantile: f64, bound_ms: f64) -> bool {
-    let within = latency
-        .curve
-        .iter()
-        .filter(|(_, ms)| *ms <= bound_ms)
-        .map(|(at, _)| *at)
-        .fold(0.0, f64::max);
+    let within = latency.curve.iter().filter(|(_, ms)| *ms <= bound_ms).map(|(at, _)| *at).fold(0.0, f64::max);
     within - latency.points.censored as f64 / latency.points.count as f64 >= quantile
 }
 
@@ -141,7 +130,10 @@ pub(crate) fn unproven(name: &str, summary: &Summary) -> Option<String> {
     let lost = matches!(name, "SilentLoss" | "AckedLoss");
     let open = summary.finding("Unproven").map_or(0, |finding| finding.count);
     if lost && open > 0 {
-        return Some(format!("of {} acknowledged samples nobody could say whether they are stored", format::count(open)));
+        return Some(format!(
+            "of {} acknowledged samples nobody could say whether they are stored",
+            format::count(open)
+        ));
     }
     if !NEEDS_STORE.contains(&name) {
         return None;
@@ -149,9 +141,11 @@ pub(crate) fn unproven(name: &str, summary: &Summary) -> Option<String> {
     let Some(coverage) = &summary.coverage else {
         return Some("nothing was read back from the store; set readBack or use a receiver".to_owned());
     };
-    coverage.unproven.iter().any(|one| one == name).then(|| {
-        format!("{} at depth {} does not show it; a deeper readBack does", coverage.source, coverage.depth)
-    })
+    coverage
+        .unproven
+        .iter()
+        .any(|one| one == name)
+        .then(|| format!("{} at depth {} does not show it; a deeper readBack does", coverage.source, coverage.depth))
 }
 
 /// The ledger's name of what a metric counts.

@@ -60,13 +60,17 @@ pub fn decide(summary: &Summary, outside: &Outside) -> Decision {
         match (threshold.ok, threshold.proven) {
             (false, true) if blurred => open.push(format!("{}, but the generator was saturated", missed(threshold))),
             (false, true) => failures.push(missed(threshold)),
-            (_, false) => open.push(format!("{} ({}) is unproven: {}", threshold.metric, threshold.bound, threshold.note)),
+            (_, false) => {
+                open.push(format!("{} ({}) is unproven: {}", threshold.metric, threshold.bound, threshold.note));
+            }
             (true, true) => {}
         }
     }
     let limit = summary.limit.as_deref().map_or(String::new(), |limit| format!("; the limit was: {limit}"));
     if summary.generator_saturated {
-        open.push(format!("the generator was saturated, so rate and latencies tell about it and not about the target{limit}"));
+        open.push(format!(
+            "the generator was saturated, so rate and latencies tell about it and not about the target{limit}"
+        ));
     } else if !replaced(summary, |metric| metric == ThresholdMetric::RateAchieved) {
         open.extend(summary.stages.iter().filter(|stage| !stage.reached && !stage.warm_up).map(|stage| {
             format!(
@@ -126,7 +130,9 @@ fn passed(summary: &Summary) -> String {
     let acknowledged = format::count(summary.samples.acknowledged);
     let rest = match (&summary.coverage, thresholds::unproven("SilentLoss", summary)) {
         (Some(_), None) => format!("every one of {acknowledged} acknowledged samples is accounted for in the store"),
-        _ => format!("{acknowledged} samples were acknowledged; whether they are stored is unproven, and no threshold asks"),
+        _ => format!(
+            "{acknowledged} samples were acknowledged; whether they are stored is unproven, and no threshold asks"
+        ),
     };
     format!("{thresholds}{rest}")
 }

@@ -5,7 +5,9 @@
 #[expect(dead_code, unreachable_pub, reason = "only the fixture is used")]
 mod sample;
 
-use floodmark_report::{Delta, RatePoint, Summary, Verdict, compare, render_comparison, render_html, render_junit, render_text};
+use floodmark_report::{
+    Delta, RatePoint, Summary, Verdict, compare, render_comparison, render_html, render_junit, render_text,
+};
 use serde_json::Value;
 
 const HOSTILE: &str = "\"'><script>alert(1)</script>]]>&lt;\u{0}\u{1b}[31m";
@@ -23,7 +25,9 @@ fn poison(value: &mut Value, key: &str) {
 fn hostile() -> Summary {
     let mut value = serde_json::to_value(sample::summary(true)).unwrap();
     poison(&mut value, "");
-    for (map, entry) in [("/samples/refused", Value::from(7)), ("/drops/byReason", Value::Object(serde_json::Map::default()))] {
+    for (map, entry) in
+        [("/samples/refused", Value::from(7)), ("/drops/byReason", Value::Object(serde_json::Map::default()))]
+    {
         value.pointer_mut(map).unwrap().as_object_mut().unwrap().insert(HOSTILE.to_owned(), entry);
     }
     serde_json::from_value(value).unwrap()
@@ -92,7 +96,9 @@ fn every_figure_of_the_summary_is_on_the_page() {
     let page = render_html(&summary).replace('\u{202f}', "");
     let mut wanted: Vec<String> = Vec::new();
     let s = &summary.samples;
-    wanted.extend([s.generated, s.acknowledged, s.unresolved, s.stored.unwrap(), s.arrivals.unwrap()].map(|n| n.to_string()));
+    wanted.extend(
+        [s.generated, s.acknowledged, s.unresolved, s.stored.unwrap(), s.arrivals.unwrap()].map(|n| n.to_string()),
+    );
     wanted.extend(s.refused.values().map(u64::to_string));
     for (_, latency) in summary.latency.iter() {
         let p = &latency.points;
@@ -140,7 +146,14 @@ fn an_empty_run_renders_everywhere() {
 fn a_long_run_makes_no_large_page() {
     let mut summary = sample::summary(false);
     summary.rate_series = (0..86_400)
-        .map(|second| RatePoint { second, target: 1e6, acknowledged: 1e6, p50: Some(1.0), p99: Some(if second == 4000 { 900.0 } else { 2.0 }), ..RatePoint::default() })
+        .map(|second| RatePoint {
+            second,
+            target: 1e6,
+            acknowledged: 1e6,
+            p50: Some(1.0),
+            p99: Some(if second == 4000 { 900.0 } else { 2.0 }),
+            ..RatePoint::default()
+        })
         .collect();
     let page = render_html(&summary);
     assert!(page.len() < 250_000, "{}", page.len());
@@ -159,7 +172,9 @@ fn odd_numbers_do_not_break_the_page() {
         summary.chaos[0].executed_at = Some(value);
         let page = render_html(&summary);
         elements(&page, &["script", "style"]);
-        assert!(!page.contains("d=\"MNaN") && !page.contains(" NaN") && !page.contains(":NaN") && !page.contains("inf%"));
+        assert!(
+            !page.contains("d=\"MNaN") && !page.contains(" NaN") && !page.contains(":NaN") && !page.contains("inf%")
+        );
     }
 }
 

@@ -19,8 +19,15 @@ fn good() -> Summary {
     let mut summary = Summary::default();
     summary.samples.generated = 1000;
     summary.samples.acknowledged = 1000;
-    summary.coverage = Some(Coverage { source: "receiver".into(), depth: "Full".into(), share: 1.0, ..Coverage::default() });
-    summary.stages.push(StageResult { r#for: 10.0, due: 1000, acknowledged_in_time: 1000, reached: true, ..StageResult::default() });
+    summary.coverage =
+        Some(Coverage { source: "receiver".into(), depth: "Full".into(), share: 1.0, ..Coverage::default() });
+    summary.stages.push(StageResult {
+        r#for: 10.0,
+        due: 1000,
+        acknowledged_in_time: 1000,
+        reached: true,
+        ..StageResult::default()
+    });
     summary
 }
 
@@ -41,8 +48,16 @@ fn a_good_run_passes_and_says_why() {
 
 #[test]
 fn findings_fail_by_themselves() {
-    let failing =
-        ["SilentLoss", "AckedLoss", "Altered", "Reordered", "Duplicated", "WronglyAccepted", "WronglyRefused", "Unexpected"];
+    let failing = [
+        "SilentLoss",
+        "AckedLoss",
+        "Altered",
+        "Reordered",
+        "Duplicated",
+        "WronglyAccepted",
+        "WronglyRefused",
+        "Unexpected",
+    ];
     for name in failing {
         let mut summary = good();
         summary.findings.push(finding(name, 3, 0));

@@ -103,7 +103,13 @@ impl Plot<'_> {
         let gap = 17.0 / f64::from(self.height.max(1));
         let mut out = String::new();
         for ((series, _), at) in ends.iter().zip(svg::spread(&wanted, gap)) {
-            let _ = write!(out, "<span class=\"tl {}\" style=\"top:{}%\">{}</span>", series.class, percent(1.0 - at), escape(&series.name));
+            let _ = write!(
+                out,
+                "<span class=\"tl {}\" style=\"top:{}%\">{}</span>",
+                series.class,
+                percent(1.0 - at),
+                escape(&series.name)
+            );
         }
         out
     }
@@ -142,7 +148,12 @@ impl Timeline {
         let mut under = String::new();
         for stage in summary.stages.iter().filter(|stage| stage.warm_up) {
             let (from, to) = (stage.from / seconds, (stage.from + stage.r#for) / seconds);
-            let _ = write!(under, "<rect class=\"warm\" x=\"{}\" y=\"0\" width=\"{}\" height=\"1000\"/>", unit(from), unit(to - from));
+            let _ = write!(
+                under,
+                "<rect class=\"warm\" x=\"{}\" y=\"0\" width=\"{}\" height=\"1000\"/>",
+                unit(from),
+                unit(to - from)
+            );
         }
         for step in summary.chaos.iter().take(200) {
             if let Some(at) = step.executed_at {
@@ -207,7 +218,11 @@ impl Timeline {
         if !least.is_finite() {
             return String::new();
         }
-        let worst = if self.width > 1 { "response time, the worst second of each point, logarithmic" } else { "response time of each second, logarithmic" };
+        let worst = if self.width > 1 {
+            "response time, the worst second of each point, logarithmic"
+        } else {
+            "response time of each second, logarithmic"
+        };
         let mut plot = self.plot("Latency", worst, 210, Scale::log(least, most), format::short_ms);
         plot.series = vec![self.series("p99", "c-p99", |p| p.p99), self.series("p50", "c-p50", |p| p.p50)];
         plot.spoken = format!("Response time over time; the highest p99 of a second is {}.", format::short_ms(most));
@@ -257,7 +272,8 @@ pub(crate) fn percentiles(summary: &Summary) -> String {
     let Some(right) = all.iter().map(|(_, _, latency)| nines(latency.points.count)).reduce(f64::max) else {
         return String::new();
     };
-    let part = |quantile: f64, count: u64| if quantile >= 1.0 { nines(count) } else { -(1.0 - quantile).log10() } / right;
+    let part =
+        |quantile: f64, count: u64| if quantile >= 1.0 { nines(count) } else { -(1.0 - quantile).log10() } / right;
     let curve = |latency: &Latency| -> Vec<(f64, f64, f64)> {
         let points = latency.curve.iter().map(|(q, ms)| (part(*q, latency.points.count), *q, *ms));
         points.filter(|(x, q, _)| *q >= 1.0 || *x <= nines(latency.points.count) / right).collect()
@@ -271,14 +287,16 @@ pub(crate) fn percentiles(summary: &Summary) -> String {
         .zip(&curves)
         .map(|((name, class, _), curve)| {
             let mut rest = curve.iter().peekable();
-            let values = grid.iter().map(|at| rest.next_if(|(x, q, _)| (*x, *q) == *at).map(|(_, _, ms)| *ms)).collect();
+            let values =
+                grid.iter().map(|at| rest.next_if(|(x, q, _)| (*x, *q) == *at).map(|(_, _, ms)| *ms)).collect();
             Series { name: (*name).to_owned(), class, values }
         })
         .collect();
     let values = || curves.iter().flatten().map(|(_, _, ms)| *ms).filter(|ms| *ms > 0.0);
     let most = values().fold(0.0, f64::max);
     let least = values().fold(f64::INFINITY, f64::min).min(most);
-    let label = |quantile: f64| if quantile >= 1.0 { "maximum".to_owned() } else { format!("{} %", number(quantile * 100.0)) };
+    let label =
+        |quantile: f64| if quantile >= 1.0 { "maximum".to_owned() } else { format!("{} %", number(quantile * 100.0)) };
     let ticks = [0.0, 0.5, 0.9, 0.99, 0.999, 0.9999, 0.99999, 0.999_999];
     let names = ["0 %", "50 %", "90 %", "99 %", "99.9 %", "99.99 %", "99.999 %", "99.9999 %"];
     Plot {
@@ -288,7 +306,12 @@ pub(crate) fn percentiles(summary: &Summary) -> String {
         height: 280,
         y: Scale::log(least, most),
         y_label: format::short_ms,
-        x_ticks: ticks.iter().zip(names).map(|(q, text)| (part(*q, 0), text.to_owned())).filter(|(x, _)| *x <= 1.0).collect(),
+        x_ticks: ticks
+            .iter()
+            .zip(names)
+            .map(|(q, text)| (part(*q, 0), text.to_owned()))
+            .filter(|(x, _)| *x <= 1.0)
+            .collect(),
         x: grid.iter().map(|(x, q)| (*x, label(*q))).collect(),
         series,
         bars: false,

@@ -24,7 +24,12 @@ pub(crate) fn render(summary: &Summary, timeline: &Timeline) -> String {
                 let class = if stage.warm_up { "b-warm" } else { "b-stage" };
                 let to = stage.from + stage.r#for;
                 let width = percent((to.min(end) - stage.from).max(0.0) / end);
-                named(class, (stage.from, to, end), &format!("left:{}%;max-width:{width}%", percent(stage.from / end)), &stage_text(stage))
+                named(
+                    class,
+                    (stage.from, to, end),
+                    &format!("left:{}%;max-width:{width}%", percent(stage.from / end)),
+                    &stage_text(stage),
+                )
             })
             .collect();
         row(&mut rows, &bars);
@@ -66,7 +71,10 @@ fn bar(class: &str, from: f64, to: f64, end: f64, name: &str) -> String {
 fn named(class: &str, (from, to, end): (f64, f64, f64), place: &str, name: &str) -> String {
     let left = percent(from / end);
     let width = ((percent(to.min(end).max(from) / end) - left) * 100.0).round() / 100.0;
-    format!("<i class=\"{class}\" style=\"left:{left}%;width:{width}%\"></i><span style=\"{place}\">{}</span>", escape(name))
+    format!(
+        "<i class=\"{class}\" style=\"left:{left}%;width:{width}%\"></i><span style=\"{place}\">{}</span>",
+        escape(name)
+    )
 }
 
 fn stage_text(stage: &crate::summary::StageResult) -> String {

@@ -2,6 +2,7 @@
 
 mod charts;
 mod events;
+mod ledger;
 mod page;
 mod parts;
 mod svg;

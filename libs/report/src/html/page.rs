@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::charts::{self, Timeline};
-use super::{escape, events, parts};
+use super::{escape, events, ledger, parts};
 use crate::format::{self, count};
 use crate::summary::{Finding, Summary, Verdict};
 
@@ -17,6 +17,7 @@ pub fn render_html(summary: &Summary) -> String {
     body.push_str(&verdict(summary));
     body.push_str(&figures(summary));
     section(&mut body, "Thresholds", &parts::thresholds(summary));
+    section(&mut body, "Conditions", &parts::conditions(summary));
     let mut time = String::new();
     if !timeline.is_empty() {
         time.push_str(&timeline.rate());
@@ -26,7 +27,7 @@ pub fn render_html(summary: &Summary) -> String {
     time.push_str(&events::render(summary, &timeline));
     section(&mut body, "Over time", &time);
     section(&mut body, "Latency", &(charts::percentiles(summary) + &parts::latency(summary)));
-    section(&mut body, "Ledger", &(parts::ledger(summary) + "<h3>Findings</h3>" + &parts::findings(summary)));
+    section(&mut body, "Ledger", &(ledger::balances(summary) + "<h3>Findings</h3>" + &ledger::findings(summary)));
     section(&mut body, "Drops", &parts::drops(summary));
     let events = parts::stages(summary) + &parts::faults(summary) + &parts::chaos(summary);
     section(&mut body, "Stages, faults and chaos", &events);
@@ -74,7 +75,10 @@ fn verdict(summary: &Summary) -> String {
         let _ = write!(out, "<li>{}</li>", escape(reason));
         out
     });
-    let limit = summary.limit.as_deref().map_or(String::new(), |limit| format!("<p class=\"limit\">The limit was: {}</p>", escape(limit)));
+    let limit = summary
+        .limit
+        .as_deref()
+        .map_or(String::new(), |limit| format!("<p class=\"limit\">The limit was: {}</p>", escape(limit)));
     format!(
         "<div class=\"verdict v-{class}\" role=\"status\"><p class=\"word\"><svg viewBox=\"0 0 24 24\" aria-hidden=\"true\">{mark}</svg>{}</p><div><ul>{reasons}</ul>{limit}</div></div>\n",
         summary.verdict.as_str()
@@ -85,13 +89,27 @@ fn figures(summary: &Summary) -> String {
     let mut out = String::new();
     let mut figure = |name: &str, value: &str, unit: &str, note: &str, class: &str| {
         let unit = if unit.is_empty() { String::new() } else { format!(" <small>{unit}</small>") };
-        let _ = write!(out, "<div><dt>{name}</dt><dd class=\"{class}\">{}{unit}</dd><dd class=\"sub\">{}</dd></div>", escape(value), escape(note));
+        let _ = write!(
+            out,
+            "<div><dt>{name}</dt><dd class=\"{class}\">{}{unit}</dd><dd class=\"sub\">{}</dd></div>",
+            escape(value),
+            escape(note)
+        );
     };
     let s = &summary.samples;
     figure("Acknowledged", &count(s.acknowledged), "", &format!("of {} samples generated", count(s.generated)), "");
     if let Some(rate) = summary.shown_rate() {
-        let target = summary.stages.iter().filter(|stage| !stage.warm_up).filter_map(|stage| stage.target_rate).fold(0.0, f64::max);
-        let note = if target > 0.0 { format!("acknowledged, without warm-up; highest target {}/s", format::short(target)) } else { "acknowledged samples".to_owned() };
+        let target = summary
+            .stages
+            .iter()
+            .filter(|stage| !stage.warm_up)
+            .filter_map(|stage| stage.target_rate)
+            .fold(0.0, f64::max);
+        let note = if target > 0.0 {
+            format!("acknowledged, without warm-up; highest target {}/s", format::short(target))
+        } else {
+            "acknowledged samples".to_owned()
+        };
         figure("Rate", &format::number(rate), "/s", &note, "");
     }
     for (name, latency) in summary.latency.iter().filter(|(name, _)| ["response", "delivery"].contains(name)) {
@@ -101,7 +119,11 @@ fn figures(summary: &Summary) -> String {
         let note = format!("p50 {} · max {}", format::ms(p.p50, false), format::ms(p.max, p.over_range > 0));
         figure(title, &format!("{sign}{}", format::number(p.p99)), "ms", &note, "");
     }
-    let lost = ["SilentLoss", "AckedLoss"].iter().filter_map(|name| summary.finding(name)).map(|f| f.count).fold(0, u64::saturating_add);
+    let lost = ["SilentLoss", "AckedLoss"]
+        .iter()
+        .filter_map(|name| summary.finding(name))
+        .map(|f| f.count)
+        .fold(0, u64::saturating_add);
     let proof = match (&summary.coverage, crate::thresholds::unproven("SilentLoss", summary)) {
         (Some(coverage), None) => format!("acknowledged, not stored; read back from {}", coverage.source),
         _ => "unproven: nothing shows what is stored".to_owned(),
@@ -129,21 +151,29 @@ fn figures(summary: &Summary) -> String {
     if !summary.faults.is_empty() {
         let wrong = summary.faults.iter().map(|f| f.wrong).fold(0, u64::saturating_add);
         let sent = summary.faults.iter().map(|f| f.sent).fold(0, u64::saturating_add);
-        figure("Wrong verdicts", &count(wrong), "", &format!("on {} injected faults", count(sent)), if wrong > 0 { "bad" } else { "" });
+        figure(
+            "Wrong verdicts",
+            &count(wrong),
+            "",
+            &format!("on {} injected faults", count(sent)),
+            if wrong > 0 { "bad" } else { "" },
+        );
     }
     format!("<dl class=\"figures\">{out}</dl>\n")
 }
 
 fn again(summary: &Summary) -> String {
-    let mut out = format!(
-        "<p>The seed {} and the documents below give the same samples on every machine.</p>",
-        summary.seed
-    );
+    let mut out =
+        format!("<p>The seed {} and the documents below give the same samples on every machine.</p>", summary.seed);
     if let Some(command) = &summary.command {
         let _ = write!(out, "<pre class=\"command\" tabindex=\"0\"><code>{}</code></pre>", escape(command));
     }
     if let Some(document) = &summary.document {
-        let _ = write!(out, "<details><summary>The documents</summary><pre tabindex=\"0\"><code>{}</code></pre></details>", escape(document));
+        let _ = write!(
+            out,
+            "<details><summary>The documents</summary><pre tabindex=\"0\"><code>{}</code></pre></details>",
+            escape(document)
+        );
     }
     out
 }

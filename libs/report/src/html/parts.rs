@@ -1,13 +1,9 @@
 //! The sections of the page below the charts.
 
-use std::collections::BTreeMap;
-use std::fmt::Write as _;
-
 use super::escape;
 use super::tables::{Cell, Column, gauge, table, tone};
 use crate::format::{self, count, number};
-use crate::summary::{Example, Finding, Summary};
-use crate::verdict;
+use crate::summary::Summary;
 
 use Column::{Number, Text, Wide};
 
@@ -25,7 +21,26 @@ pub(crate) fn thresholds(summary: &Summary) -> String {
             vec![metric, result, t.text.clone().into(), t.bound.clone().into(), t.note.clone().into()]
         })
         .collect();
-    table("Thresholds", &[Text("Metric"), Text("Result"), Number("Measured"), Number("Bound"), Wide("")], &rows)
+    // Columns beyond the last head are not drawn: no notes, no empty column.
+    let noted = summary.thresholds.iter().any(|t| !t.note.is_empty());
+    let columns = [Text("Metric"), Text("Result"), Number("Measured"), Number("Bound"), Wide("")];
+    table("Thresholds", &columns[..if noted { 5 } else { 4 }], &rows)
+}
+
+pub(crate) fn conditions(summary: &Summary) -> String {
+    let rows: Vec<Vec<Cell>> = summary
+        .conditions
+        .iter()
+        .map(|c| {
+            let what = [c.reason.as_str(), c.message.as_str()]
+                .into_iter()
+                .filter(|text| !text.is_empty())
+                .collect::<Vec<_>>()
+                .join(": ");
+            vec![c.r#type.clone().into(), c.status.clone().into(), what.into()]
+        })
+        .collect();
+    table("Conditions", &[Text("Condition"), Text("Status"), Wide("Reason")], &rows)
 }
 
 pub(crate) fn latency(summary: &Summary) -> String {
@@ -44,139 +59,18 @@ pub(crate) fn latency(summary: &Summary) -> String {
         })
         .collect();
     let columns = [
-        Text("Milliseconds"), Number("p50"), Number("p90"), Number("p95"), Number("p99"), Number("p99.9"), Number("max"),
-        Number("values"), Number("cut off"), Number("over range"),
+        Text("Milliseconds"),
+        Number("p50"),
+        Number("p90"),
+        Number("p95"),
+        Number("p99"),
+        Number("p99.9"),
+        Number("max"),
+        Number("values"),
+        Number("cut off"),
+        Number("over range"),
     ];
     table("Latencies", &columns, &rows)
-}
-
-/// A balance: a total, what it is made of, and what is left over.
-fn balance(title: &str, total: (&str, u64), parts: &[(String, u64, &str)]) -> String {
-    let sum = parts.iter().fold(0u64, |sum, part| sum.saturating_add(part.1));
-    let whole = total.1.max(sum).max(1) as f64;
-    let mut flow = String::new();
-    let mut lines = format!("<tr class=\"sum\"><th scope=\"row\">{}</th><td class=\"n\">{}</td></tr>", escape(total.0), count(total.1));
-    for (index, (name, value, class)) in parts.iter().enumerate() {
-        if *value > 0 {
-            let _ = write!(flow, "<i class=\"{class}\" style=\"flex:{} 0 2px\"></i>", ((*value as f64 / whole) * 10_000.0).round());
-        }
-        let sign = if index == 0 { "=" } else { "+" };
-        let _ = write!(
-            lines,
-            "<tr><th scope=\"row\"><span class=\"op\">{sign}</span><i class=\"key {class}\"></i>{}</th><td class=\"n\">{}</td></tr>",
-            escape(name),
-            count(*value)
-        );
-    }
-    let check = if sum == total.1 {
-        "<tr class=\"check\"><th scope=\"row\"><span class=\"good\">✓ balances</span></th><td></td></tr>".to_owned()
-    } else {
-        format!("<tr class=\"check\"><th scope=\"row\"><span class=\"bad\">✕ off by</span></th><td class=\"n\">{}</td></tr>", count(sum.abs_diff(total.1)))
-    };
-    format!(
-        "<div class=\"account\"><h3>{}</h3><div class=\"flow\" aria-hidden=\"true\">{flow}</div><table><caption>{0}</caption><tbody>{lines}{check}</tbody></table></div>",
-        escape(title)
-    )
-}
-
-pub(crate) fn ledger(summary: &Summary) -> String {
-    let s = &summary.samples;
-    let by_reason = |what: &str, reasons: &BTreeMap<String, u64>, class: &'static str| -> Vec<(String, u64, &'static str)> {
-        if reasons.is_empty() {
-            return vec![(what.to_owned(), 0, class)];
-        }
-        reasons.iter().map(|(reason, n)| (format!("{what}, {}", reason.replace('_', " ")), *n, class)).collect()
-    };
-    let mut parts = vec![("acknowledged".to_owned(), s.acknowledged, "f-good")];
-    parts.extend(by_reason("refused", &s.refused, "f-refused"));
-    parts.extend(by_reason("skipped", &s.skipped, "f-skipped"));
-    parts.push(("unresolved".to_owned(), s.unresolved, "f-open"));
-    let mut out = balance("Generator", ("generated", s.generated), &parts);
-    if !summary.workers.is_empty() {
-        let sum = |value: fn(&crate::summary::Worker) -> u64| summary.workers.iter().map(value).fold(0, u64::saturating_add);
-        out.push_str(&balance(
-            "Sink workers",
-            ("accepted", sum(|w| w.accepted)),
-            &[
-                ("delivered".to_owned(), sum(|w| w.delivered), "f-good"),
-                ("rejected".to_owned(), sum(|w| w.rejected), "f-refused"),
-                ("dropped".to_owned(), sum(|w| w.dropped), "f-bad"),
-                ("ambiguous".to_owned(), sum(|w| w.ambiguous), "f-open"),
-                ("buffered".to_owned(), sum(|w| w.buffered), "f-skipped"),
-            ],
-        ));
-    }
-    if let (Some(arrivals), Some(stored)) = (s.arrivals, s.stored) {
-        out.push_str(&balance(
-            "Store",
-            ("arrivals", arrivals),
-            &[
-                ("distinct".to_owned(), stored, "f-good"),
-                ("duplicates".to_owned(), s.duplicates.unwrap_or(0), "f-open"),
-                ("unexpected".to_owned(), s.unexpected.unwrap_or(0), "f-bad"),
-            ],
-        ));
-    }
-    let coverage = match &summary.coverage {
-        None => "Nothing was read back from the store: losses are unproven.".to_owned(),
-        Some(c) => {
-            let open = if c.unproven.is_empty() { String::new() } else { format!(" It cannot show: {}.", c.unproven.join(", ")) };
-            let detail = if c.detail.is_empty() { String::new() } else { format!(" ({})", c.detail) };
-            format!("Read back from {} at depth {}, covering {} of the series{detail}.{open}", c.source, c.depth, format::percent(c.share))
-        }
-    };
-    format!("<div class=\"accounts\">{out}</div><p class=\"note\">{}</p>", escape(&coverage))
-}
-
-pub(crate) fn findings(summary: &Summary) -> String {
-    if summary.findings.is_empty() {
-        return "<p class=\"note\">No findings.</p>".to_owned();
-    }
-    summary.findings.iter().map(|finding| one_finding(finding, summary)).collect()
-}
-
-fn one_finding(finding: &Finding, summary: &Summary) -> String {
-    let class = if verdict::counts_against(finding, summary) {
-        "bad"
-    } else if finding.unexplained() > 0 {
-        "open"
-    } else {
-        "plain"
-    };
-    let explained = match finding.explained {
-        0 => String::new(),
-        n if n >= finding.count => " · all explained".to_owned(),
-        n => format!(" · {} explained", count(n)),
-    };
-    let head = format!(
-        "<b class=\"{class}\">{}</b> <span class=\"num\">{}</span> samples{explained}",
-        escape(&finding.name),
-        count(finding.count)
-    );
-    if finding.examples.is_empty() {
-        return format!("<div class=\"finding\"><p>{head}</p></div>");
-    }
-    let items: Vec<String> = finding.examples.iter().map(example).collect();
-    let (first, more) = items.split_at(items.len().min(3));
-    let more = match more.len() {
-        0 => String::new(),
-        n => format!("<details><summary><small>{n} more</small></summary><ol>{}</ol></details>", more.concat()),
-    };
-    let list = format!("<ol>{}</ol>{more}", first.concat());
-    let open = if class == "bad" { " open" } else { "" };
-    let some = if finding.examples.len() == 1 { "1 example".to_owned() } else { format!("{} examples", finding.examples.len()) };
-    format!("<details class=\"finding\"{open}><summary>{head} <small>{some}</small></summary>{list}</details>")
-}
-
-fn example(example: &Example) -> String {
-    let time = u64::try_from(example.timestamp_ms).map_or_else(|_| example.timestamp_ms.to_string(), |ms| format::rfc3339(ms.saturating_mul(1_000_000)));
-    format!(
-        "<li><code>{}</code><span>{} · value {} · {}</span></li>",
-        escape(&example.series),
-        escape(&time),
-        escape(&example.value),
-        escape(&example.detail)
-    )
 }
 
 pub(crate) fn drops(summary: &Summary) -> String {
@@ -192,8 +86,15 @@ pub(crate) fn drops(summary: &Summary) -> String {
             row
         })
         .collect();
-    let columns =
-        [Text("Reason"), Text(""), Number("samples"), Number("events"), Number("p50 an event"), Number("p99"), Number("max")];
+    let columns = [
+        Text("Reason"),
+        Text(""),
+        Number("samples"),
+        Number("events"),
+        Number("p50 an event"),
+        Number("p99"),
+        Number("max"),
+    ];
     let gaps: Vec<Vec<Cell>> = summary
         .drops
         .gaps
@@ -204,7 +105,14 @@ pub(crate) fn drops(summary: &Summary) -> String {
             row
         })
         .collect();
-    let of_gaps = [Text("Gaps in series by cause"), Number("gaps"), Number("samples"), Number("p50 a gap"), Number("p99"), Number("max")];
+    let of_gaps = [
+        Text("Gaps in series by cause"),
+        Number("gaps"),
+        Number("samples"),
+        Number("p50 a gap"),
+        Number("p99"),
+        Number("max"),
+    ];
     table("Drops by cause", &columns, &rows) + &table("Gap lengths", &of_gaps, &gaps)
 }
 
@@ -231,7 +139,14 @@ pub(crate) fn stages(summary: &Summary) -> String {
         })
         .collect();
     let columns = [
-        Text("Stage"), Number("from"), Number("for"), Number("target /s"), Number("achieved /s"), Number("due"), Number("in time"), Text("Result"),
+        Text("Stage"),
+        Number("from"),
+        Number("for"),
+        Number("target /s"),
+        Number("achieved /s"),
+        Number("due"),
+        Number("in time"),
+        Text("Result"),
     ];
     table("Stages", &columns, &rows)
 }
@@ -241,7 +156,8 @@ pub(crate) fn faults(summary: &Summary) -> String {
         .faults
         .iter()
         .map(|f| {
-            let wrong = if f.wrong > 0 { tone("bad", &format!("✕ {}", count(f.wrong))) } else { tone("good", "✓ none") };
+            let wrong =
+                if f.wrong > 0 { tone("bad", &format!("✕ {}", count(f.wrong))) } else { tone("good", "✓ none") };
             vec![
                 Cell::Raw(format!("{} <small>{}</small>", escape(&f.r#type), escape(&f.id))),
                 f.expected.clone().into(),
@@ -254,7 +170,13 @@ pub(crate) fn faults(summary: &Summary) -> String {
         })
         .collect();
     let columns = [
-        Text("Fault"), Text("Expected"), Number("sent"), Number("refused"), Number("accepted"), Number("unclear"), Text("Wrong"),
+        Text("Fault"),
+        Text("Expected"),
+        Number("sent"),
+        Number("refused"),
+        Number("accepted"),
+        Number("unclear"),
+        Text("Wrong"),
     ];
     table("Injected faults, expected against got", &columns, &rows)
 }
@@ -270,11 +192,22 @@ pub(crate) fn chaos(summary: &Summary) -> String {
                 format!("{} s", number(c.at)).into(),
                 c.executed_at.map_or_else(|| "–".to_owned(), |at| format!("{} s", number(at))).into(),
                 c.back_after.map_or_else(|| "–".to_owned(), |after| format!("{} s", number(after))).into(),
-                if c.executed_at.is_some() { tone("good", "✓ carried out") } else { tone("open", "? not carried out") },
+                if c.executed_at.is_some() {
+                    tone("good", "✓ carried out")
+                } else {
+                    tone("open", "? not carried out")
+                },
             ]
         })
         .collect();
-    let columns = [Text("Chaos"), Number("worker"), Number("planned at"), Number("done at"), Number("back after"), Text("Result")];
+    let columns = [
+        Text("Chaos"),
+        Number("worker"),
+        Number("planned at"),
+        Number("done at"),
+        Number("back after"),
+        Text("Result"),
+    ];
     table("Chaos, as it was carried out", &columns, &rows)
 }
 
@@ -283,15 +216,30 @@ pub(crate) fn workers(summary: &Summary) -> String {
         .workers
         .iter()
         .map(|w| {
-            let lives = if w.accounts_lost > 0 { format!("{} ({} unaccounted)", w.incarnations, w.accounts_lost) } else { w.incarnations.to_string() };
+            let lives = if w.accounts_lost > 0 {
+                format!("{} ({} unaccounted)", w.incarnations, w.accounts_lost)
+            } else {
+                w.incarnations.to_string()
+            };
             let mut row = vec![Cell::from(w.ordinal.to_string()), lives.into()];
-            row.extend([w.accepted, w.delivered, w.rejected, w.dropped, w.ambiguous, w.buffered, w.requests, w.retries].map(|n| Cell::from(count(n))));
+            row.extend(
+                [w.accepted, w.delivered, w.rejected, w.dropped, w.ambiguous, w.buffered, w.requests, w.retries]
+                    .map(|n| Cell::from(count(n))),
+            );
             row
         })
         .collect();
     let columns = [
-        Text("Worker"), Number("lives"), Number("accepted"), Number("delivered"), Number("rejected"), Number("dropped"),
-        Number("ambiguous"), Number("buffered"), Number("requests"), Number("retries"),
+        Text("Worker"),
+        Number("lives"),
+        Number("accepted"),
+        Number("delivered"),
+        Number("rejected"),
+        Number("dropped"),
+        Number("ambiguous"),
+        Number("buffered"),
+        Number("requests"),
+        Number("retries"),
     ];
     table("Sink workers", &columns, &rows)
 }

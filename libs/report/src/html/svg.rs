@@ -82,9 +82,8 @@ fn step125(value: f64, up: bool) -> f64 {
 
 /// Round steps of time for an axis of `seconds`.
 pub(crate) fn time_ticks(seconds: f64) -> Vec<f64> {
-    const STEPS: [f64; 16] = [
-        1.0, 2.0, 5.0, 10.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 900.0, 1800.0, 3600.0, 7200.0, 21_600.0, 86_400.0,
-    ];
+    const STEPS: [f64; 16] =
+        [1.0, 2.0, 5.0, 10.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 900.0, 1800.0, 3600.0, 7200.0, 21_600.0, 86_400.0];
     let step = STEPS.into_iter().find(|step| seconds / step <= 8.0).unwrap_or(seconds / 4.0);
     let count = (seconds / step + 1e-9).floor() as usize;
     (0..=count.min(10)).map(|index| step * index as f64).collect()

@@ -37,7 +37,10 @@ pub(crate) fn table(caption: &str, columns: &[Column], rows: &[Vec<Cell>]) -> St
     if rows.is_empty() {
         return String::new();
     }
-    let mut out = format!("<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"{0}\"><table><caption>{0}</caption><thead><tr>", escape(caption));
+    let mut out = format!(
+        "<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"{0}\"><table><caption>{0}</caption><thead><tr>",
+        escape(caption)
+    );
     for column in columns {
         let _ = match column {
             Column::Text(name) | Column::Wide(name) => write!(out, "<th scope=\"col\">{}</th>", escape(name)),

@@ -73,9 +73,7 @@ impl Latencies {
 
 /// p50 and p99 in milliseconds of each second with an observation, for [`crate::RatePoint`]; where seconds were condensed, all of
 /// them get their common values.
-pub fn second_latencies(
-    distribution: &Distribution,
-) -> Result<BTreeMap<u64, (f64, f64)>, CodecError> {
+pub fn second_latencies(distribution: &Distribution) -> Result<BTreeMap<u64, (f64, f64)>, CodecError> {
     let mut out = BTreeMap::new();
     for interval in distribution.intervals() {
         let interval = interval?;

@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 
 pub use latency::{Latencies, Latency, second_latencies};
 pub use parts::{
-    Chaos, Condition, Coverage, DropReason, Drops, Example, FaultResult, Finding, Process,
-    RatePoint, Requests, Samples, StageResult, Target, ThresholdResult, Worker,
+    Chaos, Condition, Coverage, DropReason, Drops, Example, FaultResult, Finding, Process, RatePoint, Requests,
+    Samples, StageResult, Target, ThresholdResult, Worker,
 };
 
 /// The schema that this crate writes and reads.
@@ -157,9 +157,7 @@ impl Summary {
         }
         let summary: Self = serde_json::from_str(text)?;
         if summary.schema != SCHEMA {
-            return Err(SummaryError::Schema {
-                found: summary.schema,
-            });
+            return Err(SummaryError::Schema { found: summary.schema });
         }
         Ok(summary)
     }
@@ -178,8 +176,7 @@ impl Summary {
         if seconds > 0.0 {
             return Some(samples as f64 / seconds);
         }
-        (self.duration_seconds > 0.0)
-            .then(|| self.samples.acknowledged as f64 / self.duration_seconds)
+        (self.duration_seconds > 0.0).then(|| self.samples.acknowledged as f64 / self.duration_seconds)
     }
 
     /// The rate as every output shows it.
@@ -202,12 +199,7 @@ impl Summary {
             }
         }
         for point in &mut self.rate_series {
-            for value in [
-                &mut point.target,
-                &mut point.sent,
-                &mut point.acknowledged,
-                &mut point.drops,
-            ] {
+            for value in [&mut point.target, &mut point.sent, &mut point.acknowledged, &mut point.drops] {
                 round(value, 1.0);
             }
         }
@@ -221,8 +213,6 @@ impl Summary {
 
     /// Sums a map of reasons.
     pub(crate) fn sum(by_reason: &BTreeMap<String, u64>) -> u64 {
-        by_reason
-            .values()
-            .fold(0, |sum, count| sum.saturating_add(*count))
+        by_reason.values().fold(0, |sum, count| sum.saturating_add(*count))
     }
 }
