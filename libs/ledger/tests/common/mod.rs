@@ -1,5 +1,5 @@
 //! A small run, a deterministic stream of draws, and the samples of the run listed one by one.
-#![allow(dead_code, unreachable_pub)]
+#![allow(dead_code, unreachable_pub, clippy::unwrap_used, clippy::expect_used, clippy::needless_pass_by_value)]
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

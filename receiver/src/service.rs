@@ -1,0 +1,240 @@
+//! The HTTP side: which path is what, and how a Remote-Write request is answered, honestly or not.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use bytes::Bytes;
+use floodmark_http::server::{Abort, Handler};
+use floodmark_http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use protocol::path;
+use telemetry::{Limiter, Ops, Stop, warn_limited};
+
+use crate::answers::{Act, Reply};
+use crate::state::{Run, State};
+use crate::strict::Refusals;
+use crate::tables::Rules;
+use crate::write::{self, Part, Refused, Scratch};
+
+/// How long a request of a run waits for the run's t0.
+const AWAIT_RUN: Duration = Duration::from_secs(2);
+static REFUSED: Limiter = Limiter::new(3, Duration::from_secs(10));
+
+pub(crate) struct Service {
+    state: Arc<State>,
+    ops: Ops,
+    stop: Stop,
+}
+
+impl Handler for Service {
+    async fn handle(&self, request: Request<Bytes>, _peer: SocketAddr) -> Response<Bytes> {
+        if let Some(response) = self.ops.handle(&request) {
+            return response;
+        }
+        match (request.uri().path(), request.method()) {
+            (path::WRITE, &Method::POST) => self.write(request).await,
+            (path::WRITE, _) => not_allowed("POST"),
+            (path::STORE, &Method::GET) => json(&self.state.tables().report()),
+            (path::STORE_SERIES, &Method::GET) => self.series(request.uri().query().unwrap_or("")),
+            (path::HISTOGRAMS, &Method::GET) => match self.state.metrics.handling() {
+                Ok(set) => json(&set),
+                Err(error) => text(500, format!("{error}\n")),
+            },
+            (path::STORE | path::STORE_SERIES | path::HISTOGRAMS, _) => not_allowed("GET"),
+            _ => text(404, format!("nothing here; Remote-Write is POST {}\n", path::WRITE)),
+        }
+    }
+}
+
+impl Service {
+    pub(crate) fn new(state: Arc<State>, ops: Ops, stop: Stop) -> Self {
+        Self { state, ops, stop }
+    }
+
+    fn series(&self, query: &str) -> Response<Bytes> {
+        let slots = query.split('&').find_map(|pair| pair.strip_prefix("slots="));
+        let parse = |slot: &str| slot.parse::<u16>().ok().filter(|slot| usize::from(*slot) < ledger::SLOTS);
+        let slots: Option<Vec<u16>> = slots.map(|list| list.split(',').map(parse).collect()).unwrap_or_default();
+        match slots {
+            Some(slots) => json(&self.state.tables().seen_in(&slots)),
+            None => text(400, format!("ask for ?slots=1,2: numbers below {}\n", ledger::SLOTS)),
+        }
+    }
+
+    async fn write(&self, request: Request<Bytes>) -> Response<Bytes> {
+        let started = Instant::now();
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let state = &self.state;
+        state.metrics.bytes.add(request.body().len() as u64);
+        let policy = state.policy();
+        let run = state.run.borrow().clone();
+        let first = state.first_request();
+        // Nothing is due before t0; without a run the schedule starts with the first request.
+        let (at, seed) = match run {
+            Run::Known { t0_ns, seed } => (now.checked_sub(Duration::from_nanos(t0_ns)), seed),
+            Run::None => (Some(started.saturating_duration_since(first)), 0),
+            Run::Awaited => (None, 0),
+        };
+        let act = if policy.answers.is_empty() { None } else { at.and_then(|at| policy.answers.draw(at, seed)) };
+        let response = match act {
+            None => self.honest(&request, now, Part::Whole, false).await,
+            Some((act, delay)) => {
+                state.metrics.injected.inc();
+                let response = self.act(act, &request, now).await;
+                if let Some(delay) = delay {
+                    self.silence(delay).await;
+                }
+                response
+            }
+        };
+        let took = u64::try_from(started.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        let at_ns = at.map_or(0, |at| u64::try_from(at.as_nanos()).unwrap_or(u64::MAX));
+        state.metrics.answered(response.status().as_u16(), at_ns, took);
+        response
+    }
+
+    /// Carries out a bad answer.
+    async fn act(&self, act: Act, request: &Request<Bytes>, now: Duration) -> Response<Bytes> {
+        match act {
+            Act::Reply(reply) => reply_with(reply),
+            Act::CommitThen(reply) => {
+                self.honest(request, now, Part::Whole, false).await;
+                reply_with(reply)
+            }
+            Act::HalfThen(reply) => {
+                self.honest(request, now, Part::Half, false).await;
+                reply_with(reply)
+            }
+            Act::Hang { commit, silence } => {
+                if commit {
+                    self.honest(request, now, Part::Whole, false).await;
+                }
+                self.silence(silence).await;
+                abort(Abort::BeforeAnswer)
+            }
+            Act::Close => abort(Abort::BeforeAnswer),
+            Act::CloseMid => {
+                self.honest(request, now, Part::Whole, false).await;
+                let mut response = text(200, "stored, but you will not read all of this\n".into());
+                response.extensions_mut().insert(Abort::MidBody(8));
+                response
+            }
+            Act::RefuseOne => self.honest(request, now, Part::Whole, true).await,
+        }
+    }
+
+    async fn silence(&self, length: Duration) {
+        tokio::select! {
+            () = tokio::time::sleep(length) => {}
+            _ = self.stop.requested() => {}
+        }
+    }
+
+    /// The answer of the profile.
+    async fn honest(&self, request: &Request<Bytes>, now: Duration, part: Part, refuse_one: bool) -> Response<Bytes> {
+        let mut scratch = self.state.scratch();
+        let answer = self.judge(&mut scratch, request, now, part, refuse_one).await;
+        self.state.give_back(scratch);
+        match answer {
+            Ok(refusals) => {
+                for (reason, count) in refusals.counts() {
+                    self.state.metrics.refused(reason, count);
+                }
+                match refusals.status() {
+                    204 => status(204),
+                    code => {
+                        warn_limited!(REFUSED, code, why = refusals.text(), "samples refused");
+                        text(code, refusals.text())
+                    }
+                }
+            }
+            Err(Refused(code, why)) => {
+                warn_limited!(REFUSED, code, why, "request refused");
+                let mut response = text(code, why);
+                if code == 503 {
+                    response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+                }
+                response
+            }
+        }
+    }
+
+    async fn judge(&self, scratch: &mut Scratch, request: &Request<Bytes>, now: Duration, part: Part, refuse_one: bool) -> Result<Refusals, Refused> {
+        write::check_headers(request.headers())?;
+        let decoded = scratch.decode(request.body())?;
+        let metrics = &self.state.metrics;
+        metrics.samples.add(decoded.samples.len() as u64);
+        metrics.histograms.add(decoded.histograms);
+        if *self.state.run.borrow() == Run::Awaited && decoded.run_label().is_some() && !self.await_run().await {
+            return Err(Refused(503, "the conductor has not told yet when the run begins; send it again\n".into()));
+        }
+        let policy = self.state.policy();
+        let now_ms = i64::try_from(now.as_millis()).unwrap_or(i64::MAX);
+        let rules = Rules { policy: &policy, now_ms, part, refuse_one };
+        let mut tables = self.state.tables();
+        let refusals = tables.take(decoded.plain, decoded.samples, &rules);
+        metrics.series.set(tables.series() as f64);
+        Ok(refusals)
+    }
+
+    /// Asks the conductor at once; true when the run is known.
+    async fn await_run(&self) -> bool {
+        let mut run = self.state.run.subscribe();
+        self.state.ask.notify_one();
+        let known = run.wait_for(|run| *run != Run::Awaited);
+        tokio::time::timeout(AWAIT_RUN, known).await.is_ok_and(|known| known.is_ok())
+    }
+}
+
+fn status(code: u16) -> Response<Bytes> {
+    let mut response = Response::new(Bytes::new());
+    *response.status_mut() = StatusCode::from_u16(code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    response
+}
+
+fn text(code: u16, text: String) -> Response<Bytes> {
+    let mut response = status(code);
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    *response.body_mut() = Bytes::from(text);
+    response
+}
+
+fn json<T: serde::Serialize>(document: &T) -> Response<Bytes> {
+    match serde_json::to_vec(document) {
+        Ok(bytes) => {
+            let mut response = status(200);
+            response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+            *response.body_mut() = Bytes::from(bytes);
+            response
+        }
+        Err(error) => text(500, format!("{error}\n")),
+    }
+}
+
+fn not_allowed(method: &'static str) -> Response<Bytes> {
+    let mut response = text(405, format!("use {method}\n"));
+    response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(method));
+    response
+}
+
+fn abort(how: Abort) -> Response<Bytes> {
+    let mut response = status(500);
+    response.extensions_mut().insert(how);
+    response
+}
+
+fn reply_with(reply: Reply) -> Response<Bytes> {
+    let mut body = reply.body.into_bytes();
+    if body.len() < reply.size {
+        body.resize(reply.size, b' ');
+    }
+    let mut response = status(reply.status);
+    let headers = [(header::RETRY_AFTER, reply.retry_after), (header::LOCATION, reply.location)];
+    for (name, value) in headers {
+        if let Some(value) = value.and_then(|value| HeaderValue::from_str(&value).ok()) {
+            response.headers_mut().insert(name, value);
+        }
+    }
+    *response.body_mut() = Bytes::from(body);
+    response
+}

@@ -1,0 +1,184 @@
+//! What arrived: the store of the run, and the series of everybody else. All of it behind one lock a request.
+
+use ledger::{Foreign, ForeignTable, SeriesRef, SeriesSeen, Store, StoreCounters, StoreReport};
+use remote_write::rules::check_series;
+use remote_write::v1::{self, Series};
+
+use crate::control::Policy;
+use crate::strict::{self, AHEAD_MS, Refusals, Why};
+use crate::write::{Arrived, Part};
+
+/// Series of others that are tracked, about 40 bytes each.
+const FOREIGN: usize = 1 << 21;
+/// Longest text of a series in an answer.
+const TEXT: usize = 400;
+
+pub(crate) struct Tables {
+    store: Option<Store>,
+    foreign: ForeignTable,
+    counters: StoreCounters,
+    /// The series that `RejectOneSeries` picked.
+    refused_series: Option<u64>,
+}
+
+enum Whose {
+    Run(SeriesRef),
+    Other,
+}
+
+/// What a request is held to.
+pub(crate) struct Rules<'a> {
+    pub(crate) policy: &'a Policy,
+    pub(crate) now_ms: i64,
+    pub(crate) part: Part,
+    pub(crate) refuse_one: bool,
+}
+
+impl Tables {
+    pub(crate) fn new() -> Self {
+        Self { store: None, foreign: ForeignTable::new(FOREIGN), counters: StoreCounters::default(), refused_series: None }
+    }
+
+    /// A run begins: what was known of an earlier one is forgotten.
+    pub(crate) fn begin(&mut self, store: Store) {
+        self.store = Some(store);
+    }
+
+    /// Judges and stores the samples of one request, which `plain` holds in its own bytes.
+    pub(crate) fn take(&mut self, plain: &[u8], samples: &[Arrived], rules: &Rules<'_>) -> Refusals {
+        let mut refusals = Refusals::default();
+        let horizon_ms = rules.now_ms.saturating_add(AHEAD_MS);
+        let half = samples.len().div_ceil(2);
+        let samples = if rules.part == Part::Half { &samples[..half] } else { samples };
+        let mut previous = None;
+        for sample in samples {
+            let raw = || plain.get(sample.from as usize..sample.to as usize).unwrap_or_default();
+            if rules.refuse_one && *self.refused_series.get_or_insert(sample.hash) == sample.hash {
+                refusals.add(Why::OnPurpose, || text(raw(), sample));
+                continue;
+            }
+            match self.find(sample, previous, raw, rules) {
+                Ok(Whose::Run(series)) => {
+                    previous = Some(series.base);
+                    if let Some(why) = self.take_own(series, sample, horizon_ms, rules) {
+                        refusals.add(why, || text(raw(), sample));
+                    }
+                }
+                Ok(Whose::Other) => {
+                    if let Some(why) = self.take_foreign(sample, horizon_ms, rules) {
+                        refusals.add(why, || text(raw(), sample));
+                    }
+                }
+                Err(why) => {
+                    self.note_literal(raw(), sample);
+                    refusals.add(why, || text(raw(), sample));
+                }
+            }
+        }
+        refusals
+    }
+
+    /// Finds the series; one seen for the first time is held to the rules of labels and recognised.
+    #[inline]
+    fn find<'a>(&mut self, sample: &Arrived, previous: Option<u32>, raw: impl FnOnce() -> &'a [u8], rules: &Rules<'_>) -> Result<Whose, Why> {
+        if let Some(broken) = sample.broken {
+            return Err(Why::Broken(broken));
+        }
+        if let Some(store) = &mut self.store
+            && let Some(series) = store.lookup(sample.hash, previous)
+        {
+            return Ok(Whose::Run(series));
+        }
+        if self.foreign.holds(sample.hash) { Ok(Whose::Other) } else { self.meet(sample, raw(), rules) }
+    }
+
+    #[cold]
+    fn meet(&mut self, sample: &Arrived, raw: &[u8], rules: &Rules<'_>) -> Result<Whose, Why> {
+        let Some(series) = first(raw) else { return Ok(Whose::Other) };
+        check_series(&series).map_err(Why::Broken)?;
+        if self.series() >= rules.policy.max_series {
+            return Err(Why::SeriesLimit);
+        }
+        let own = self.store.as_mut().and_then(|store| store.introduce(sample.hash, series.labels()));
+        Ok(own.map_or(Whose::Other, Whose::Run))
+    }
+
+    #[inline]
+    fn take_own(&mut self, series: SeriesRef, sample: &Arrived, horizon_ms: i64, rules: &Rules<'_>) -> Option<Why> {
+        let store = self.store.as_mut()?;
+        let (timestamp, bits) = (sample.timestamp_ms, sample.bits);
+        let observation = store.classify(series, timestamp, bits);
+        let order = store.order(series, timestamp, bits, observation);
+        let behind = || store.newest_ms(series).map_or(0, |newest| newest.saturating_sub(timestamp));
+        let refused = strict::judge(timestamp, horizon_ms, order, rules.policy.window_ms, behind);
+        store.record(series, timestamp, bits, observation, strict::kept(refused, observation));
+        refused
+    }
+
+    fn take_foreign(&mut self, sample: &Arrived, horizon_ms: i64, rules: &Rules<'_>) -> Option<Why> {
+        let (hash, timestamp) = (sample.hash, sample.timestamp_ms);
+        let kind = self.foreign.classify(hash, timestamp, sample.bits);
+        let behind = || self.foreign.newest_ms(hash).map_or(0, |newest| newest.saturating_sub(timestamp));
+        let refused = strict::judge(timestamp, horizon_ms, strict::order_of(kind), rules.policy.window_ms, behind);
+        self.foreign.record(hash, timestamp, sample.bits, kind, refused.is_none() || kind == Foreign::Duplicate, &mut self.counters);
+        refused
+    }
+
+    /// Broken labels that the run sends on purpose are counted as the fault they are.
+    fn note_literal(&mut self, raw: &[u8], sample: &Arrived) {
+        if let Some(store) = &mut self.store
+            && let Some(series) = first(raw)
+            && let Some(fault) = store.classify_literal(series.labels(), sample.timestamp_ms, sample.bits)
+        {
+            store.record_literal(fault, false);
+        }
+    }
+
+    /// Series held, those of others included.
+    pub(crate) fn series(&self) -> u64 {
+        self.store.as_ref().map_or(0, Store::series) + self.foreign.len() as u64
+    }
+
+    pub(crate) fn counters(&self) -> StoreCounters {
+        let mut counters = self.counters;
+        if let Some(store) = &self.store {
+            counters.merge(&store.counters());
+        }
+        counters
+    }
+
+    pub(crate) fn report(&self) -> StoreReport {
+        let mut report = self.store.as_ref().map_or_else(StoreReport::default, Store::report);
+        report.counters = self.counters();
+        report
+    }
+
+    pub(crate) fn seen_in(&self, slots: &[u16]) -> Vec<SeriesSeen> {
+        self.store.as_ref().map_or_else(Vec::new, |store| store.seen_in(slots))
+    }
+}
+
+fn first(raw: &[u8]) -> Option<Series<'_>> {
+    v1::walk(raw).next()?.ok()
+}
+
+/// A sample as text, for an answer.
+#[cold]
+fn text(raw: &[u8], sample: &Arrived) -> String {
+    let mut text = String::from("{");
+    if let Some(series) = first(raw) {
+        for label in series.labels() {
+            let comma = if text.len() > 1 { ", " } else { "" };
+            text.push_str(comma);
+            text.push_str(&String::from_utf8_lossy(label.name));
+            text.push('=');
+            text.extend(format!("{:?}", String::from_utf8_lossy(label.value)).chars().take(TEXT));
+            if text.len() > TEXT {
+                text.truncate(text.floor_char_boundary(TEXT));
+                text.push('…');
+                break;
+            }
+        }
+    }
+    format!("{text}}} at {} with value {}", sample.timestamp_ms, f64::from_bits(sample.bits))
+}
