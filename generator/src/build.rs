@@ -50,7 +50,14 @@ pub(crate) struct Made {
 
 impl Builder {
     /// Makes the good request that `walk` stands at.
-    pub(crate) fn good(&mut self, prepared: &Prepared, walk: &LaneWalk<'_>, request: &RequestPlan, t0: u64, made: &mut Made) {
+    pub(crate) fn good(
+        &mut self,
+        prepared: &Prepared,
+        walk: &LaneWalk<'_>,
+        request: &RequestPlan,
+        t0: u64,
+        made: &mut Made,
+    ) {
         let (workload, faults) = (&*prepared.workload, &*prepared.faults);
         let Self { encoder, snappy, pieces, scratch } = self;
         encoder.clear();
@@ -64,11 +71,15 @@ impl Builder {
             if s.due_ns != due {
                 (due, timestamp) = (s.due_ns, timestamp_ms(t0, s.due_ns));
             }
-            if drawing && !s.stale && let Some(fault) = faults.draw(s.id, s.k, s.due_ns) {
+            if drawing
+                && !s.stale
+                && let Some(fault) = faults.draw(s.id, s.k, s.due_ns)
+            {
                 (if faults.own(fault) { &mut made.own } else { &mut made.mixed }).push((fault, s));
                 return;
             }
-            let value = if s.stale { f64::from_bits(STALE_MARKER) } else { workload.value_at(s.place, s.id.generation, s.k) };
+            let value =
+                if s.stale { f64::from_bits(STALE_MARKER) } else { workload.value_at(s.place, s.id.generation, s.k) };
             encoder.series_parts(&pieces.parts(workload, s.place, s.id.generation), Sample { timestamp, value });
             made.good.push((slot_of(s.hash), digest(s.hash, timestamp, value.to_bits())));
         });
@@ -76,11 +87,18 @@ impl Builder {
             inject(encoder, pieces, scratch, workload, faults, *fault, sample, t0);
         }
         made.own.sort_by_key(|(fault, _)| *fault);
-        made.body = if encoder.is_empty() { Bytes::new() } else { Bytes::copy_from_slice(snappy.compress(encoder.body())) };
+        made.body =
+            if encoder.is_empty() { Bytes::new() } else { Bytes::copy_from_slice(snappy.compress(encoder.body())) };
     }
 
     /// Makes the request of one fault from its samples.
-    pub(crate) fn fault(&mut self, prepared: &Prepared, fault: FaultIndex, samples: &[(FaultIndex, Scheduled)], t0: u64) -> Bytes {
+    pub(crate) fn fault(
+        &mut self,
+        prepared: &Prepared,
+        fault: FaultIndex,
+        samples: &[(FaultIndex, Scheduled)],
+        t0: u64,
+    ) -> Bytes {
         let Self { encoder, snappy, pieces, scratch } = self;
         encoder.clear();
         for (_, sample) in samples {

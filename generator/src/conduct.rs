@@ -14,7 +14,7 @@ const TIMEOUT: Duration = Duration::from_secs(2);
 const EAGER: Duration = Duration::from_millis(100);
 const CALM: Duration = Duration::from_millis(200);
 /// A conductor that has not come up by then never will.
-const COMING_UP: Duration = Duration::from_secs(120);
+const COMING_UP: Duration = Duration::from_mins(2);
 /// A conductor that was silent for so long is gone.
 const SILENCE: Duration = Duration::from_secs(30);
 
@@ -43,7 +43,8 @@ impl Conductor {
                     return Ok(plan);
                 }
                 Err(error) if Instant::now() > limit => {
-                    return Err(error).with_context(|| format!("no plan from {} within {} s", self.base, COMING_UP.as_secs()));
+                    return Err(error)
+                        .with_context(|| format!("no plan from {} within {} s", self.base, COMING_UP.as_secs()));
                 }
                 Err(error) => tracing::debug!(%error, "no plan yet"),
             }
@@ -75,7 +76,9 @@ impl Conductor {
             match (document.phase, document.t0) {
                 (RunPhase::Preparing, _) => {}
                 (RunPhase::Running | RunPhase::Draining, Some(t0)) => return Ok(Some(t0)),
-                (RunPhase::Running | RunPhase::Draining, None) => bail!("the conductor says {:?} without t0", document.phase),
+                (RunPhase::Running | RunPhase::Draining, None) => {
+                    bail!("the conductor says {:?} without t0", document.phase)
+                }
                 _ => return Ok(None),
             }
         }
@@ -92,7 +95,9 @@ impl Conductor {
         loop {
             match self.phase(CALM).await {
                 Ok(document) if document.taken.contains(&index) => return true,
-                Ok(document) if matches!(document.phase, RunPhase::Finished | RunPhase::Aborted | RunPhase::Verifying) => {
+                Ok(document)
+                    if matches!(document.phase, RunPhase::Finished | RunPhase::Aborted | RunPhase::Verifying) =>
+                {
                     if over.get_or_insert_with(Instant::now).elapsed() > patience {
                         return false;
                     }

@@ -85,10 +85,12 @@ enum Next {
 
 impl Link {
     pub(crate) fn new(lane: u32, prepared: Arc<Prepared>, shared: Arc<Shared>, clock: Clock) -> anyhow::Result<Self> {
-        let connection = Connection::new(&prepared.route.endpoint(lane)).context("the target's endpoint cannot be used")?;
+        let connection =
+            Connection::new(&prepared.route.endpoint(lane)).context("the target's endpoint cannot be used")?;
         let halt = shared.halted();
         let jitter = 0x9e37_79b9_7f4a_7c15 ^ u64::from(lane) << 32 ^ u64::from(shared.index);
-        let mut link = Self { lane, connection, headers: protocol_headers(), epoch: 0, prepared, shared, clock, halt, jitter };
+        let mut link =
+            Self { lane, connection, headers: protocol_headers(), epoch: 0, prepared, shared, clock, halt, jitter };
         link.set_epoch();
         Ok(link)
     }
@@ -112,7 +114,7 @@ impl Link {
                 () = last_words(&mut halt) => None,
             };
             let now = self.clock.now();
-            self.record(&parcel, &answer, now, now.saturating_sub(sent), attempts > 0);
+            self.record(&parcel, answer.as_ref(), now, now.saturating_sub(sent), attempts > 0);
             attempts += 1;
             let Some(answer) = answer else { break Delivered::Unresolved };
             let status = answer.as_ref().map_or(0, |r| r.status);
@@ -127,7 +129,9 @@ impl Link {
             }
             let next = match &answer {
                 // A fault that the target cannot digest would stop the lane for ever.
-                Ok(_) if parcel.fault.is_some() && poison >= POISON && status >= 500 => Next::Final(Delivered::Refused(status)),
+                Ok(_) if parcel.fault.is_some() && poison >= POISON && status >= 500 => {
+                    Next::Final(Delivered::Refused(status))
+                }
                 answer => self.judge(answer, &parcel),
             };
             match next {
@@ -178,7 +182,14 @@ impl Link {
         matches!(response.status, 307 | 308).then(|| self.connection.same_origin(response.location()?)).flatten()
     }
 
-    fn record(&self, parcel: &Parcel<'_>, answer: &Option<Result<Response, TransportError>>, at: u64, took: u64, repeated: bool) {
+    fn record(
+        &self,
+        parcel: &Parcel<'_>,
+        answer: Option<&Result<Response, TransportError>>,
+        at: u64,
+        took: u64,
+        repeated: bool,
+    ) {
         let (censored, succeeded) = match answer {
             None => (true, false),
             Some(Err(error)) => (error.is_timeout(), false),
@@ -204,7 +215,9 @@ impl Link {
         let intended = HeaderValue::from(self.clock.unix_us(parcel.intended_ns));
         self.headers.insert(HeaderName::from_static(ours::INTENDED), intended);
         match parcel.fault {
-            Some(fault) => self.headers.insert(HeaderName::from_static(ours::FAULT), HeaderValue::from_static(fault.name())),
+            Some(fault) => {
+                self.headers.insert(HeaderName::from_static(ours::FAULT), HeaderValue::from_static(fault.name()))
+            }
             None => self.headers.remove(ours::FAULT),
         };
     }
@@ -222,7 +235,9 @@ impl Link {
         let one_at_a_time = self.shared.refetching.lock().await;
         if self.shared.epoch.load(Relaxed) == self.epoch {
             match ownership(workers).await {
-                Ok(map) if map.replicas == *replicas && map.lanes == *lanes => self.shared.epoch.store(map.epoch, Relaxed),
+                Ok(map) if map.replicas == *replicas && map.lanes == *lanes => {
+                    self.shared.epoch.store(map.epoch, Relaxed);
+                }
                 Ok(map) => bail!(
                     "the sink was resharded from {replicas} workers of {lanes} lanes to {} of {} while the run goes on; following that is not available yet: keep spec.replicas and spec.lanes during a test",
                     map.replicas,

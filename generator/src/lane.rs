@@ -37,7 +37,7 @@ pub(crate) async fn run(lane: u32, prepared: Arc<Prepared>, shared: Arc<Shared>,
     }
     let mut link = Link::new(lane, Arc::clone(&prepared), Arc::clone(&shared), clock)?;
     let mut lane = Lane {
-        lane,
+        number: lane,
         own: (0..prepared.faults.len() as u32).filter(|f| prepared.faults.own(*f)).collect(),
         doubts: Vec::new(),
         halt: shared.halted(),
@@ -61,7 +61,7 @@ pub(crate) async fn run(lane: u32, prepared: Arc<Prepared>, shared: Arc<Shared>,
             }
             continue;
         }
-        shared.lane_at(lane.lane, request.intended_ns);
+        shared.lane_at(lane.number, request.intended_ns);
         shared.builders.with(|builder| builder.good(&prepared, &walk, &request, t0, &mut made));
         if now < request.intended_ns {
             tokio::select! {
@@ -74,12 +74,12 @@ pub(crate) async fn run(lane: u32, prepared: Arc<Prepared>, shared: Arc<Shared>,
         free_at = clock.now();
         next = walk.next(prepared.max_samples);
     }
-    shared.lane_at(lane.lane, LANE_DONE);
+    shared.lane_at(lane.number, LANE_DONE);
     Ok(())
 }
 
 struct Lane {
-    lane: u32,
+    number: u32,
     /// Faults whose samples travel in requests of their own.
     own: Vec<FaultIndex>,
     /// Due times of good requests without acknowledgement, oldest first: from the first to the last sample.
@@ -90,7 +90,14 @@ struct Lane {
 }
 
 impl Lane {
-    async fn send_good(&mut self, link: &mut Link, request: &RequestPlan, made: &Made, clock: Clock, free_at: u64) -> anyhow::Result<()> {
+    async fn send_good(
+        &mut self,
+        link: &mut Link,
+        request: &RequestPlan,
+        made: &Made,
+        clock: Clock,
+        free_at: u64,
+    ) -> anyhow::Result<()> {
         let samples = (made.good.len() + made.mixed.len()) as u64;
         if samples == 0 {
             return Ok(());
@@ -118,7 +125,7 @@ impl Lane {
             Delivered::NotSent => books.dropped("end", samples),
             Delivered::Refused(_) => {}
         }
-        books.except(self.lane, request.index..=request.index, None, outcome);
+        books.except(self.number, request.index..=request.index, None, outcome);
         drop(books);
         self.book(request, &receipt, outcome, samples);
         for one in made.mixed.chunks(1) {
@@ -131,7 +138,13 @@ impl Lane {
     }
 
     /// The faults drawn among a request's samples, one request each, behind it.
-    async fn send_faults(&mut self, link: &mut Link, request: &RequestPlan, made: &Made, t0: u64) -> anyhow::Result<()> {
+    async fn send_faults(
+        &mut self,
+        link: &mut Link,
+        request: &RequestPlan,
+        made: &Made,
+        t0: u64,
+    ) -> anyhow::Result<()> {
         let mut rest = &made.own[..];
         while let Some(&(fault, _)) = rest.first() {
             let (these, others) = rest.split_at(rest.partition_point(|(f, _)| *f == fault));
@@ -147,7 +160,7 @@ impl Lane {
             };
             let receipt = link.deliver(parcel).await?;
             let outcome = outcome_of(receipt.delivered);
-            self.shared.books().except(self.lane, request.index..=request.index, Some(fault), outcome);
+            self.shared.books().except(self.number, request.index..=request.index, Some(fault), outcome);
             self.book(request, &receipt, outcome, samples);
             self.hear(fault, these, receipt.delivered);
         }
@@ -181,7 +194,8 @@ impl Lane {
     /// for another.
     fn hear_mixed(&self, one: &[(FaultIndex, Scheduled)], delivered: Delivered) {
         let Some(&(fault, _)) = one.first() else { return };
-        let accepted = self.prepared.faults.fault(fault).map(|kind| expect(kind, self.prepared.profile)) != Some(Expect::Refused);
+        let accepted =
+            self.prepared.faults.fault(fault).map(|kind| expect(kind, self.prepared.profile)) != Some(Expect::Refused);
         let delivered = match delivered {
             Delivered::Refused(_) if accepted => Delivered::Unresolved,
             other => other,
@@ -198,14 +212,20 @@ impl Lane {
             Delivered::NotSent => return,
         };
         let Some(kind) = self.prepared.faults.fault(fault) else { return };
-        let doubtful = if needs_good_before(kind) { samples.iter().filter(|(_, s)| self.in_doubt(s)).count() } else { 0 };
+        let doubtful =
+            if needs_good_before(kind) { samples.iter().filter(|(_, s)| self.in_doubt(s)).count() } else { 0 };
         let wrong = match (expect(kind, self.prepared.profile), heard) {
             (Expect::Refused, Heard::Acknowledged) => Some("2xx".to_owned()),
             (Expect::Stored | Expect::AcceptedNotStored, Heard::Refused(status)) => Some(status.to_string()),
             _ => None,
         };
         let example = wrong.zip(samples.first()).map(|(answer, (_, s))| {
-            format!("{}, sample {} at +{} ms: answered {answer}", self.prepared.workload.describe(s.id), s.k, s.due_ns / 1_000_000)
+            format!(
+                "{}, sample {} at +{} ms: answered {answer}",
+                self.prepared.workload.describe(s.id),
+                s.k,
+                s.due_ns / 1_000_000
+            )
         });
         self.shared.books().fault(fault, heard, samples.len() as u64, doubtful as u64, example);
     }
@@ -260,9 +280,9 @@ impl Lane {
 
     /// The good requests and all that would have followed them.
     fn except_all(&self, books: &mut crate::outcome::Books, from: u64, to: u64) {
-        books.except(self.lane, from..=to, None, Some(Outcome::Skipped));
+        books.except(self.number, from..=to, None, Some(Outcome::Skipped));
         for &fault in &self.own {
-            books.except(self.lane, from..=to, Some(fault), Some(Outcome::Skipped));
+            books.except(self.number, from..=to, Some(fault), Some(Outcome::Skipped));
         }
     }
 }

@@ -129,7 +129,7 @@ async fn oversee(
     stop: &Stop,
     mut lanes: JoinSet<anyhow::Result<()>>,
 ) {
-    let limit = Duration::from_nanos(prepared.workload.duration_ns()) + prepared.max_backlog + Duration::from_secs(60);
+    let limit = Duration::from_nanos(prepared.workload.duration_ns()) + prepared.max_backlog + Duration::from_mins(1);
     let mut failure = None;
     loop {
         tokio::select! {

@@ -17,19 +17,42 @@ impl Metrics {
     pub(crate) fn new(registry: &Registry) -> Self {
         let bounds = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
         Self {
-            samples: registry.counter("prometheus_remote_storage_samples_total", "Samples sent, each repetition counted.", &[]),
-            retried: registry.counter("prometheus_remote_storage_samples_retried_total", "Samples sent again after a retryable answer or none.", &[]),
+            samples: registry.counter(
+                "prometheus_remote_storage_samples_total",
+                "Samples sent, each repetition counted.",
+                &[],
+            ),
+            retried: registry.counter(
+                "prometheus_remote_storage_samples_retried_total",
+                "Samples sent again after a retryable answer or none.",
+                &[],
+            ),
             bytes: registry.counter("prometheus_remote_storage_bytes_total", "Compressed bytes sent.", &[]),
-            duration: registry.histogram("prometheus_remote_storage_sent_batch_duration_seconds", "From sent to answered, once an attempt.", &[], &bounds),
-            lanes: registry.gauge("prometheus_remote_storage_shards", "Lanes: connections with one request in flight.", &[]),
-            highest_sent: registry.gauge("prometheus_remote_storage_queue_highest_sent_timestamp_seconds", "Highest timestamp acknowledged.", &[]),
+            duration: registry.histogram(
+                "prometheus_remote_storage_sent_batch_duration_seconds",
+                "From sent to answered, once an attempt.",
+                &[],
+                &bounds,
+            ),
+            lanes: registry.gauge(
+                "prometheus_remote_storage_shards",
+                "Lanes: connections with one request in flight.",
+                &[],
+            ),
+            highest_sent: registry.gauge(
+                "prometheus_remote_storage_queue_highest_sent_timestamp_seconds",
+                "Highest timestamp acknowledged.",
+                &[],
+            ),
             registry: registry.clone(),
         }
     }
 
     /// Samples with a final outcome: `acknowledged`, `refused`, `skipped` or `unresolved`.
     pub(crate) fn outcome(&self, outcome: &str, samples: u64) {
-        self.registry.counter("floodmark_generator_samples_total", "Samples by final outcome.", &[("outcome", outcome)]).add(samples);
+        self.registry
+            .counter("floodmark_generator_samples_total", "Samples by final outcome.", &[("outcome", outcome)])
+            .add(samples);
     }
 
     /// Samples refused for good or never sent.

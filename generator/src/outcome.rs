@@ -130,7 +130,9 @@ impl Books {
         self.account.generated += samples;
         match outcome {
             None => self.account.acknowledged += samples,
-            Some(Outcome::Refused { status }) => *self.account.refused.entry(format!("status_{status}")).or_default() += samples,
+            Some(Outcome::Refused { status }) => {
+                *self.account.refused.entry(format!("status_{status}")).or_default() += samples;
+            }
             Some(Outcome::Skipped) => *self.account.skipped.entry(skip_reason.to_owned()).or_default() += samples,
             Some(Outcome::Unresolved) => self.account.unresolved += samples,
         }
@@ -178,7 +180,13 @@ impl Books {
 
     /// Remembers what became of a request: `None` is acknowledged and only ends the entry before. Requests without a fault
     /// request of this kind may lie inside a fault's entry: there is nothing in them that it could be wrong about.
-    pub(crate) fn except(&mut self, lane: u32, requests: std::ops::RangeInclusive<u64>, fault: Option<u32>, outcome: Option<Outcome>) {
+    pub(crate) fn except(
+        &mut self,
+        lane: u32,
+        requests: std::ops::RangeInclusive<u64>,
+        fault: Option<u32>,
+        outcome: Option<Outcome>,
+    ) {
         let Some(entries) = self.lanes.get_mut(lane as usize) else { return };
         let Some(outcome) = outcome else {
             match fault {
@@ -203,7 +211,13 @@ impl Books {
         }
         self.exceptions += 1;
         let at = entries.list.len();
-        entries.list.push(Exception { lane, from_request: *requests.start(), to_request: *requests.end(), fault, outcome });
+        entries.list.push(Exception {
+            lane,
+            from_request: *requests.start(),
+            to_request: *requests.end(),
+            fault,
+            outcome,
+        });
         match fault {
             None => entries.good = Some(at),
             Some(fault) => {

@@ -40,7 +40,7 @@ pub(crate) struct Prepared {
 
 /// Where lanes connect to.
 pub(crate) enum Route {
-    Direct(Endpoint),
+    Direct(Box<Endpoint>),
     Sink { workers: Vec<String>, replicas: u32, lanes: u16 },
 }
 
@@ -48,7 +48,7 @@ impl Route {
     /// The endpoint of a lane.
     pub(crate) fn endpoint(&self, lane: u32) -> Endpoint {
         match self {
-            Self::Direct(endpoint) => endpoint.clone(),
+            Self::Direct(endpoint) => Endpoint::clone(endpoint),
             Self::Sink { workers, lanes, .. } => {
                 let worker = (lane / u32::from((*lanes).max(1))) as usize;
                 let base = workers.get(worker).map_or("", String::as_str);
@@ -64,9 +64,17 @@ pub(crate) async fn prepare(conductor: &mut Conductor, shared: &Arc<Shared>) -> 
     preparing("fetching the plan");
     let plan = conductor.plan(shared.index).await?;
     if shared.index >= plan.generators {
-        bail!("this is generator {} but the run has {}: start them with --index 0 to {}", shared.index, plan.generators, plan.generators.saturating_sub(1));
+        bail!(
+            "this is generator {} but the run has {}: start them with --index 0 to {}",
+            shared.index,
+            plan.generators,
+            plan.generators.saturating_sub(1)
+        );
     }
-    let workload = Arc::new(Workload::new(&plan.workload, &plan.stages, plan.seed, &plan.run).context("the workload cannot be scheduled")?);
+    let workload = Arc::new(
+        Workload::new(&plan.workload, &plan.stages, plan.seed, &plan.run)
+            .context("the workload cannot be scheduled")?,
+    );
     let faults = Arc::new(FaultPlan::new(&plan.faults, plan.seed, &workload).context("the faults cannot be drawn")?);
     preparing("looking for the target");
     let (route, map) = find_target(&plan, shared).await?;
@@ -108,14 +116,27 @@ async fn find_target(plan: &RunPlan, shared: &Shared) -> anyhow::Result<(Route, 
             Target::Sink { workers } => match ownership(workers).await {
                 Ok(document) => {
                     if document.replicas == 0 || document.lanes == 0 {
-                        bail!("the sink's ownership map names {} workers of {} lanes: it needs one of each", document.replicas, document.lanes);
+                        bail!(
+                            "the sink's ownership map names {} workers of {} lanes: it needs one of each",
+                            document.replicas,
+                            document.lanes
+                        );
                     }
                     if u64::from(document.replicas) * u64::from(document.lanes) >= 1 << 16 {
-                        bail!("{} workers of {} lanes are too many: lanes in all must stay below 65536", document.replicas, document.lanes);
+                        bail!(
+                            "{} workers of {} lanes are too many: lanes in all must stay below 65536",
+                            document.replicas,
+                            document.lanes
+                        );
                     }
-                    let addresses = if workers.len() >= document.replicas as usize { workers } else { &document.addresses };
+                    let addresses =
+                        if workers.len() >= document.replicas as usize { workers } else { &document.addresses };
                     if addresses.len() < document.replicas as usize {
-                        bail!("the sink has {} workers, but only {} addresses are known", document.replicas, addresses.len());
+                        bail!(
+                            "the sink has {} workers, but only {} addresses are known",
+                            document.replicas,
+                            addresses.len()
+                        );
                     }
                     let (replicas, lanes) = (document.replicas, document.lanes);
                     let map = LaneMap::sink(replicas, lanes, |slot| ownership::owner(slot, replicas));
@@ -125,7 +146,7 @@ async fn find_target(plan: &RunPlan, shared: &Shared) -> anyhow::Result<(Route, 
                 Err(why) => why,
             },
             Target::Endpoint { endpoint } => match probe(endpoint).await? {
-                None => return Ok((Route::Direct(endpoint.clone()), LaneMap::direct(plan.connections))),
+                None => return Ok((Route::Direct(Box::new(endpoint.clone())), LaneMap::direct(plan.connections))),
                 Some(why) => why,
             },
         };
@@ -153,7 +174,9 @@ async fn probe(endpoint: &Endpoint) -> anyhow::Result<Option<String>> {
     Ok(match connection.post(None, &protocol_headers(), body).await {
         Err(error) => Some(error.to_string()),
         Ok(answer) => match answer.status {
-            401 | 403 | 404 | 300..=399 | 500..=599 => Some(format!("{} answered {} {}", endpoint.url, answer.status, answer.text(200))),
+            401 | 403 | 404 | 300..=399 | 500..=599 => {
+                Some(format!("{} answered {} {}", endpoint.url, answer.status, answer.text(200)))
+            }
             _ => None,
         },
     })

@@ -36,7 +36,10 @@ fn answer(request: &Request<Bytes>, shared: &Shared) -> Response<Bytes> {
             Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
         },
         path::SLOTS => json(&shared.slots()),
-        _ => text(StatusCode::NOT_FOUND, "a generator serves /account, /histograms, /slots, /metrics, /healthz and /readyz"),
+        _ => text(
+            StatusCode::NOT_FOUND,
+            "a generator serves /account, /histograms, /slots, /metrics, /healthz and /readyz",
+        ),
     }
 }
 

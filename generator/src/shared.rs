@@ -84,7 +84,8 @@ impl Shared {
     /// The target was found and the lanes are computed.
     pub(crate) fn prepared(&self, workload: &Workload, plan: &RunPlan, replicas: u32, lanes: u32) {
         let due = |ns| workload.due_before(ns, self.index, plan.generators);
-        let stages: Vec<(u64, u64)> = workload.stages().iter().map(|s| (s.end_ns, due(s.end_ns) - due(s.start_ns))).collect();
+        let stages: Vec<(u64, u64)> =
+            workload.stages().iter().map(|s| (s.end_ns, due(s.end_ns) - due(s.start_ns))).collect();
         self.books().prepare(&stages, plan.faults.len(), lanes);
         let at = (0..lanes).map(|_| AtomicU64::new(LANE_DONE)).collect();
         let _ = self.target.set(TargetShape { replicas, at });
@@ -122,7 +123,13 @@ impl Shared {
     pub(crate) fn backlog_ns(&self) -> u64 {
         let now = self.now();
         let lanes = self.target().map_or(&[][..], |t| &t.at);
-        lanes.iter().map(|at| at.load(Relaxed)).filter(|at| *at != LANE_DONE).map(|at| now.saturating_sub(at)).max().unwrap_or(0)
+        lanes
+            .iter()
+            .map(|at| at.load(Relaxed))
+            .filter(|at| *at != LANE_DONE)
+            .map(|at| now.saturating_sub(at))
+            .max()
+            .unwrap_or(0)
     }
 
     /// From now on nothing new is sent.

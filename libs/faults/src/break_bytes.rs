@@ -1,12 +1,12 @@
 //! Bytes of a whole request, broken.
 
-/// TruncatedProtobuf: the message without its last bytes, so that its last series is cut in the middle. A message too short
+/// `TruncatedProtobuf`: the message without its last bytes, so that its last series is cut in the middle. A message too short
 /// for that is left empty.
 pub fn cut_message(message: &[u8]) -> &[u8] {
     &message[..message.len().saturating_sub(5)]
 }
 
-/// CorruptSnappy: three quarters of a compressed block. It declares more than it holds, which no decoder accepts.
+/// `CorruptSnappy`: three quarters of a compressed block. It declares more than it holds, which no decoder accepts.
 pub fn cut_compressed(block: &[u8]) -> &[u8] {
     &block[..block.len() * 3 / 4]
 }

@@ -7,9 +7,9 @@ use workload::Parts;
 
 use crate::plan::FAULT_LABEL;
 
-/// What DuplicateLabel repeats, with two values.
+/// What `DuplicateLabel` repeats, with two values.
 const REPEATED: (&[u8], [&[u8]; 2]) = (b"floodmark_twice", [b"one", b"two"]);
-/// What InvalidLabelName is called.
+/// What `InvalidLabelName` is called.
 const BAD_NAME: &[u8] = b"floodmark-bad";
 
 const NOTHING: &[u8] = &[];

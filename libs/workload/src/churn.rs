@@ -37,7 +37,7 @@ impl ChurnRule {
 
     /// First switch of the base.
     pub(crate) fn phase(&self, base: u32) -> u64 {
-        let draw = mix2(self.seed ^ 0x6368_7572_6e, u64::from(base));
+        let draw = mix2(self.seed ^ 0x0063_6875_726e, u64::from(base));
         match self.spike {
             Some((every, spikes)) => (below(draw, spikes) + 1) * every,
             None => below(draw, self.life) + 1,

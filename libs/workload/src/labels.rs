@@ -230,14 +230,15 @@ pub(crate) fn claimed<'a>(
     Some(SeriesId { base: group.first + target * group.per_target + index, generation })
 }
 
-/// What a role is called by people: for examples in findings.
+/// What a series is called by people: for examples in findings.
 pub(crate) fn describe(group: &Group, role: Role, target: u32) -> String {
-    let mut text =
-        String::from_utf8_lossy(group.name_label(role.metric, role.suffix).get(12..).unwrap_or_default()).into_owned();
-    text.push_str(&format!("{{job=\"{}\",instance=\"t{target:06}…\",series=\"{}\"", group.name, role.series));
-    if let Some(le) = role.le {
-        text.push_str(&format!(",le=\"{le}\""));
-    }
-    text.push('}');
-    text
+    // The name stands behind the two tags, three lengths and `__name__` of its label.
+    let name = group.name_label(role.metric, role.suffix).get(14..).unwrap_or_default();
+    let le = role.le.map_or_else(String::new, |le| format!(",le=\"{le}\""));
+    format!(
+        "{}{{job=\"{}\",instance=\"t{target:06}…\",series=\"{}\"{le}}}",
+        String::from_utf8_lossy(name),
+        group.name,
+        role.series
+    )
 }

@@ -12,14 +12,13 @@ pub(crate) fn value(kind: Kind, key: u64, k: u32) -> f64 {
     let n = u64::from(k);
     let integer = match kind {
         Kind::Constant => below(key, 1_000_000),
-        Kind::Counter => counter(key, n),
+        Kind::Counter | Kind::Count => counter(key, n),
         Kind::Gauge => gauge(key, n),
         Kind::Sine => sine(key, n),
         Kind::Sparse => {
             let draw = mix2(key, n);
-            if draw & 0x3f == 0 { 1 + below(draw, 1000) } else { 0 }
+            if draw.trailing_zeros() >= 6 { 1 + below(draw, 1000) } else { 0 }
         }
-        Kind::Count => counter(key, n),
         Kind::Bucket { share } => counter(key, n) * share / 1024,
         // A mean between 1 and 64 ms: rises exactly when the count does.
         Kind::Sum => counter(key, n) * (1 + (key >> 58)),

@@ -1,5 +1,7 @@
 //! The promises that the ledger, the receiver and the generators rest on, against enumeration.
 
+#![allow(clippy::unwrap_used)] // helpers of tests, too
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 

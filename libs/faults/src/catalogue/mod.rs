@@ -66,7 +66,7 @@ pub enum Expect {
 pub struct Entry {
     /// Letter and number, such as `D01`.
     pub id: &'static str,
-    /// CamelCase, as documents write it.
+    /// `CamelCase`, as documents write it.
     pub name: &'static str,
     pub class: Class,
     pub summary: &'static str,
@@ -136,7 +136,7 @@ pub fn available(fault: FaultType) -> bool {
 }
 
 /// What a test may hold a backend of this profile to. Out-of-order windows, limits and other settings change that: with a
-/// window, OutOfOrder and older duplicates within it are stored.
+/// window, `OutOfOrder` and older duplicates within it are stored.
 pub fn expect(fault: FaultType, profile: Profile) -> Expect {
     match of(fault).verdict(profile) {
         Verdict::Stored => Expect::Stored,

@@ -1,4 +1,4 @@
-//! Verdicts on faulty data and requests. Prometheus 2.42, Prometheus 3, VictoriaMetrics and Thanos as measured on real
+//! Verdicts on faulty data and requests. Prometheus 2.42, Prometheus 3, `VictoriaMetrics` and Thanos as measured on real
 //! servers, Mimir read from source; the limits are those of the default settings.
 
 use api::FaultType;
@@ -14,8 +14,9 @@ const T: Verdict = Refused(409);
 const U: Verdict = Refused(415);
 const L: Verdict = Refused(413);
 
-/// What the specification asks for, and Strict, Prometheus2, Prometheus3, Mimir, VictoriaMetrics, Thanos. `None` for faults of
+/// What the specification asks for, and Strict, Prometheus2, Prometheus3, Mimir, `VictoriaMetrics`, Thanos. `None` for faults of
 /// the connection.
+#[allow(clippy::match_same_arms)] // grouped as the catalogue is
 pub(super) fn verdicts(fault: FaultType) -> Option<(Verdict, [Verdict; 6])> {
     Some(match fault {
         F::OutOfOrder | F::OldDuplicate | F::ConflictingDuplicate => (B, [B, B, B, B, S, T]),
@@ -33,13 +34,13 @@ pub(super) fn verdicts(fault: FaultType) -> Option<(Verdict, [Verdict; 6])> {
         F::UnsortedLabels => (B, [B, S, S, S, S, T]),
         F::InvalidMetricName | F::InvalidLabelName => (B, [B, S, S, B, S, S]),
         F::InvalidUtf8Value | F::InvalidUtf8MetricName => (B, [B, S, D, B, S, S]),
-        // VictoriaMetrics drops such series, or cuts them, by version.
+        // `VictoriaMetrics` drops such series, or cuts them, by version.
         F::TooManyLabels | F::LongLabelValue => (S, [S, S, S, B, A, S]),
         F::LongLabelName => (S, [S, S, S, S, A, S]),
         F::NoLabels => (B, [B, Refused(500), D, D, D, T]),
         F::EmptySamples => (A, [S; 6]),
         F::OrdinaryNan => (S, [S, S, S, S, D, S]),
-        // VictoriaMetrics makes 0 of -0.0 and of denormals.
+        // `VictoriaMetrics` makes 0 of -0.0 and of denormals.
         F::OtherNan | F::EdgeValues => (S, [S, S, S, S, A, S]),
         F::GoodAndBad => (B, [B, B, B, B, S, T]),
         F::CardinalityBurst => (A, [S, S, S, Refused(429), S, S]),

@@ -1,0 +1,270 @@
+//! Generators over real sockets: what arrives, what they say about it, and whether both agree.
+
+#![allow(clippy::unwrap_used)] // helpers of tests, too
+
+mod house;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use faults::FaultPlan;
+use floodmark_http::server::Abort;
+use house::{Arrival, House, answer};
+use ledger::{Outcome, SlotTable, digest};
+use protocol::{GeneratorState, RunPlan, Target};
+use remote_write::{Scratch, Snappy, slot_of, v1};
+use workload::{SeriesId, Workload};
+
+fn plan(target: Target, generators: u32, document: &str) -> RunPlan {
+    let mut value: serde_json::Value = serde_json::from_str(document).unwrap();
+    let fields = value.as_object_mut().unwrap();
+    let default = serde_json::json!({
+        "run": "run-1", "seed": 5, "faults": [], "profile": "Strict", "generators": generators, "samplesPerRequest": 50,
+        "connections": 3, "overload": {"policy": "Queue", "maxBacklog": "30s"}, "target": target,
+        "workload": [{"name": "app", "targets": 6, "seriesPerTarget": 20, "scrapeInterval": "100ms", "values": "Mixed"}],
+        "stages": [{"for": "1s"}],
+    });
+    for (name, value) in default.as_object().unwrap() {
+        fields.entry(name.clone()).or_insert_with(|| value.clone());
+    }
+    serde_json::from_value(value).unwrap()
+}
+
+/// The samples of acknowledged requests: how often each (series hash, timestamp, bits) arrived.
+fn stored(arrivals: &[Arrival]) -> BTreeMap<(u64, i64, u64), usize> {
+    let mut samples = BTreeMap::new();
+    let (mut snappy, mut scratch) = (Snappy::new(), Scratch::new());
+    for arrival in arrivals.iter().filter(|a| (200..300).contains(&a.status)) {
+        let Ok(body) = snappy.decompress(&arrival.body, 1 << 24) else { continue };
+        for series in v1::walk(body).map_while(Result::ok) {
+            let hash = series.canonical_hash(&mut scratch);
+            for sample in series.samples() {
+                *samples.entry((hash, sample.timestamp, sample.value.to_bits())).or_default() += 1;
+            }
+        }
+    }
+    samples
+}
+
+struct Expected {
+    good: BTreeSet<(u64, i64, u64)>,
+    table: SlotTable,
+    /// By fault.
+    drawn: BTreeMap<u32, u64>,
+}
+
+/// What should arrive, from the workload alone.
+fn expected(plan: &RunPlan, t0: u64) -> Expected {
+    let w = Arc::new(Workload::new(&plan.workload, &plan.stages, plan.seed, &plan.run).unwrap());
+    let faults = FaultPlan::new(&plan.faults, plan.seed, &w).unwrap();
+    let mut expected = Expected { good: BTreeSet::new(), table: SlotTable::new(), drawn: BTreeMap::new() };
+    let mut scratch = Vec::new();
+    for base in 0..w.series() {
+        for generation in 0..40 {
+            let id = SeriesId { base, generation };
+            for k in w.samples_of(id).into_iter().flatten().chain(w.stale_k(id)) {
+                if let Some(fault) = faults.draw(id, k, w.due_ns(base, k).unwrap()) {
+                    *expected.drawn.entry(fault).or_default() += 1;
+                    continue;
+                }
+                let hash = w.series_hash(id, &mut scratch);
+                let (timestamp, bits) = (w.timestamp_ms(t0, base, k).unwrap(), w.scheduled_bits(id, k).unwrap());
+                assert!(expected.good.insert((hash, timestamp, bits)));
+                expected.table.add(slot_of(hash), digest(hash, timestamp, bits));
+            }
+        }
+    }
+    expected
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn everything_scheduled_arrives_once_and_is_accounted_for() {
+    let house = House::new(Box::new(|a, _| answer(if a.fault.is_some() { 400 } else { 204 })));
+    let document = r#"{
+        "workload": [
+            {"name": "app", "targets": 6, "seriesPerTarget": 20, "scrapeInterval": "100ms", "values": "Mixed"},
+            {"name": "churned", "targets": 3, "seriesPerTarget": 10, "scrapeInterval": "50ms", "churn": {"every": "200ms", "share": "30%"}}],
+        "stages": [{"for": "500ms", "ramp": true, "rate": 3000}, {"for": "700ms"}],
+        "faults": [{"type": "OutOfOrder", "share": "5%"}, {"type": "MissingMetricName", "share": "5%"},
+                   {"type": "CorruptSnappy", "share": "2%"}, {"type": "ConflictingDuplicate", "share": "5%"}]}"#;
+    let plan = plan(house.endpoint(), 2, document);
+    let (t0, reports, slots) = house.run(plan.clone(), None).await;
+    let expected = expected(&plan, t0);
+    let arrivals = house.arrivals.lock().unwrap().clone();
+    let stored = stored(&arrivals);
+    assert!(stored.values().all(|count| *count == 1));
+    assert_eq!(stored.keys().copied().collect::<BTreeSet<_>>(), expected.good);
+    assert_eq!(slots.diff(&expected.table), Vec::<u16>::new());
+    let w = Workload::new(&plan.workload, &plan.stages, plan.seed, &plan.run).unwrap();
+    let (mut generated, mut due) = (0, 0);
+    for report in &reports {
+        assert_eq!(report.state, GeneratorState::Done);
+        report.account.balance().unwrap();
+        generated += report.account.generated;
+        assert_eq!((report.retries, report.account.unresolved, report.account.skipped.len()), (0, 0, 0));
+        for stage in &report.stages {
+            assert_eq!(stage.due, stage.in_time);
+            due += stage.due;
+        }
+        assert!(report.exceptions.iter().all(|e| e.fault.is_some() && e.outcome == Outcome::Refused { status: 400 }));
+    }
+    assert_eq!((generated, due), (w.total_samples(), w.total_samples()));
+    for (fault, count) in &expected.drawn {
+        let heard: Vec<_> = reports.iter().map(|r| r.faults[*fault as usize].account).collect();
+        assert_eq!(heard.iter().map(|h| h.refused).sum::<u64>(), *count, "fault {fault}");
+        assert_eq!(heard.iter().map(|h| h.acknowledged + h.indeterminate).sum::<u64>(), 0);
+    }
+    let names: BTreeSet<_> = arrivals.iter().filter_map(|a| a.fault.clone()).collect();
+    assert_eq!(names.len(), 4);
+    // In each lane of each generator numbers rise and intended times do not fall.
+    let mut last: BTreeMap<String, (u64, u64)> = BTreeMap::new();
+    for arrival in &arrivals {
+        let (lane, sequence) = arrival.id.rsplit_once('/').unwrap();
+        let now = (sequence.parse().unwrap(), arrival.intended_us);
+        let before = last.insert(lane.to_owned(), now).unwrap_or_default();
+        assert!(now.0 > before.0 || before == (0, 0));
+        assert!(now.1 >= before.1);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_shaky_target_gets_the_same_bytes_again_in_order() {
+    let turn = AtomicU64::new(0);
+    let house = House::new(Box::new(move |_, before| match (before, turn.fetch_add(1, Ordering::Relaxed) % 3) {
+        (0, 0) => answer(503),
+        (0, 1) => {
+            let mut response = answer(200);
+            *response.status_mut() = floodmark_http::StatusCode::BAD_GATEWAY;
+            response.extensions_mut().insert(Abort::Reset);
+            response
+        }
+        (1, 0) => answer(429),
+        _ => answer(200),
+    }));
+    let plan = plan(house.endpoint(), 1, "{}");
+    let (t0, reports, slots) = house.run(plan.clone(), None).await;
+    let arrivals = house.arrivals.lock().unwrap().clone();
+    let expected = expected(&plan, t0);
+    assert_eq!(stored(&arrivals).into_keys().collect::<BTreeSet<_>>(), expected.good);
+    assert_eq!(slots, expected.table);
+    let mut bodies: BTreeMap<&str, &[u8]> = BTreeMap::new();
+    let mut lanes: BTreeMap<&str, u64> = BTreeMap::new();
+    for arrival in &arrivals {
+        assert_eq!(*bodies.entry(&arrival.id).or_insert(&arrival.body), &arrival.body[..]);
+        let (lane, sequence) = arrival.id.rsplit_once('/').unwrap();
+        let sequence = sequence.parse().unwrap();
+        assert!(lanes.insert(lane, sequence).unwrap_or(0) <= sequence, "overtaken");
+    }
+    let report = &reports[0];
+    report.account.balance().unwrap();
+    assert!(report.retries as usize == arrivals.len() - bodies.len() && report.retries > 0);
+    assert_eq!((report.exceptions.len(), report.account.acknowledged), (0, report.account.generated));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn refusals_are_counted_and_named_and_not_repeated() {
+    // Lane 1 is refused for good.
+    let house = House::new(Box::new(|a, _| answer(if a.id.split('/').nth(2) == Some("1") { 400 } else { 200 })));
+    let faults = r#"{"faults": [{"type": "OutOfOrder", "share": "20%"}]}"#;
+    let plan = plan(house.endpoint(), 1, faults);
+    let (_, reports, _) = house.run(plan, None).await;
+    let report = &reports[0];
+    report.account.balance().unwrap();
+    assert_eq!(report.retries, 0);
+    let good: Vec<_> = report.exceptions.iter().filter(|e| e.fault.is_none()).collect();
+    assert_eq!(good.len(), 1, "{good:?}");
+    assert_eq!((good[0].lane, good[0].from_request, good[0].outcome), (1, 0, Outcome::Refused { status: 400 }));
+    let arrivals = house.arrivals.lock().unwrap().clone();
+    let refused = arrivals.iter().filter(|a| a.status == 400 && a.fault.is_none()).count() as u64;
+    assert_eq!(good[0].to_request + 1, refused);
+    // In lane 1 the predecessors are missing: nothing can be said of these faults. Elsewhere they were taken wrongly.
+    let heard = report.faults[0].account;
+    assert!(heard.indeterminate > 0 && heard.acknowledged > 0 && heard.refused == 0, "{heard:?}");
+    assert!(report.faults[0].examples.len() == 10 && report.faults[0].examples[0].contains("2xx"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_halted_run_accounts_for_what_was_open() {
+    let house = House::new(Box::new(|_, _| {
+        let mut response = answer(200);
+        *response.status_mut() = floodmark_http::StatusCode::GATEWAY_TIMEOUT;
+        response.extensions_mut().insert(Abort::Hang);
+        response
+    }));
+    let plan = plan(
+        house.endpoint(),
+        1,
+        r#"{"stages": [{"for": "1h"}], "faults": [{"type": "InvalidLabelName", "share": "10%"}]}"#,
+    );
+    let (_, reports, slots) = house.run(plan, Some(Duration::from_millis(900))).await;
+    let report = &reports[0];
+    report.account.balance().unwrap();
+    assert_eq!(slots, SlotTable::new());
+    assert!(report.account.unresolved > 0 && report.account.skipped["end"] > 0, "{:?}", report.account);
+    for lane in 0..3 {
+        let of = |outcome| {
+            report.exceptions.iter().find(|e| e.lane == lane && e.fault.is_none() && e.outcome == outcome).copied()
+        };
+        let (unresolved, skipped) = (of(Outcome::Unresolved).unwrap(), of(Outcome::Skipped).unwrap());
+        assert_eq!((unresolved.from_request, unresolved.to_request), (0, 0));
+        assert_eq!((skipped.from_request, skipped.to_request), (1, u64::MAX));
+        assert!(
+            report.exceptions.iter().any(|e| e.lane == lane && e.fault == Some(0) && e.outcome == Outcome::Skipped)
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_comes_too_late_is_skipped() {
+    // Every lane gets its first answer only when all else is out of date.
+    let house = House::new(Box::new(|a, before| answer(if a.id.ends_with("/0") && before < 7 { 503 } else { 200 })));
+    let overload = r#"{"overload": {"policy": "Skip", "maxBacklog": "10s"}, "stages": [{"for": "1500ms"}]}"#;
+    let plan = plan(house.endpoint(), 1, overload);
+    let (t0, reports, slots) = house.run(plan.clone(), None).await;
+    let report = &reports[0];
+    report.account.balance().unwrap();
+    let expected = expected(&plan, t0);
+    assert!(report.account.skipped["late"] > 0 && report.account.acknowledged > 0);
+    assert_eq!(report.account.generated, expected.good.len() as u64);
+    assert_eq!(slots.total().count, report.account.acknowledged);
+    assert!(report.exceptions.iter().all(|e| e.outcome == Outcome::Skipped));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_sink_is_routed_by_its_map_and_followed_to_a_new_epoch() {
+    let house = House::new(Box::new(|a, _| answer(if a.epoch == Some(7) { 421 } else { 200 })));
+    let base = format!("http://{}", house.target);
+    let map = |epoch| protocol::OwnershipDoc {
+        sink_uid: "u".into(),
+        epoch,
+        replicas: 2,
+        lanes: 2,
+        addresses: vec![base.clone(), base.clone()],
+    };
+    *house.ownership.lock().unwrap() = Some(map(7));
+    let plan = plan(Target::Sink { workers: vec![base.clone(), base.clone()] }, 1, "{}");
+    let (ownership, newer) = (Arc::clone(&house.ownership), map(8));
+    let arrivals = Arc::clone(&house.arrivals);
+    let mover = tokio::spawn(async move {
+        while arrivals.lock().unwrap().is_empty() {
+            tokio::task::yield_now().await;
+        }
+        *ownership.lock().unwrap() = Some(newer);
+    });
+    let (t0, reports, slots) = house.run(plan.clone(), None).await;
+    mover.await.unwrap();
+    assert_eq!((reports[0].state.clone(), reports[0].replicas, reports[0].lanes), (GeneratorState::Done, 2, 4));
+    assert_eq!(slots, expected(&plan, t0).table);
+    // Every series went through the lane of its owner.
+    let (mut snappy, mut scratch) = (Snappy::new(), Scratch::new());
+    for arrival in house.arrivals.lock().unwrap().iter() {
+        let lane: u32 = arrival.id.split('/').nth(2).unwrap().parse().unwrap();
+        let body = snappy.decompress(&arrival.body, 1 << 24).unwrap();
+        for series in v1::walk(body) {
+            let slot = slot_of(series.unwrap().canonical_hash(&mut scratch));
+            assert_eq!(lane, ownership::owner(slot, 2) * 2 + u32::from(slot) % 2);
+        }
+    }
+}
