@@ -77,7 +77,7 @@ impl<'a> Cut<'a> {
         };
         let start = out.len();
         out.push(0x0a);
-        let mut length = ranges().map(|range| range.len()).sum::<usize>() as u64;
+        let mut length = ranges().map(ExactSizeIterator::len).sum::<usize>() as u64;
         while length >= 0x80 {
             out.push(length as u8 | 0x80);
             length >>= 7;
@@ -181,9 +181,9 @@ mod tests {
         let times: Vec<_> = cut.points().iter().map(|point| point.timestamp).collect();
         assert_eq!(times, [5, 7, -1, i64::MAX]);
         let mut body = Vec::new();
-        for at in 0..4 {
+        for (at, &time) in times.iter().enumerate() {
             let field = cut.append(&mut body, at..at + 1, 9);
-            assert_eq!((field.samples, field.first, field.last), (1, times[at], times[at]));
+            assert_eq!((field.samples, field.first, field.last), (1, time, time));
         }
         let walked: Vec<_> = v1::walk(&body).map(Result::unwrap).collect();
         assert_eq!(walked.len(), 4);

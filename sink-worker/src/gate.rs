@@ -144,8 +144,8 @@ impl<T: Ticket> Gate<T> {
         if let Some(why) = &self.closed {
             return Err(Refused::Closed(why.clone()));
         }
-        if epoch != self.map.map.epoch {
-            return Err(Refused::Epoch(self.map.map.epoch));
+        if epoch != self.map.ownership.epoch {
+            return Err(Refused::Epoch(self.map.ownership.epoch));
         }
         let mut known = Vec::with_capacity(offers.len());
         let (mut samples, mut bytes) = (0, 0);

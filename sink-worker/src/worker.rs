@@ -1,5 +1,6 @@
 //! What all parts of a worker share, and the tasks around it: lanes, the control document, the run's clock.
 
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -45,6 +46,8 @@ pub(crate) struct Shared {
     pub(crate) forwarder: Forwarder,
     /// Name of this life.
     pub(crate) incarnation: String,
+    /// Batches that all lanes had delivered.
+    pub(crate) successes: AtomicU64,
     /// What lanes and batches obey.
     pub(crate) rules: Rules,
     gate: Mutex<Gate<Slip>>,
@@ -79,6 +82,7 @@ impl Shared {
             ordinal,
             ops,
             rules,
+            successes: AtomicU64::new(0),
         });
         shared.lanes(document.lanes)?;
         shared.obey(document)?;
@@ -110,7 +114,7 @@ impl Shared {
     /// Takes up a document. True when it holds from now on; false when what is buffered has to go first.
     pub(crate) fn obey(self: &Arc<Self>, document: &ControlDocument) -> anyhow::Result<bool> {
         let mut gate = self.gate();
-        let epoch = gate.map().map.epoch;
+        let epoch = gate.map().ownership.epoch;
         if self.stopped() {
             return Ok(true);
         }

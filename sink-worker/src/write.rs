@@ -110,7 +110,7 @@ async fn generator(
     intended_us: Option<u64>,
     body: Bytes,
 ) -> Result<Reply, Reply> {
-    let here = map.map.epoch;
+    let here = map.ownership.epoch;
     let moved = || Reply { epoch: Some(here), ..Reply::new(421, format!("the map of epoch {here} holds; fetch /ownership")) };
     if epoch != Some(here) {
         return Err(moved());
@@ -121,7 +121,7 @@ async fn generator(
         Err(Refusal::NotOwned { .. }) => return Err(moved()),
         other => other?,
     };
-    let lanes = u32::from(map.map.lanes);
+    let lanes = u32::from(map.ownership.lanes);
     let lane = if fault {
         if id.lane / lanes != map.ordinal {
             return Err(moved());
@@ -164,7 +164,7 @@ async fn generator(
 
 /// Anybody else's request is split by owner and lane.
 async fn third_party(shared: &Arc<Shared>, map: &Map, forwarded: Option<&str>, body: Bytes) -> Result<Reply, Reply> {
-    let epoch = map.map.epoch;
+    let epoch = map.ownership.epoch;
     if forwarded.is_some_and(|theirs| theirs.parse() != Ok(epoch)) {
         return Err(Reply::later(format!("this worker has the map of epoch {epoch}, the forwarding one another")));
     }
@@ -240,11 +240,14 @@ async fn settled(
     let mut reply = Reply::done();
     for verdict in verdicts {
         match verdict {
-            Verdict::Delivered => {}
             Verdict::Unavailable { text } => return Err(Reply::later(text)),
-            Verdict::Rejected { status, text } => reply = Reply::new(400, format!("the backend answers {status}: {text}")),
+            // Any other status could be taken for something else: 421 for a new map, 5xx for a reason to come again.
+            Verdict::Rejected { status, text } => {
+                let shown = if matches!(status, 409 | 422) { status } else { 400 };
+                reply = Reply::new(shown, format!("the backend answers {status}: {text}"));
+            }
             Verdict::Discarded { text } if reply.status == 204 => reply = Reply::new(400, text),
-            Verdict::Discarded { .. } => {}
+            Verdict::Delivered | Verdict::Discarded { .. } => {}
         }
     }
     if reply.status == 204 {

@@ -12,7 +12,7 @@ const FOREIGN: u16 = u16::MAX;
 /// One epoch, seen from one worker.
 pub(crate) struct Map {
     /// The map and its epoch.
-    pub(crate) map: OwnershipMap,
+    pub(crate) ownership: OwnershipMap,
     /// This worker.
     pub(crate) ordinal: u32,
     lane: Box<[u16]>,
@@ -29,7 +29,7 @@ impl Map {
             lane: lane.collect(),
             owner,
             ordinal,
-            map,
+            ownership: map,
         }
     }
 
@@ -47,7 +47,7 @@ impl Map {
     /// Ownership slot of a series with this canonical hash.
     #[inline]
     pub(crate) fn slot(&self, series: &Series<'_>, hash: u64, scratch: &mut Scratch) -> u16 {
-        match &self.map.by {
+        match &self.ownership.by {
             By::Series => slot_of(hash),
             by @ By::Labels(_) => slot_of(key_hash(series.labels(), by, scratch)),
         }
@@ -56,6 +56,6 @@ impl Map {
 
 impl fmt::Debug for Map {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Map").field("map", &self.map).field("ordinal", &self.ordinal).finish_non_exhaustive()
+        f.debug_struct("Map").field("ownership", &self.ownership).field("ordinal", &self.ordinal).finish_non_exhaustive()
     }
 }

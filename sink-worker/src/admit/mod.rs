@@ -157,7 +157,7 @@ impl Decoder {
     pub(crate) fn split(&mut self, body: &[u8], map: &Map, forwarded: bool, once: bool, max_samples: u64) -> Result<Split, Refusal> {
         let plain = self.snappy.decompress(body, MAX_DECODED)?;
         let mut lanes: Vec<Vec<Item<'_>>> = Vec::new();
-        lanes.resize_with(usize::from(map.map.lanes), Vec::new);
+        lanes.resize_with(usize::from(map.ownership.lanes), Vec::new);
         let mut others: std::collections::BTreeMap<u32, Vec<u8>> = std::collections::BTreeMap::new();
         let mut split = Split::default();
         for (at, series) in v1::walk(plain).enumerate() {

@@ -17,6 +17,7 @@ pub(crate) struct Piece {
 
 /// One request to the backend, and how often it was tried.
 #[derive(Clone, Debug)]
+#[allow(clippy::struct_excessive_bools)]
 pub(crate) struct Batch {
     /// In the order of their arrival.
     pub(crate) pieces: Vec<Piece>,
@@ -30,6 +31,10 @@ pub(crate) struct Batch {
     pub(crate) attempts: u32,
     /// The backend may have taken it at an earlier attempt.
     pub(crate) maybe_stored: bool,
+    /// A fragment of a batch that is looked through for what the backend cannot digest.
+    pub(super) probing: bool,
+    /// The last suspicious answer and how often it came in a row.
+    pub(super) suspect: (String, u32),
     pub(super) delay: Nanos,
     body: Option<Bytes>,
 }
@@ -43,6 +48,8 @@ impl Batch {
             isolating: false,
             attempts: 0,
             maybe_stored: false,
+            probing: false,
+            suspect: (String::new(), 0),
             delay: 0,
             body: None,
         }
@@ -96,6 +103,7 @@ impl Batch {
         };
         let make = |pieces| Self {
             isolating: self.isolating,
+            probing: self.probing,
             ..Self::new(pieces, self.once, self.fault)
         };
         Some((make(left), make(right)))

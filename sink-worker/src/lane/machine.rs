@@ -41,6 +41,13 @@ pub(crate) enum Partial {
     Unknown,
 }
 
+/// Identical suspicious answers after which a batch, and then a single series, is doubted.
+const PATIENCE: u32 = 8;
+/// The same for a fragment of a doubted batch.
+const PROBE_PATIENCE: u32 = 2;
+/// The same for a request of faults: being refused is what they are sent for.
+const FAULT_PATIENCE: u32 = 4;
+
 /// The rules of a lane.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Rules {
@@ -96,6 +103,8 @@ pub(crate) struct Lane {
     flight: bool,
     not_before: Nanos,
     extra_left: u32,
+    /// The backend took something since the batch at the front was first refused with a suspicious answer.
+    evidence: bool,
     halted: bool,
     random: u64,
 }
@@ -111,6 +120,7 @@ impl Lane {
             flight: false,
             not_before: 0,
             extra_left: 0,
+            evidence: false,
             halted: false,
             random: seed,
         }
@@ -173,14 +183,17 @@ impl Lane {
         self.not_before = 0;
         match answer {
             Answer::Delivered => {
+                self.evidence = true;
                 for piece in &batch.pieces {
                     let intended = self.open.get(&piece.part).and_then(|open| open.intended_us);
                     effects.delivered.push((intended, piece.payload.samples()));
                 }
                 self.settle(&batch, &How::Delivered, None, &mut effects);
             }
-            Answer::Retry { after, maybe_processed, why } => {
-                self.retry(now, batch, (after, maybe_processed, why), &mut effects);
+            Answer::Retry { after, maybe_processed, suspect, why } => {
+                if let Some(batch) = self.suspect(batch, suspect, maybe_processed, &why, &mut effects) {
+                    self.retry(now, batch, (after, maybe_processed, why), &mut effects);
+                }
             }
             Answer::Rejected { status, text } => self.rejected(batch, status, text, &mut effects),
             Answer::TooLarge { text } => match batch.halve() {
@@ -251,6 +264,59 @@ impl Lane {
             open.pieces += 1;
         }
         Piece { part, payload }
+    }
+
+    /// Another lane's batch was delivered: the backend is not away.
+    pub(crate) fn elsewhere(&mut self) {
+        self.evidence = true;
+    }
+
+    /// Looks at a 5xx that comes again and again. A backend may answer so to one series that it cannot digest, and would
+    /// hold up the lane for ever. Only a series that stands alone, while the backend takes others, is given up for it:
+    /// otherwise it is an outage, and the batch, in one piece or several, is sent until it ends.
+    fn suspect(&mut self, mut batch: Batch, status: Option<u16>, maybe: bool, why: &str, effects: &mut Effects) -> Option<Batch> {
+        let (Some(status), false) = (status, self.rules.on_rejected == OnRejected::Fail) else {
+            batch.suspect.1 = 0;
+            return Some(batch);
+        };
+        if batch.suspect.0 == why {
+            batch.suspect.1 += 1;
+        } else {
+            batch.suspect = (why.to_owned(), 1);
+        }
+        if batch.suspect.1 == 1 && !batch.probing {
+            self.evidence = false;
+        }
+        batch.maybe_stored |= maybe;
+        let patience = match (batch.fault, batch.probing) {
+            (true, _) => FAULT_PATIENCE,
+            (false, true) if batch.series() > 1 => PROBE_PATIENCE,
+            (false, _) => PATIENCE,
+        };
+        if batch.suspect.1 < patience {
+            return Some(batch);
+        }
+        if batch.fault {
+            self.refuse(&batch, status, why.to_owned(), effects);
+            return None;
+        }
+        // Who bounds the attempts has said what happens to a batch that stays stuck.
+        let bounded = self.rules.max_attempts.is_some();
+        if bounded || (!batch.once && self.rules.partial != Partial::Atomic) {
+            return Some(batch);
+        }
+        if let Some((mut left, mut right)) = batch.halve() {
+            (left.probing, right.probing) = (true, true);
+            self.divide(&batch, (left, right), effects);
+            return None;
+        }
+        if !self.evidence {
+            return Some(batch);
+        }
+        note(&batch, status, "poison", why, effects);
+        let verdict = Verdict::Rejected { status, text: why.to_owned() };
+        self.settle(&batch, &How::Rejected("poison".into()), Some(&verdict), effects);
+        None
     }
 
     fn retry(&mut self, now: Nanos, mut batch: Batch, (after, maybe, why): (Option<Nanos>, bool, String), effects: &mut Effects) {

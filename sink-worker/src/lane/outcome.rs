@@ -15,6 +15,8 @@ pub(crate) enum Answer {
         after: Option<Nanos>,
         /// The backend may have taken it all the same.
         maybe_processed: bool,
+        /// The status, where it may be about the content after all: 500, 501 and 505 to 599, not the words for "away".
+        suspect: Option<u16>,
         /// In words.
         why: String,
     },

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, SystemTime};
 
 use floodmark_http::client::{Connection, Response, TransportError};
@@ -35,6 +36,8 @@ pub(crate) struct Driver {
     waiting: HashMap<u64, (u64, Slip)>,
     snappy: Snappy,
     scratch: Vec<u8>,
+    /// Batches that all lanes had delivered when this one last looked.
+    successes: u64,
 }
 
 impl Driver {
@@ -55,6 +58,7 @@ impl Driver {
             waiting: HashMap::new(),
             snappy: Snappy::new(),
             scratch: Vec::new(),
+            successes: 0,
         }
     }
 
@@ -137,9 +141,18 @@ impl Driver {
             Err(error) => Answer::Retry {
                 after: None,
                 maybe_processed: error.maybe_processed(),
+                suspect: None,
                 why: error.to_string(),
             },
         };
+        match &answer {
+            Answer::Delivered => self.successes = 1 + self.shared.successes.fetch_add(1, Relaxed),
+            Answer::Retry { suspect: Some(_), .. } if attempts > 1 && self.successes != self.shared.successes.load(Relaxed) => {
+                self.lane.elsewhere();
+            }
+            Answer::Retry { .. } => self.successes = self.shared.successes.load(Relaxed),
+            _ => {}
+        }
         if let Answer::Retry { why, .. } = &answer {
             warn_limited!(TROUBLE, attempts, samples, "will send again: {why}");
             books.trouble(why.clone());
@@ -158,6 +171,7 @@ impl Driver {
             Meaning::Retry { after } => Answer::Retry {
                 after: after.map(|after| after.as_nanos() as u64),
                 maybe_processed: status != 429,
+                suspect: matches!(status, 500 | 501 | 505..=599).then_some(status),
                 why: format!("{status}: {}", text()),
             },
             Meaning::Rejected(status) => Answer::Rejected { status, text: text() },

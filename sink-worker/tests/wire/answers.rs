@@ -11,9 +11,9 @@ const ALL: u16 = 204;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_2xx_is_delivered_bodies_and_202_too() {
-    let backend = Backend::start(Script::Status(ALL)).await;
+    let backend = Backend::start(Script::Status(ALL));
     backend.script([Script::Text(200, "well done"), Script::Status(202)]);
-    let worker = Worker::alone(plan(&backend.url())).await;
+    let worker = Worker::alone(&plan(&backend.url()));
     for time in 1..=3 {
         assert_eq!(worker.write(&[("up", time)]).await, 204);
     }
@@ -30,8 +30,8 @@ async fn every_2xx_is_delivered_bodies_and_202_too() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn retryable_answers_repeat_the_same_bytes_in_order() {
-    let backend = Backend::start(Script::Status(ALL)).await;
-    let worker = Worker::alone(plan(&backend.url())).await;
+    let backend = Backend::start(Script::Status(ALL));
+    let worker = Worker::alone(&plan(&backend.url()));
     let aborts = [Abort::BeforeAnswer, Abort::Reset, Abort::MidBody(2), Abort::Raw("no http\r\n\r\n".into()), Abort::Hang];
     let mut scripts: Vec<_> = [503, 503, 500, 502, 504, 529, 429].map(Script::Status).into();
     scripts.extend(aborts.map(Script::Abort));
@@ -57,10 +57,10 @@ async fn retryable_answers_repeat_the_same_bytes_in_order() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_last_attempt_fails_visibly_and_keeps_what_it_has() {
     for status in [429, 500] {
-        let backend = Backend::start(Script::Status(status)).await;
+        let backend = Backend::start(Script::Status(status));
         let mut plan = plan(&backend.url());
         plan.retry.max_attempts = Some(4);
-        let worker = Worker::alone(plan).await;
+        let worker = Worker::alone(&plan);
         assert_eq!(worker.write(&[("up", 1)]).await, 503);
         assert_eq!(backend.seen().len(), 4);
         assert_eq!(worker.write(&[("up", 2)]).await, 503, "takes nothing new");
@@ -80,12 +80,12 @@ async fn the_last_attempt_fails_visibly_and_keeps_what_it_has() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn discarding_after_the_last_attempt_goes_on() {
-    let backend = Backend::start(Script::Status(ALL)).await;
+    let backend = Backend::start(Script::Status(ALL));
     backend.script(vec![Script::Status(500); 3]);
     let mut plan = plan(&backend.url());
     plan.retry.max_attempts = Some(3);
     plan.retry.on_exhausted = OnExhausted::Discard;
-    let worker = Worker::alone(plan).await;
+    let worker = Worker::alone(&plan);
     assert_eq!(worker.write(&[("up", 1)]).await, 400, "the sender must know");
     assert_eq!(worker.write(&[("up", 2)]).await, 204);
     let account = worker.stop().await.account;
@@ -107,9 +107,9 @@ async fn retry_after_is_honoured_and_capped() {
 }
 
 async fn gap(value: String) -> u128 {
-    let backend = Backend::start(Script::Status(ALL)).await;
+    let backend = Backend::start(Script::Status(ALL));
     backend.script([Script::With(503, "retry-after", value)]);
-    let worker = Worker::alone(plan(&backend.url())).await;
+    let worker = Worker::alone(&plan(&backend.url()));
     assert_eq!(worker.write(&[("up", 1)]).await, 204);
     let seen = backend.seen();
     worker.stop().await;
@@ -119,11 +119,11 @@ async fn gap(value: String) -> u128 {
 #[tokio::test(flavor = "multi_thread")]
 async fn content_that_is_refused_is_sent_once_and_the_next_goes_on() {
     for status in [400, 409, 422, 413] {
-        let backend = Backend::start(Script::Status(ALL)).await;
+        let backend = Backend::start(Script::Status(ALL));
         backend.script([Script::Status(503), Script::Text(status, "out of order sample")]);
-        let worker = Worker::alone(plan(&backend.url())).await;
+        let worker = Worker::alone(&plan(&backend.url()));
         let answer = worker.post(body(&[("up", 1)]), &[]).await;
-        assert_eq!(answer.status, 400);
+        assert_eq!(answer.status, if status == 413 { 400 } else { status });
         assert!(answer.text(200).contains("out of order sample"), "{}", answer.text(200));
         assert_eq!(worker.write(&[("up", 2)]).await, 204);
         assert_eq!(backend.seen().len(), 3);
@@ -147,11 +147,11 @@ async fn what_needs_somebody_is_fatal_at_once() {
         Script::Status(308),
     ];
     for case in cases {
-        let backend = Backend::start(Script::Status(200)).await;
+        let backend = Backend::start(Script::Status(200));
         backend.script([case.clone()]);
         let mut plan = plan(&backend.url());
         plan.retry.on_exhausted = OnExhausted::Discard;
-        let worker = Worker::alone(plan).await;
+        let worker = Worker::alone(&plan);
         assert_eq!(worker.write(&[("up", 1)]).await, 503, "{case:?}");
         assert_eq!(backend.seen().len(), 1, "{case:?} is not retried");
         let outcome = worker.stop().await;
@@ -163,16 +163,16 @@ async fn what_needs_somebody_is_fatal_at_once() {
 #[tokio::test(flavor = "multi_thread")]
 async fn redirects_that_keep_the_method_are_followed_on_the_same_origin() {
     for status in [307, 308] {
-        let backend = Backend::start(Script::Status(ALL)).await;
+        let backend = Backend::start(Script::Status(ALL));
         backend.script([Script::With(status, "location", "/elsewhere".into())]);
-        let worker = Worker::alone(plan(&backend.url())).await;
+        let worker = Worker::alone(&plan(&backend.url()));
         assert_eq!(worker.write(&[("up", 1)]).await, 204);
         let seen = backend.seen();
         assert_eq!(seen[0].body, seen[1].body);
         assert_eq!(worker.stop().await.account.delivered, 1);
     }
-    let backend = Backend::start(Script::With(307, "location", "/api/v1/write".into())).await;
-    let worker = Worker::alone(plan(&backend.url())).await;
+    let backend = Backend::start(Script::With(307, "location", "/api/v1/write".into()));
+    let worker = Worker::alone(&plan(&backend.url()));
     assert_eq!(worker.write(&[("up", 1)]).await, 503, "not for ever");
     assert!(backend.seen().len() <= 4);
     assert!(worker.stop().await.fatal.is_some());
@@ -183,7 +183,7 @@ async fn a_refused_connection_backs_off_and_recovers() {
     let listener = floodmark_http::server::bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let address = listener.local_addr().unwrap();
     drop(listener);
-    let worker = Worker::alone(plan(&format!("http://{address}/api/v1/write"))).await;
+    let worker = Worker::alone(&plan(&format!("http://{address}/api/v1/write")));
     let waiting = worker.write(&[("up", 1)]);
     tokio::pin!(waiting);
     tokio::select! {
@@ -197,7 +197,7 @@ async fn a_refused_connection_backs_off_and_recovers() {
 
     let mut gone = plan("http://no-such-host.invalid/write");
     gone.retry.max_attempts = Some(2);
-    let worker = Worker::alone(gone).await;
+    let worker = Worker::alone(&gone);
     assert_eq!(worker.write(&[("up", 1)]).await, 503);
     let outcome = worker.stop().await;
     assert!(outcome.fatal.unwrap().contains("dns"));
@@ -212,11 +212,11 @@ fn no_bad(samples: &[(String, i64)]) -> u16 {
 #[tokio::test(flavor = "multi_thread")]
 async fn one_bad_series_is_isolated_from_its_batch() {
     for size in [10, 500] {
-        let backend = Backend::start(Script::Judge(no_bad)).await;
+        let backend = Backend::start(Script::Judge(no_bad));
         let mut plan = plan(&backend.url());
         plan.on_rejected.action = RejectedAction::Isolate;
         plan.on_rejected.max_extra_requests = 64;
-        let worker = Worker::alone(plan).await;
+        let worker = Worker::alone(&plan);
         let names: Vec<_> = (0..size).map(|i| if i == size / 3 { "bad".to_owned() } else { format!("m{i}") }).collect();
         let samples: Vec<_> = names.iter().map(|name| (name.as_str(), 7)).collect();
         assert_eq!(worker.write(&samples).await, 400);
@@ -228,11 +228,11 @@ async fn one_bad_series_is_isolated_from_its_batch() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn isolation_keeps_to_its_budget() {
-    let backend = Backend::start(Script::Status(400)).await;
+    let backend = Backend::start(Script::Status(400));
     let mut plan = plan(&backend.url());
     plan.on_rejected.action = RejectedAction::Isolate;
     plan.on_rejected.max_extra_requests = 6;
-    let worker = Worker::alone(plan).await;
+    let worker = Worker::alone(&plan);
     let names: Vec<_> = (0..64).map(|i| format!("m{i}")).collect();
     let samples: Vec<_> = names.iter().map(|name| (name.as_str(), 7)).collect();
     assert_eq!(worker.write(&samples).await, 400);
@@ -249,8 +249,8 @@ fn small_only(samples: &[(String, i64)]) -> u16 {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn too_large_is_split_and_nothing_is_lost() {
-    let backend = Backend::start(Script::Judge(small_only)).await;
-    let worker = Worker::alone(plan(&backend.url())).await;
+    let backend = Backend::start(Script::Judge(small_only));
+    let worker = Worker::alone(&plan(&backend.url()));
     let names: Vec<_> = (0..20).map(|i| format!("m{i}")).collect();
     let samples: Vec<_> = names.iter().map(|name| (name.as_str(), 7)).collect();
     assert_eq!(worker.write(&samples).await, 204);
@@ -261,10 +261,10 @@ async fn too_large_is_split_and_nothing_is_lost() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_buffer_holds_the_source_back_and_loses_nothing() {
-    let backend = Backend::start(Script::Status(429)).await;
+    let backend = Backend::start(Script::Status(429));
     let mut plan = plan(&backend.url());
     plan.buffer.max_samples = api::Count(5);
-    let worker = Worker::alone(plan).await;
+    let worker = Worker::alone(&plan);
     assert_eq!(worker.write(&[("a", 1), ("b", 1), ("c", 1), ("d", 1), ("e", 1), ("f", 1)]).await, 413, "it will never fit");
     let first = worker.write(&[("a", 1), ("b", 1), ("c", 1)]);
     tokio::pin!(first);
@@ -284,11 +284,11 @@ async fn a_full_buffer_holds_the_source_back_and_loses_nothing() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stop_with_a_dead_backend_ends_in_time_and_says_what_is_left() {
-    let backend = Backend::start(Script::Abort(Abort::Hang)).await;
+    let backend = Backend::start(Script::Abort(Abort::Hang));
     let mut plan = plan(&backend.url());
-    plan.backend.request_timeout = Duration::from_secs(60);
+    plan.backend.request_timeout = Duration::from_mins(1);
     plan.ack_policy = api::AckPolicy::Buffered;
-    let worker = Worker::alone(plan).await;
+    let worker = Worker::alone(&plan);
     assert_eq!(worker.write(&[("a", 1), ("b", 1)]).await, 204, "buffered is acknowledged");
     let end = Instant::now() + Duration::from_secs(10);
     while backend.seen().is_empty() {
@@ -300,4 +300,42 @@ async fn a_stop_with_a_dead_backend_ends_in_time_and_says_what_is_left() {
     let account = worker.stop().await.account;
     assert!(started.elapsed() < Duration::from_secs(8));
     assert_eq!((account.ambiguous, account.dropped["shutdown"]), (2, 1));
+}
+
+/// Cannot digest the series `bad`, as a Prometheus with a duplicate label.
+fn chokes(samples: &[(String, i64)]) -> u16 {
+    if samples.iter().any(|sample| sample.0 == "bad") { 500 } else { 204 }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_series_that_a_backend_chokes_on_is_found() {
+    let backend = Backend::start(Script::Judge(chokes));
+    let worker = Worker::alone(&plan(&backend.url()));
+    let names: Vec<_> = (0..30).map(|i| if i == 17 { "bad".to_owned() } else { format!("m{i}") }).collect();
+    let samples: Vec<_> = names.iter().map(|name| (name.as_str(), 7)).collect();
+    assert_eq!(worker.write(&samples).await, 400);
+    assert_eq!(backend.stored().len(), 29);
+    // A fault is refused sooner: nobody needs it.
+    let before = backend.seen().len();
+    let headers = [("floodmark-request", "g/1/0/1"), ("floodmark-epoch", "1"), ("floodmark-fault", "DuplicateLabel")];
+    assert_eq!(worker.post(body(&[("bad", 8), ("bad", 9)]), &headers).await.status, 400);
+    assert_eq!(backend.seen().len() - before, 4);
+    let account = worker.stop().await.account;
+    assert_eq!((account.delivered, account.rejected["poison"], account.rejected["status_500"]), (29, 1, 2));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_outage_is_not_taken_for_a_bad_series() {
+    let backend = Backend::start(Script::Status(500));
+    let worker = Worker::alone(&plan(&backend.url()));
+    let waiting = worker.write(&[("a", 1), ("b", 1), ("c", 1)]);
+    tokio::pin!(waiting);
+    tokio::select! {
+        status = &mut waiting => panic!("answered {status} in an outage"),
+        _ = worker.until(|report| report.account.retries > 40) => {}
+    }
+    backend.usually(Script::Status(ALL));
+    assert_eq!(waiting.await, 204);
+    let account = worker.stop().await.account;
+    assert_eq!((account.delivered, account.accepted), (3, 3));
 }

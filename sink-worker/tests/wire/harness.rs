@@ -45,7 +45,7 @@ pub struct Backend {
 }
 
 impl Backend {
-    pub async fn start(usual: Script) -> Arc<Self> {
+    pub fn start(usual: Script) -> Arc<Self> {
         let listener = server::bind("127.0.0.1:0".parse().unwrap()).unwrap();
         Self::on(listener, usual)
     }
@@ -60,13 +60,13 @@ impl Backend {
         let own = Arc::clone(&backend);
         let handler = move |request: Request<Bytes>, _| {
             let own = Arc::clone(&own);
-            async move { own.answer(request) }
+            async move { own.answer(&request) }
         };
         tokio::spawn(server::serve(listener, Arc::new(handler), Limits::default(), None, None, std::future::pending()));
         backend
     }
 
-    fn answer(&self, request: Request<Bytes>) -> http::Response<Bytes> {
+    fn answer(&self, request: &Request<Bytes>) -> http::Response<Bytes> {
         let next = self.script.lock().unwrap().pop_front();
         let script = next.unwrap_or_else(|| self.usual.lock().unwrap().clone());
         let samples = decode(request.body());
@@ -201,17 +201,17 @@ pub struct Worker {
 
 impl Worker {
     /// One worker with one lane.
-    pub async fn alone(plan: SinkWorkerPlan) -> Self {
-        Self::lanes(plan, 1).await
+    pub fn alone(plan: &SinkWorkerPlan) -> Self {
+        Self::lanes(plan, 1)
     }
 
-    pub async fn lanes(plan: SinkWorkerPlan, lanes: u16) -> Self {
+    pub fn lanes(plan: &SinkWorkerPlan, lanes: u16) -> Self {
         let listener = server::bind("127.0.0.1:0".parse().unwrap()).unwrap();
         let address = listener.local_addr().unwrap().to_string();
-        Self::on(listener, plan, 0, &control(1, Phase::Stable, lanes, vec![address])).await
+        Self::on(listener, plan, 0, &control(1, Phase::Stable, lanes, vec![address]))
     }
 
-    pub async fn on(listener: tokio::net::TcpListener, plan: SinkWorkerPlan, ordinal: u32, document: &ControlDocument) -> Self {
+    pub fn on(listener: tokio::net::TcpListener, plan: &SinkWorkerPlan, ordinal: u32, document: &ControlDocument) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let address = listener.local_addr().unwrap();
         let options = Options {
@@ -220,7 +220,7 @@ impl Worker {
             ordinal,
             listen: address,
         };
-        std::fs::write(&options.plan, serde_json::to_vec(&plan).unwrap()).unwrap();
+        std::fs::write(&options.plan, serde_json::to_vec(plan).unwrap()).unwrap();
         std::fs::write(&options.control, serde_json::to_vec(document).unwrap()).unwrap();
         let stop = Stop::new();
         let task = Mutex::new(Some(tokio::spawn(run_on(listener, options, stop.clone()))));

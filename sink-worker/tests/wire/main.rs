@@ -1,5 +1,8 @@
 //! The worker over real sockets. Rows are those of the scenario matrix in the reference of the sink to match.
 
+// Helpers are not inside `#[test]` functions, where these are allowed by configuration.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, unreachable_pub)]
+
 mod answers;
 mod harness;
 mod prometheus;

@@ -1,1 +1,170 @@
-//! placeholder
+//! Against a real Prometheus, where one is installed: what it stores is what was acknowledged.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use floodmark_http::client::get_json;
+use floodmark_http::server;
+use ownership::Phase;
+
+use crate::harness::*;
+
+struct Prometheus {
+    child: Child,
+    address: String,
+    _folder: tempfile::TempDir,
+}
+
+impl Drop for Prometheus {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn binary() -> Option<PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    let found = std::env::split_paths(&path).map(|folder| folder.join("prometheus")).find(|file| file.is_file());
+    if found.is_none() {
+        eprintln!("SKIPPED: no prometheus in PATH; install it (apt-get install prometheus) to run this test");
+    }
+    found
+}
+
+fn start() -> Option<Prometheus> {
+    let binary = binary()?;
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("prometheus.yml");
+    std::fs::write(&config, "global: {}\n").unwrap();
+    let free = server::bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let address = free.local_addr().unwrap().to_string();
+    drop(free);
+    let child = Command::new(binary)
+        .arg("--web.enable-remote-write-receiver")
+        .arg(format!("--web.listen-address={address}"))
+        .arg(format!("--storage.tsdb.path={}", folder.path().join("data").display()))
+        .arg(format!("--config.file={}", config.display()))
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    Some(Prometheus { child, address, _folder: folder })
+}
+
+fn now_ms() -> i64 {
+    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_millis() as i64
+}
+
+impl Prometheus {
+    fn url(&self) -> String {
+        format!("http://{}/api/v1/write", self.address)
+    }
+
+    /// Every stored sample of the metrics that begin with a prefix.
+    async fn stored(&self, prefix: &str) -> BTreeSet<(String, i64)> {
+        let at = now_ms() as f64 / 1000.0 + 1.0;
+        let url = format!("http://{}/api/v1/query?query=%7B__name__%3D~%22{prefix}.%2A%22%7D%5B1h%5D&time={at}", self.address);
+        let answer: serde_json::Value = get_json(&url, 64 << 20, Duration::from_secs(10)).await.unwrap();
+        let mut stored = BTreeSet::new();
+        for series in answer["data"]["result"].as_array().unwrap() {
+            let name = series["metric"]["__name__"].as_str().unwrap();
+            for sample in series["values"].as_array().unwrap() {
+                let millis = (sample[0].as_f64().unwrap() * 1000.0).round() as i64;
+                stored.insert((name.to_owned(), millis));
+            }
+        }
+        stored
+    }
+}
+
+fn expected(samples: &[(String, i64)]) -> BTreeSet<(String, i64)> {
+    samples.iter().cloned().collect()
+}
+
+fn borrow(samples: &[(String, i64)]) -> Vec<(&str, i64)> {
+    samples.iter().map(|(name, time)| (name.as_str(), *time)).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_acknowledged_is_stored_while_workers_and_answers_are_lost() {
+    let Some(prometheus) = start() else { return };
+    let mut plan = plan(&prometheus.url());
+    plan.backend.request_timeout = Duration::from_secs(5);
+    let listener = server::bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let document = control(1, Phase::Stable, 2, vec![listener.local_addr().unwrap().to_string()]);
+    let worker = Worker::on(listener, &plan, 0, &document);
+    let start = now_ms() - 60_000;
+    // It starts up while the first request waits: refused connections and 503 are retried in order.
+    let mut all = Vec::new();
+    for round in 0..20 {
+        let mut request = Vec::new();
+        for series in 0..50 {
+            for step in 0..4 {
+                request.push((format!("third_{series}"), start + round * 1000 + step * 250));
+            }
+        }
+        assert_eq!(worker.write(&borrow(&request)).await, 204, "round {round}");
+        all.extend(request);
+    }
+    assert_eq!(prometheus.stored("third").await, expected(&all));
+
+    // A sender that lost the answers repeats everything at a new worker: nothing changes, and what is new arrives.
+    worker.stop().await;
+    let listener = server::bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let worker = Worker::on(listener, &plan, 0, &document);
+    let last: Vec<_> = all[all.len() - 200..].to_vec();
+    let status = worker.write(&borrow(&last)).await;
+    assert!(status == 204 || status == 400, "{status}: older ones of it are refused, they are stored");
+    let newer: Vec<_> = last.iter().map(|(name, time)| (name.clone(), time + 1000)).collect();
+    assert_eq!(worker.write(&borrow(&newer)).await, 204);
+    all.extend(newer);
+    assert_eq!(prometheus.stored("third").await, expected(&all));
+    worker.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bad_series_is_isolated_and_its_neighbours_are_stored() {
+    let Some(prometheus) = start() else { return };
+    let mut plan = plan(&prometheus.url());
+    plan.backend.request_timeout = Duration::from_secs(5);
+    plan.partial_writes = api::PartialWrites::Atomic;
+    plan.on_rejected.action = api::RejectedAction::Isolate;
+    let worker = Worker::alone(&plan);
+    let now = now_ms() - 10_000;
+    let first: Vec<_> = (0..100).map(|series| (format!("iso_{series}"), now)).collect();
+    assert_eq!(worker.write(&borrow(&first)).await, 204);
+    let mut second: Vec<_> = (0..100).map(|series| (format!("iso_{series}"), now + 1000)).collect();
+    second[37].1 = now - 5000;
+    assert_eq!(worker.write(&borrow(&second)).await, 400);
+    let mut all = expected(&first);
+    all.extend(second.iter().filter(|sample| sample.1 > now).cloned());
+    assert_eq!(prometheus.stored("iso").await, all);
+    let account = worker.stop().await.account;
+    assert_eq!((account.delivered, account.rejected["status_400"]), (199, 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_backend_is_waited_for() {
+    let Some(mut prometheus) = start() else { return };
+    let mut plan = plan(&prometheus.url());
+    plan.backend.request_timeout = Duration::from_secs(5);
+    let worker = Worker::alone(&plan);
+    let now = now_ms() - 10_000;
+    assert_eq!(worker.generate(1, body(&[("kill_a", now), ("kill_b", now)])).await.status, 204);
+    prometheus.child.kill().unwrap();
+    prometheus.child.wait().unwrap();
+    let before = worker.report().await.account.retries;
+    let lost = worker.generate(2, body(&[("kill_a", now + 1), ("kill_b", now + 1)]));
+    tokio::pin!(lost);
+    let started = Instant::now();
+    tokio::select! {
+        answer = &mut lost => panic!("{} while the backend is away", answer.status),
+        report = worker.until(|report| report.account.retries > before + 4) => assert_eq!(report.account.buffered, 2),
+    }
+    assert!(started.elapsed() < Duration::from_secs(20));
+    let account = worker.stop().await.account;
+    assert_eq!(lost.await.status, 503, "the sender is told to come again");
+    assert_eq!((account.delivered, account.dropped["shutdown"] + account.ambiguous), (2, 2));
+}

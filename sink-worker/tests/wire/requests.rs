@@ -13,17 +13,17 @@ const OK: Script = Script::Status(204);
 
 /// Two names of different lanes of two.
 fn two_lanes() -> (String, String) {
-    let name = |lane| (0..).map(|i| format!("m{i}")).find(|name| place(name, 1, 2).1 == lane).unwrap();
+    let name = |lane| (0..100).map(|i| format!("m{i}")).find(|name| place(name, 1, 2).1 == lane).unwrap();
     (name(0), name(1))
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_generators_request_goes_on_as_its_original_bytes() {
-    let backend = Backend::start(OK).await;
-    let worker = Worker::alone(plan(&backend.url())).await;
+    let backend = Backend::start(OK);
+    let worker = Worker::alone(&plan(&backend.url()));
     let sent = body(&[("a", 1), ("b", 1)]);
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
-    let intended = (now - Duration::from_secs(2)).as_micros().to_string();
+    let intended = (now.as_micros() - 2_000_000).to_string();
     let headers = [("floodmark-request", "g/1/0/1"), ("floodmark-epoch", "1"), ("floodmark-intended", intended.as_str())];
     assert_eq!(worker.post(sent.clone(), &headers).await.status, 204);
     assert_eq!(backend.seen()[0].body, sent);
@@ -42,8 +42,8 @@ async fn a_generators_request_goes_on_as_its_original_bytes() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_repeat_joins_the_request_in_progress() {
-    let backend = Backend::start(Script::Status(503)).await;
-    let worker = Worker::alone(plan(&backend.url())).await;
+    let backend = Backend::start(Script::Status(503));
+    let worker = Worker::alone(&plan(&backend.url()));
     let generator = [worker.generate(1, body(&[("a", 1)])), worker.generate(1, body(&[("a", 1)]))];
     let third = [worker.post(body(&[("b", 1)]), &[]), worker.post(body(&[("b", 1)]), &[])];
     let go = async {
@@ -56,7 +56,8 @@ async fn a_repeat_joins_the_request_in_progress() {
     };
     let [one, two] = generator;
     let [three, four] = third;
-    let all = tokio::time::timeout(Duration::from_secs(20), async { tokio::join!(one, two, three, four, go) });
+    let all = async { tokio::join!(one, two, three, four, go) };
+    let all = tokio::time::timeout(Duration::from_secs(20), Box::pin(all));
     let (one, two, three, four, ()) = all.await.unwrap();
     assert_eq!([one.status, two.status, three.status, four.status], [204; 4]);
     assert_eq!(worker.stop().await.account.accepted, 2);
@@ -65,8 +66,8 @@ async fn a_repeat_joins_the_request_in_progress() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn generators_are_held_to_the_map() {
-    let backend = Backend::start(OK).await;
-    let worker = Worker::lanes(plan(&backend.url()), 2).await;
+    let backend = Backend::start(OK);
+    let worker = Worker::lanes(&plan(&backend.url()), 2);
     let (a, b) = two_lanes();
     let old = [("floodmark-request", "g/1/0/1"), ("floodmark-epoch", "7")];
     let moved = worker.post(body(&[(&a, 1)]), &old).await;
@@ -88,8 +89,8 @@ async fn generators_are_held_to_the_map() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn faults_stay_alone_and_in_the_lane_they_name() {
-    let backend = Backend::start(Script::Text(400, "duplicate sample")).await;
-    let worker = Worker::lanes(plan(&backend.url()), 2).await;
+    let backend = Backend::start(Script::Text(400, "duplicate sample"));
+    let worker = Worker::lanes(&plan(&backend.url()), 2);
     let (a, b) = two_lanes();
     let fault = |id, kind| [("floodmark-request", id), ("floodmark-epoch", "1"), ("floodmark-fault", kind)];
     let sent = body(&[(&a, 1), (&b, 1), (&a, 1)]);
@@ -105,8 +106,8 @@ async fn faults_stay_alone_and_in_the_lane_they_name() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_no_request_is_refused_and_nothing_without_samples_is_sent() {
-    let backend = Backend::start(OK).await;
-    let worker = Worker::alone(plan(&backend.url())).await;
+    let backend = Backend::start(OK);
+    let worker = Worker::alone(&plan(&backend.url()));
     let status = async |body: Vec<u8>, headers: &[(&'static str, &str)]| worker.post(body.into(), headers).await.status;
     assert_eq!(status(vec![], &[]).await, 400);
     assert_eq!(status(b"\xff\xff\xff\xff\x0f".to_vec(), &[]).await, 413, "declares 4 GiB");
@@ -129,8 +130,8 @@ async fn what_is_no_request_is_refused_and_nothing_without_samples_is_sent() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn several_samples_of_a_series_go_one_after_the_other() {
-    let backend = Backend::start(OK).await;
-    let worker = Worker::alone(plan(&backend.url())).await;
+    let backend = Backend::start(OK);
+    let worker = Worker::alone(&plan(&backend.url()));
     assert_eq!(worker.write(&[("a", 1), ("b", 1), ("a", 2), ("a", 3), ("b", 2)]).await, 204);
     let requests: Vec<_> = backend.seen().into_iter().map(|seen| seen.samples).collect();
     let times = |name: &str, at: usize| requests[at].iter().filter(|sample| sample.0 == name).map(|sample| sample.1).collect::<Vec<_>>();
@@ -145,8 +146,8 @@ async fn several_samples_of_a_series_go_one_after_the_other() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn small_requests_are_merged_behind_one_in_flight() {
-    let backend = Backend::start(Script::Status(503)).await;
-    let worker = Worker::alone(plan(&backend.url())).await;
+    let backend = Backend::start(Script::Status(503));
+    let worker = Worker::alone(&plan(&backend.url()));
     let names: Vec<_> = (0..20).map(|i| format!("m{i}")).collect();
     let first = worker.write(&[("first", 1)]);
     tokio::pin!(first);
@@ -195,13 +196,13 @@ async fn futures_join<F: Future<Output = u16> + Unpin>(mut all: Vec<F>) -> Vec<u
 
 #[tokio::test(flavor = "multi_thread")]
 async fn third_parties_are_forwarded_to_the_owners_once() {
-    let backend = Backend::start(OK).await;
+    let backend = Backend::start(OK);
     let listeners: Vec<_> = (0..2).map(|_| server::bind("127.0.0.1:0".parse().unwrap()).unwrap()).collect();
     let addresses: Vec<_> = listeners.iter().map(|listener| listener.local_addr().unwrap().to_string()).collect();
     let document = control(1, Phase::Stable, 2, addresses);
     let mut workers = Vec::new();
     for (ordinal, listener) in (0..).zip(listeners) {
-        workers.push(Worker::on(listener, plan(&backend.url()), ordinal, &document).await);
+        workers.push(Worker::on(listener, &plan(&backend.url()), ordinal, &document));
     }
     let names: Vec<_> = (0..40).map(|i| format!("m{i}")).collect();
     let samples: Vec<_> = names.iter().map(|name| (name.as_str(), 1)).collect();
@@ -231,8 +232,8 @@ async fn third_parties_are_forwarded_to_the_owners_once() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_draining_map_takes_nothing_and_the_next_one_holds() {
-    let backend = Backend::start(OK).await;
-    let worker = Worker::lanes(plan(&backend.url()), 2).await;
+    let backend = Backend::start(OK);
+    let worker = Worker::lanes(&plan(&backend.url()), 2);
     let addresses = vec![worker.address.to_string()];
     assert_eq!(worker.write(&[("a", 1)]).await, 204);
     worker.obey(&control(1, Phase::Draining, 2, addresses.clone()));
@@ -255,10 +256,10 @@ async fn a_draining_map_takes_nothing_and_the_next_one_holds() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn buffered_answers_at_once_and_keeps_order() {
-    let backend = Backend::start(Script::Status(503)).await;
+    let backend = Backend::start(Script::Status(503));
     let mut plan = plan(&backend.url());
     plan.ack_policy = api::AckPolicy::Buffered;
-    let worker = Worker::alone(plan).await;
+    let worker = Worker::alone(&plan);
     for (sequence, time) in (1..=50).enumerate() {
         assert_eq!(worker.generate(sequence as u64, body(&[("a", time), ("b", time)])).await.status, 204);
     }
@@ -274,5 +275,63 @@ async fn buffered_answers_at_once_and_keeps_order() {
         let times: Vec<_> = request.samples.iter().filter(|sample| sample.0 == "a").map(|sample| sample.1).collect();
         assert!(times.is_sorted_by(|a, b| a < b), "a batch closes before a sample that is not newer");
     }
+    worker.stop().await;
+}
+
+/// What a sample costs on its way through sender, worker and a backend that only answers; run with `--ignored --nocapture`.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "a measurement, not a check"]
+async fn cost_of_a_sample_over_sockets() {
+    const LANES: u16 = 4;
+    let listener = server::bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let url = format!("http://{}/api/v1/write", listener.local_addr().unwrap());
+    let handler = |_: http::Request<bytes::Bytes>, _| async {
+        let mut response = http::Response::new(bytes::Bytes::new());
+        *response.status_mut() = http::StatusCode::NO_CONTENT;
+        response
+    };
+    tokio::spawn(server::serve(listener, std::sync::Arc::new(handler), server::Limits::default(), None, None, std::future::pending()));
+    let mut plan = plan(&url);
+    plan.backend.request_timeout = Duration::from_secs(5);
+    let worker = Worker::lanes(&plan, LANES);
+    let target = format!("http://{}/api/v1/write", worker.address);
+    let before = (telemetry::cpu::usage().total, std::time::Instant::now());
+    let mut senders = Vec::new();
+    for lane in 0..LANES {
+        let mut encoder = v1::Encoder::new();
+        let mut count = 0;
+        for series in 0.. {
+            let mut block = Vec::new();
+            remote_write::canonical::push_label(&mut block, b"__name__", format!("metric_{:03}_total", series % 100).as_bytes());
+            for label in 0..8 {
+                let value = if label == 7 { format!("series-{series:05}") } else { format!("value-of-{label}-t{:02}", series / 10_000) };
+                remote_write::canonical::push_label(&mut block, format!("label_{label:02}").as_bytes(), value.as_bytes());
+            }
+            if remote_write::slot_of(remote_write::canonical::hash_block(&block)) % LANES == lane {
+                count += 1;
+                encoder.series(&block, &[Sample { timestamp: 1_700_000_000_000, value: 1.0 }]);
+            }
+            if count == 2000 {
+                break;
+            }
+        }
+        let body = bytes::Bytes::copy_from_slice(Snappy::new().compress(encoder.body()));
+        let mut connection = floodmark_http::client::Connection::new(&floodmark_http::client::Endpoint::new(target.clone())).unwrap();
+        senders.push(tokio::spawn(async move {
+            let mut headers = http::HeaderMap::new();
+            headers.insert("floodmark-epoch", http::HeaderValue::from(1));
+            for sequence in 0..500 {
+                let id = format!("g/1/{lane}/{sequence}");
+                headers.insert("floodmark-request", http::HeaderValue::try_from(id).unwrap());
+                assert_eq!(connection.post(None, &headers, body.clone()).await.unwrap().status, 204);
+            }
+        }));
+    }
+    for sender in senders {
+        sender.await.unwrap();
+    }
+    let samples = f64::from(LANES) * 500.0 * 2000.0;
+    let cpu = telemetry::cpu::usage().total.saturating_sub(before.0).as_nanos() as f64 / samples;
+    println!("{cpu:.1} ns of CPU a sample for all three, {:.2} M samples/s", samples / before.1.elapsed().as_secs_f64() / 1e6);
     worker.stop().await;
 }
