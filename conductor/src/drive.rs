@@ -94,7 +94,7 @@ impl Driver<'_> {
             self.gatherer.poll_generators().await;
             let mut waiting = self.gatherer.waiting_for();
             if waiting.is_none() {
-                waiting = self.gatherer.workers_ready().await.err();
+                waiting = self.gatherer.targets_ready().await.err();
             }
             self.gatherer.poll_workers(false).await;
             if let Some(why) = self.gatherer.failed_generator().or_else(|| self.gatherer.fatal_worker()) {
@@ -195,6 +195,7 @@ impl Driver<'_> {
         } else {
             self.gatherer.poll_workers(true).await;
         }
+        self.gatherer.poll_receiver_cpu().await;
         course.complete = true;
         for index in 0..self.gatherer.generator_lives.len() {
             match self.gatherer.take_generator(index).await {

@@ -1,12 +1,12 @@
 //! Fetches what the parts say about themselves, again and again, and keeps the last word of each, also of the dead.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use floodmark_http::client::{Endpoint, Fetch, FetchError};
 use ledger::{GeneratorAccount, SlotTable};
 use measure::HistogramSet;
-use protocol::{GeneratorReport, GeneratorState, WorkerReport, path};
+use protocol::{CpuUse, GeneratorReport, GeneratorState, WorkerReport, path};
 
 /// One answer is small; a peer that needs longer is stopped or starved.
 const TIMEOUT: Duration = Duration::from_secs(2);
@@ -40,8 +40,12 @@ struct Peer {
 
 impl Peer {
     fn new(base: &str) -> Result<Self, FetchError> {
-        let endpoint = Endpoint::new(base).with_timeout(TIMEOUT).with_max_answer(MAX_ANSWER);
-        Ok(Self { base: base.to_owned(), fetch: Fetch::new(&endpoint)? })
+        Self::of(&Endpoint::new(base))
+    }
+
+    fn of(endpoint: &Endpoint) -> Result<Self, FetchError> {
+        let endpoint = endpoint.clone().with_timeout(TIMEOUT).with_max_answer(MAX_ANSWER);
+        Ok(Self { base: endpoint.url.clone(), fetch: Fetch::new(&endpoint)? })
     }
 
     async fn ready(&mut self) -> Result<(), String> {
@@ -53,10 +57,14 @@ impl Peer {
     }
 }
 
-/// All parts but the receivers.
+/// All parts.
 pub(crate) struct Gatherer {
     generators: Vec<Peer>,
     workers: Vec<Peer>,
+    receivers: Vec<Peer>,
+    /// What each receiver used, by its own metrics; `None` until it told.
+    pub(crate) receiver_cpu: Vec<Option<CpuUse>>,
+    started: Instant,
     pub(crate) generator_lives: Vec<GeneratorLife>,
     /// By ordinal and incarnation.
     pub(crate) worker_lives: BTreeMap<(u32, String), WorkerLife>,
@@ -65,18 +73,24 @@ pub(crate) struct Gatherer {
 }
 
 impl Gatherer {
-    pub(crate) fn new(generators: &[String], workers: &[String]) -> Result<Self, FetchError> {
+    pub(crate) fn new(generators: &[String], workers: &[String], receivers: &[Endpoint]) -> Result<Self, FetchError> {
         Ok(Self {
             generators: generators.iter().map(|base| Peer::new(base)).collect::<Result<_, _>>()?,
             workers: workers.iter().map(|base| Peer::new(base)).collect::<Result<_, _>>()?,
+            receivers: receivers.iter().map(Peer::of).collect::<Result<_, _>>()?,
+            receiver_cpu: vec![None; receivers.len()],
+            started: Instant::now(),
             generator_lives: vec![GeneratorLife::default(); generators.len()],
             worker_lives: BTreeMap::new(),
             current: vec![None; workers.len()],
         })
     }
 
-    /// Why the first worker that is not ready is not.
-    pub(crate) async fn workers_ready(&mut self) -> Result<(), String> {
+    /// Why the first receiver or worker that is not ready is not.
+    pub(crate) async fn targets_ready(&mut self) -> Result<(), String> {
+        for (ordinal, receiver) in self.receivers.iter_mut().enumerate() {
+            receiver.ready().await.map_err(|why| format!("receiver {ordinal}: {why}"))?;
+        }
         for (ordinal, worker) in self.workers.iter_mut().enumerate() {
             worker.ready().await.map_err(|why| format!("sink-worker {ordinal}: {why}"))?;
         }
@@ -122,6 +136,30 @@ impl Gatherer {
             if let Ok(set) = peer.fetch.json::<HistogramSet>(Some(path::HISTOGRAMS)).await {
                 life.histograms = Some(set);
             }
+        }
+    }
+
+    /// Seconds since the run began to be prepared.
+    pub(crate) fn age(&self) -> f64 {
+        self.started.elapsed().as_secs_f64()
+    }
+
+    /// What the receivers used until now.
+    pub(crate) async fn poll_receiver_cpu(&mut self) {
+        let wall_seconds = self.started.elapsed().as_secs_f64();
+        for (peer, cpu) in self.receivers.iter_mut().zip(&mut self.receiver_cpu) {
+            let Ok(text) = peer.fetch.bytes(Some(path::METRICS)).await else { continue };
+            let text = String::from_utf8_lossy(&text);
+            let value = |name: &str| {
+                let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+                line.and_then(|value| value.trim().parse::<f64>().ok()).unwrap_or_default()
+            };
+            *cpu = Some(CpuUse {
+                cpu_seconds: value("process_cpu_seconds_total"),
+                run_queue_seconds: value("floodmark_process_run_queue_wait_seconds"),
+                wall_seconds,
+                rss_bytes: value("process_resident_memory_bytes") as u64,
+            });
         }
     }
 

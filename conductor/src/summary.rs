@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::SystemTime;
 
 use api::{ChaosAction, LoadTestSpec};
-use measure::{Drops, HistogramSet, names};
+use measure::{Drops, HistogramSet, Merger, names};
 use report::{
     Chaos, DropReason, FaultResult, Latencies, Process, RatePoint, Requests, Samples, StageResult, Summary, Target, Worker,
     rfc3339, second_latencies,
@@ -26,13 +26,16 @@ const LATE: f64 = 0.01;
 pub(crate) fn merge_histograms(gatherer: &Gatherer) -> HistogramSet {
     let generators = gatherer.generator_lives.iter().filter_map(|life| life.histograms.as_ref());
     let workers = gatherer.worker_lives.values().filter_map(|life| life.histograms.as_ref());
-    let mut sum = HistogramSet::default();
+    let mut sum = Merger::new();
     for set in generators.chain(workers) {
-        if let Err(error) = sum.merge(set) {
+        if let Err(error) = sum.add(set) {
             tracing::warn!(%error, "a part's histograms cannot be read and are left out");
         }
     }
-    sum
+    sum.finish().unwrap_or_else(|error| {
+        tracing::warn!(%error, "the merged histograms cannot be written");
+        HistogramSet::default()
+    })
 }
 
 /// The figures of a run, without findings, thresholds and verdict.
@@ -262,6 +265,16 @@ fn processes(gatherer: &Gatherer) -> Vec<Process> {
         }
     }
     processes.extend(workers.into_iter().map(|(ordinal, cpu)| process("sink-worker", ordinal, cpu)));
+    let receivers = gatherer.receiver_cpu.iter().enumerate();
+    processes.extend(receivers.filter_map(|(ordinal, cpu)| Some(process("receiver", ordinal as u32, cpu.as_ref()?))));
+    let own = telemetry::cpu::usage();
+    let cpu = protocol::CpuUse {
+        cpu_seconds: own.total.as_secs_f64(),
+        run_queue_seconds: own.run_queue_wait.as_secs_f64(),
+        wall_seconds: gatherer.age(),
+        rss_bytes: own.rss_bytes,
+    };
+    processes.push(process("conductor", 0, &cpu));
     processes
 }
 

@@ -155,7 +155,7 @@ impl Builder<'_> {
         for index in 0..count {
             let address = self.ports.take().map_err(RunError::Start)?;
             let arguments = vec!["--conductor".into(), conductor.into(), "--index".into(), index.to_string().into()];
-            let spec = self.part(Role::Generator, index, "generator", address, arguments, false, Duration::from_secs(5));
+            let spec = self.part(Role::Generator, index, "generator", address, arguments, false, Duration::from_secs(10));
             layout.generators.push(spec);
         }
         Ok(())

@@ -90,9 +90,17 @@ pub async fn run(
 fn folders(results: &std::path::Path) -> Result<(Folders, tempfile::TempDir), RunError> {
     let logs = results.join("logs");
     std::fs::create_dir_all(&logs).map_err(|error| RunError::Write(logs.clone(), error))?;
-    for old in std::fs::read_dir(&logs).into_iter().flatten().flatten() {
-        // A log belongs to one run; what is not ours to remove stays.
-        let _ = std::fs::remove_file(old.path());
+    // What an earlier run left must not be taken for this one's; files that no run writes stay.
+    let ours = |name: &str| {
+        matches!(name, "summary.json" | "report.html" | "junit.xml")
+            || [".hlog", ".hgrm", ".log"].iter().any(|ending| name.ends_with(ending))
+    };
+    for folder in [results, &logs] {
+        for old in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+            if old.file_name().to_str().is_some_and(ours) {
+                let _ = std::fs::remove_file(old.path());
+            }
+        }
     }
     let probe = results.join(".writable");
     std::fs::write(&probe, b"floodmark").map_err(|error| RunError::Write(results.to_path_buf(), error))?;
@@ -174,10 +182,11 @@ async fn run_test(
     chaos.abort();
     let _ = chaos.await;
     drop(engine);
-    conductor_stop.request();
+    // Generators leave when the conductor tells them that their report was taken, so it goes last.
     if let Some(parts) = Arc::into_inner(parts) {
         end_all(parts).await;
     }
+    conductor_stop.request();
     tell(Event::Finished { test, outcome: &outcome, results: &results });
     Ok(outcome)
 }
