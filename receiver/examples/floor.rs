@@ -23,7 +23,10 @@ fn main() {
     let workload = Arc::new(Workload::new(&groups, &stages, 42, "floor").unwrap());
     let faults = Arc::new(FaultPlan::new(&[], 42, &workload).unwrap());
     let plan = LanePlan::new(Arc::clone(&workload), LaneMap::direct(lanes), 0, 1);
+    let start = Instant::now();
     let mut store = Store::new(Arc::clone(&workload), faults, T0);
+    store.expect_all();
+    println!("tables for {} series ready in {:?}", workload.series(), start.elapsed());
 
     let mut walks: Vec<_> = (0..lanes).map(|lane| LaneWalk::new(&plan, lane)).collect();
     let (mut snappy, mut receive, mut pieces) = (Snappy::new(), Snappy::new(), Pieces::new());

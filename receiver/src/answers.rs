@@ -209,7 +209,7 @@ mod tests {
     #[test]
     fn shares_are_drawn_by_the_seed() {
         let schedule = || answers(r#"[{"type":"StatusCode","share":"25%"}]"#);
-        let draws = |seed| statuses(&schedule(), &[0; 4000], seed);
+        let draws = |seed| statuses(&schedule(), &vec![0; 4000], seed);
         assert_eq!(draws(1), draws(1));
         assert_ne!(draws(1), draws(2));
         let hits = draws(1).iter().filter(|status| **status == 503).count();

@@ -24,7 +24,7 @@ const MAX_PHASE: usize = 1 << 20;
 /// Runs until `stop`: one look at the document and the conductor after the other.
 pub(crate) async fn follow(state: Arc<State>, document: Option<PathBuf>, mut control: ReceiverControl, stop: Stop) {
     let mut bytes = document.as_ref().and_then(|path| control::read(path).ok()).map(|(_, bytes)| bytes);
-    let mut known: Option<(String, u64)> = None;
+    let mut known = Known::default();
     let mut warned = false;
     while !stop.is_requested() {
         if let Some(path) = &document {
@@ -64,20 +64,47 @@ pub(crate) async fn follow(state: Arc<State>, document: Option<PathBuf>, mut con
     }
 }
 
-/// Asks for the phase; with a new t0, for the plan, and begins the run.
-async fn learn(state: &State, conductor: &str, known: &mut Option<(String, u64)>) -> anyhow::Result<()> {
+/// What was learnt so far.
+#[derive(Default)]
+struct Known {
+    /// A run whose store is ready but for its t0: run, seed, store.
+    prepared: Option<(String, u64, Store)>,
+    /// The run and t0 that the tables know.
+    begun: Option<(String, u64)>,
+}
+
+/// Asks for the phase and the plan. The store is made as soon as there is a plan, since generators start at once when there is a t0.
+async fn learn(state: &State, conductor: &str, known: &mut Known) -> anyhow::Result<()> {
     let base = conductor.trim_end_matches('/');
     let phase: PhaseDoc = floodmark_http::client::get_json(&format!("{base}{}", path::PHASE), MAX_PHASE, TIMEOUT).await?;
-    let Some(t0_ns) = phase.t0 else { return Ok(()) };
-    if known.as_ref().is_some_and(|(run, t0)| *run == phase.run && *t0 == t0_ns) {
+    if known.begun.as_ref().is_some_and(|(run, t0_ns)| *run == phase.run && phase.t0.is_none_or(|t0| t0 == *t0_ns)) {
         return Ok(());
     }
-    let plan: RunPlan = floodmark_http::client::get_json(&format!("{base}{}?generator=0", path::PLAN), MAX_PLAN, TIMEOUT).await?;
+    if known.prepared.as_ref().is_none_or(|(run, ..)| *run != phase.run) {
+        let url = format!("{base}{}?generator=0", path::PLAN);
+        let plan: RunPlan = floodmark_http::client::get_json(&url, MAX_PLAN, TIMEOUT).await?;
+        let room = state.policy().max_series;
+        known.prepared = Some(tokio::task::spawn_blocking(move || prepare(&plan, room)).await??);
+    }
+    let Some(t0_ns) = phase.t0 else { return Ok(()) };
+    if let Some((run, seed, mut store)) = known.prepared.take() {
+        store.begin(t0_ns);
+        tracing::info!(run, t0_ns, "the run is known");
+        state.tables().begin(store);
+        known.begun = Some((run, t0_ns));
+        state.run.send_replace(Run::Known { t0_ns, seed });
+    }
+    Ok(())
+}
+
+fn prepare(plan: &RunPlan, room: u64) -> anyhow::Result<(String, u64, Store)> {
     let workload = Arc::new(Workload::new(&plan.workload, &plan.stages, plan.seed, &plan.run)?);
     let faults = Arc::new(FaultPlan::new(&plan.faults, plan.seed, &workload)?);
-    tracing::info!(run = plan.run, series = workload.series(), t0_ns, "the run is known");
-    state.tables().begin(Store::new(workload, faults, t0_ns));
-    *known = Some((plan.run, t0_ns));
-    state.run.send_replace(Run::Known { t0_ns, seed: plan.seed });
-    Ok(())
+    let series = u64::from(workload.series());
+    let mut store = Store::new(workload, faults, 0);
+    // A limit counts series as they come.
+    if series <= room {
+        store.expect_all();
+    }
+    Ok((plan.run.clone(), plan.seed, store))
 }

@@ -1,4 +1,5 @@
 //! Each R fault over real HTTP: what the sender hears, and what is stored.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::type_complexity)]
 
 mod common;
 

@@ -1,4 +1,5 @@
 //! Strict verdicts over real HTTP: what is refused, with which status, and that the good samples of a request are kept.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::type_complexity)]
 
 mod common;
 

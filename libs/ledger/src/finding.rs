@@ -120,6 +120,11 @@ impl Examples {
         self.0.entry(name).or_insert_with(|| Finding { name, count: 0, explained: 0, examples: Vec::new() })
     }
 
+    /// Whether another witness would be kept.
+    pub fn wants(&self, name: FindingName) -> bool {
+        self.0.get(&name).is_none_or(|finding| finding.examples.len() < MAX_EXAMPLES)
+    }
+
     /// Counts samples without a witness.
     pub fn count(&mut self, name: FindingName, count: u64, explained: u64) {
         if count > 0 {

@@ -20,7 +20,7 @@ pub struct StoreCounters {
     pub altered: u64,
     /// Of a series of this run, but never made by the workload.
     pub unexpected: u64,
-    /// Series of this run that were seen.
+    /// Series of this run of which a sample was seen.
     pub series: u64,
     /// Series of others that are tracked.
     pub foreign_series: u64,
@@ -32,7 +32,7 @@ pub struct StoreCounters {
     pub foreign_duplicates: u64,
     /// Of those: the newest timestamp of their series with another value.
     pub foreign_conflicts: u64,
-    /// Series of others that found no room and were not checked.
+    /// Of those: of series that found no room, and so not checked.
     pub foreign_overflow: u64,
     /// Facts (gaps, late, doubled or altered samples) that found no room: counted, but can no longer be named.
     pub overflow: u64,

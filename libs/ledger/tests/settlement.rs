@@ -1,4 +1,5 @@
 //! The settlement against a naive bookkeeper, which notes each sample's fate as it happens and never replays anything.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::type_complexity)]
 
 mod common;
 

@@ -1,4 +1,5 @@
 //! The store against a naive model: maps by series and timestamp, no dense table, no schedule arithmetic.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::type_complexity)]
 
 mod common;
 
@@ -242,4 +243,29 @@ fn examples_name_the_sample() {
     assert_eq!((finding.count, example.timestamp_ms, example.value.as_str()), (1, timestamp, "12.5"));
     assert!(example.series.contains("floodmark_run=\"r1\"") && example.series.contains("job=\"app\""), "{}", example.series);
     assert!(example.detail.contains(&workload.value(id, 2).to_string()), "{}", example.detail);
+}
+
+/// Expecting every series changes how they are found, never what is found.
+#[test]
+fn expected_series_need_no_introduction() {
+    let (workload, faults) = common::run(true, "[]");
+    let mut met = Store::new(std::sync::Arc::clone(&workload), std::sync::Arc::clone(&faults), T0);
+    let mut expected = Store::new(std::sync::Arc::clone(&workload), std::sync::Arc::clone(&faults), 1);
+    expected.expect_all();
+    expected.begin(T0);
+    let mut previous = [None, None];
+    for (_, samples) in common::schedule(&workload, &faults, &LaneMap::direct(5), 1) {
+        for sent in &samples {
+            // Churned series make way for their next generation.
+            let churned = workload.place(sent.id.base).unwrap().group > 0;
+            assert!(churned || expected.lookup(sent.hash, previous[1]).is_some(), "{sent:?}");
+            for (store, previous) in [&mut met, &mut expected].into_iter().zip(&mut previous) {
+                let series = common::find(store, &workload, sent, previous);
+                store.observe(series, sent.timestamp_ms, sent.bits);
+            }
+        }
+    }
+    assert!(met.report() == expected.report());
+    assert_eq!(met.counters().series, u64::from(workload.series()));
+    assert_eq!(met.counters().distinct, workload.total_samples());
 }

@@ -14,6 +14,7 @@ impl Store {
             && self.next_k.get(series.base as usize) == Some(&k)
         {
             self.next_k[series.base as usize] = k + 1;
+            self.counters.series += u64::from(k == 0);
             self.distinct.add(series.slot(), digest(series.hash, timestamp_ms, bits));
         } else {
             self.record_odd(series, timestamp_ms, bits, observation, kept);
@@ -121,7 +122,8 @@ impl Store {
         self.counters.late += 1;
         let room = self.late.insert(series.base, k, k + 1);
         self.counters.overflow += u64::from(!room);
-        let newest = self.newest_k(series).filter(|newest| *newest > k);
+        let wanted = self.examples.wants(FindingName::Reordered);
+        let newest = if wanted { self.newest_k(series).filter(|newest| *newest > k) } else { None };
         let truth = &self.truth;
         self.examples.add(FindingName::Reordered, false, || {
             truth.example(series.id(), timestamp_ms, bits, match newest {
@@ -189,6 +191,7 @@ impl Store {
             return;
         }
         let from = std::mem::replace(next, k + 1);
+        self.counters.series += u64::from(from == 0);
         let missing = (from..k).any(|k| self.truth.replaced(series.base, k).is_none());
         if missing && !self.gaps.insert(series.base, from, k) {
             self.counters.overflow += 1;
