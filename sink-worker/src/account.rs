@@ -8,7 +8,7 @@ use ledger::WorkerAccount;
 use measure::{CodecError, DropRecorder, HistogramSet, Recorder, names};
 
 use crate::lane::{DropNote, Effects, How, Nanos};
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, raise};
 
 /// Name of the histogram of the backend's answers: sent → answered, once an attempt.
 pub(crate) const BACKEND_SERVICE: &str = "backend_service";
@@ -167,6 +167,7 @@ impl Books {
                 inner.delivery.record_n_ns(clock.run(now), took, samples);
             }
         }
+        raise(&self.metrics.highest_sent, effects.newest);
         if let Some(DropNote { reason, samples, .. }) = &effects.note {
             inner.drops.record(reason, *samples);
         }

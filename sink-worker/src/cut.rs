@@ -69,6 +69,7 @@ impl<'a> Cut<'a> {
     /// Appends a series with some of the points, by position.
     pub(crate) fn append(&self, out: &mut Vec<u8>, points: Range<usize>, hash: u64) -> Field {
         let last = points.end == self.points.len();
+        let numbers = points.clone();
         let chosen = &self.points[points];
         let exemplars = if last { self.exemplars.as_slice() } else { &[] };
         let ranges = || {
@@ -86,13 +87,19 @@ impl<'a> Cut<'a> {
         for range in ranges() {
             out.extend_from_slice(&self.raw[range.clone()]);
         }
+        self.field(start as u32..out.len() as u32, numbers, hash)
+    }
+
+    /// Describes bytes that hold some of the points, by position.
+    pub(crate) fn field(&self, bytes: Range<u32>, points: Range<usize>, hash: u64) -> Field {
+        let times = || self.points[points.clone()].iter().map(|point| point.timestamp);
         Field {
-            start: start as u32,
-            end: out.len() as u32,
-            samples: chosen.len() as u32,
+            start: bytes.start,
+            end: bytes.end,
+            samples: points.len() as u32,
             hash,
-            first: chosen.iter().map(|point| point.timestamp).min().unwrap_or(0),
-            last: chosen.iter().map(|point| point.timestamp).max().unwrap_or(0),
+            first: times().min().unwrap_or(0),
+            last: times().max().unwrap_or(0),
         }
     }
 

@@ -43,6 +43,8 @@ pub(crate) struct Offer {
     pub(crate) fault: bool,
     /// Microseconds since the Unix epoch.
     pub(crate) intended_us: Option<u64>,
+    /// Newest timestamp in it, milliseconds.
+    pub(crate) newest: i64,
     /// Bytes it occupies.
     pub(crate) bytes: u64,
 }
@@ -193,6 +195,7 @@ impl<T: Ticket> Gate<T> {
                 once: offer.once,
                 fault: offer.fault,
                 intended_us: offer.intended_us,
+                newest: offer.newest,
             };
             tickets.push(ticket.clone());
             admitted.push(Admitted { lane: offer.lane, part, bytes: offer.bytes, ticket });

@@ -10,7 +10,9 @@ const MAX_AGE: Nanos = 600_000_000_000;
 const MAX_SEQUENCES: usize = 65_536;
 /// Parts of third parties remembered. An entry takes about 300 bytes.
 const MAX_PARTS: usize = 65_536;
-/// Longest `floodmark-request` looked at.
+/// Requests of one sequence remembered: the good one and one a fault.
+const MAX_FAULTS: usize = 64;
+/// Longest `floodmark-request`, and `floodmark-fault`, looked at.
 const MAX_HEADER: usize = 256;
 
 /// The header `floodmark-request`: `generator/incarnation/lane/sequence`.
@@ -31,7 +33,7 @@ pub(crate) struct RequestId {
 impl RequestId {
     /// Parses the header; `None` when it is not of that form.
     pub(crate) fn parse(text: &str, fault: Option<&str>) -> Option<Self> {
-        if text.len() > MAX_HEADER {
+        if text.len() > MAX_HEADER || fault.is_some_and(|fault| fault.len() > MAX_HEADER) {
             return None;
         }
         let mut parts = text.split('/');
@@ -117,6 +119,9 @@ impl<T: Clone> Sequences<T> {
             last.requests.clear();
         }
         (last.incarnation, last.epoch, last.sequence, last.at) = (id.incarnation, epoch, id.sequence, now);
+        if last.requests.len() >= MAX_FAULTS {
+            last.requests.remove(0);
+        }
         last.requests.push((id.fault, ticket));
     }
 }

@@ -10,7 +10,7 @@ use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
 use protocol::header::{EPOCH, FAULT, FORWARDED, INTENDED, REQUEST};
 use remote_write::{SnappyError, header};
 
-use crate::admit::{Decoder, Map, Pure, Refusal, Share};
+use crate::admit::{Decoder, Map, Pure, Refusal, Share, SplitRules};
 use crate::gate::{Key, Offer, Refused};
 use crate::idempotency::RequestId;
 use crate::lane::{Payload, Verdict};
@@ -62,7 +62,7 @@ impl Reply {
 impl From<Refusal> for Reply {
     fn from(refusal: Refusal) -> Self {
         let status = match &refusal {
-            Refusal::Snappy(SnappyError::TooLarge { .. }) => 413,
+            Refusal::Snappy(SnappyError::TooLarge { .. }) | Refusal::TooMany { .. } => 413,
             _ => 400,
         };
         Self::new(status, refusal.to_string())
@@ -116,15 +116,12 @@ async fn generator(
         return Err(moved());
     }
     let fault = id.fault.is_some();
-    let pure = DECODER.with_borrow_mut(|decoder| decoder.pure(&body, map, fault));
-    let pure = match pure {
-        Err(Refusal::NotOwned { .. }) => return Err(moved()),
-        other => other?,
-    };
+    // With the same map a series that is not this worker's is a mistake, which fetching the map again would not mend.
+    let pure = DECODER.with_borrow_mut(|decoder| decoder.pure(&body, map, fault))?;
     let lanes = u32::from(map.ownership.lanes);
     let lane = if fault {
         if id.lane / lanes != map.ordinal {
-            return Err(moved());
+            return Err(Reply::new(400, format!("lane {} is another worker's, this is worker {}", id.lane, map.ordinal)));
         }
         (id.lane % lanes) as u16
     } else {
@@ -152,6 +149,7 @@ async fn generator(
         once: true,
         fault,
         intended_us,
+        newest,
         bytes,
     };
     let tickets = admit(shared, here, vec![offer]).map_err(|refused| match refused {
@@ -159,7 +157,7 @@ async fn generator(
         other => refuse(other),
     })?;
     raise(&shared.books.metrics().highest, newest);
-    settled(shared, &tickets, Vec::new(), newest).await
+    settled(shared, &tickets, Vec::new()).await
 }
 
 /// Anybody else's request is split by owner and lane.
@@ -169,7 +167,9 @@ async fn third_party(shared: &Arc<Shared>, map: &Map, forwarded: Option<&str>, b
         return Err(Reply::later(format!("this worker has the map of epoch {epoch}, the forwarding one another")));
     }
     let rules = &shared.rules;
-    let split = DECODER.with_borrow_mut(|decoder| decoder.split(&body, map, forwarded.is_some(), rules.once, rules.max_samples));
+    let most = shared.plan.buffer.max_samples.0;
+    let split_rules = SplitRules { once: rules.once, max_samples: rules.max_samples, most };
+    let split = DECODER.with_borrow_mut(|decoder| decoder.split(&body, map, forwarded.is_some(), split_rules));
     drop(body);
     let split = match split {
         Err(refusal @ Refusal::NotOwned { .. }) => return Err(Reply::later(refusal.to_string())),
@@ -185,6 +185,7 @@ async fn third_party(shared: &Arc<Shared>, map: &Map, forwarded: Option<&str>, b
         once: sliced.once,
         fault: false,
         intended_us: None,
+        newest: split.newest,
         bytes: sliced.bytes,
         slices: sliced.slices,
     });
@@ -203,7 +204,7 @@ async fn third_party(shared: &Arc<Shared>, map: &Map, forwarded: Option<&str>, b
             }
         }));
     }
-    settled(shared, &tickets, others, split.newest).await
+    settled(shared, &tickets, others).await
 }
 
 fn admit(shared: &Shared, epoch: u64, offers: Vec<Offer>) -> Result<Vec<Slip>, Refused> {
@@ -219,7 +220,6 @@ async fn settled(
     shared: &Shared,
     tickets: &[Slip],
     others: Vec<tokio::task::JoinHandle<Verdict>>,
-    newest: i64,
 ) -> Result<Reply, Reply> {
     let all = async {
         let mut verdicts = Vec::with_capacity(tickets.len() + others.len());
@@ -249,9 +249,6 @@ async fn settled(
             Verdict::Discarded { text } if reply.status == 204 => reply = Reply::new(400, text),
             Verdict::Delivered | Verdict::Discarded { .. } => {}
         }
-    }
-    if reply.status == 204 {
-        raise(&shared.books.metrics().highest_sent, newest);
     }
     Ok(reply)
 }

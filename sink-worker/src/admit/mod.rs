@@ -54,6 +54,12 @@ pub(crate) enum Refusal {
         /// Lane of the first series.
         first: u16,
     },
+    /// More samples than the whole buffer takes.
+    #[error("more than {most} samples, the size of the buffer; send smaller requests")]
+    TooMany {
+        /// Samples that the buffer takes.
+        most: u64,
+    },
     /// A generator's request repeats a series.
     #[error("{samples} samples of {series} series: send one sample a series in a request, so that repeating it is harmless")]
     Repeats {
@@ -86,6 +92,17 @@ pub(crate) struct Share {
     pub(crate) key: u128,
     /// What is sent.
     pub(crate) sliced: Sliced,
+}
+
+/// How a third party's request is split.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SplitRules {
+    /// One sample a series in a slice.
+    pub(crate) once: bool,
+    /// Samples in a slice.
+    pub(crate) max_samples: u64,
+    /// Samples in the request: what the buffer takes.
+    pub(crate) most: u64,
 }
 
 /// A request split by owner and lane.
@@ -153,17 +170,23 @@ impl Decoder {
         Ok(Fields { bytes: bytes.into(), list })
     }
 
-    /// Splits a third party's request. With `forwarded` every series must be this worker's.
-    pub(crate) fn split(&mut self, body: &[u8], map: &Map, forwarded: bool, once: bool, max_samples: u64) -> Result<Split, Refusal> {
+    /// Splits a third party's request. The number of samples is bounded before memory is taken for them. With `forwarded` every series must be this worker's.
+    pub(crate) fn split(&mut self, body: &[u8], map: &Map, forwarded: bool, rules: SplitRules) -> Result<Split, Refusal> {
         let plain = self.snappy.decompress(body, MAX_DECODED)?;
         let mut lanes: Vec<Vec<Item<'_>>> = Vec::new();
         lanes.resize_with(usize::from(map.ownership.lanes), Vec::new);
         let mut others: std::collections::BTreeMap<u32, Vec<u8>> = std::collections::BTreeMap::new();
         let mut split = Split::default();
+        let mut samples = 0;
         for (at, series) in v1::walk(plain).enumerate() {
             let series = series?;
             split.series += 1;
-            if count(&series) == 0 {
+            let count = count(&series);
+            samples += count;
+            if samples > rules.most {
+                return Err(Refusal::TooMany { most: rules.most });
+            }
+            if count == 0 {
                 continue;
             }
             if let Some(sample) = series.samples().next() {
@@ -173,7 +196,7 @@ impl Decoder {
             let slot = map.slot(&series, hash, &mut self.labels);
             let owner = map.owner(slot);
             match map.lane(slot) {
-                Some(lane) => lanes[usize::from(lane)].push(Item { series, hash }),
+                Some(lane) => lanes[usize::from(lane)].push(Item::new(&series, hash)),
                 None if forwarded => return Err(Refusal::NotOwned { series: at, owner, here: map.ordinal }),
                 None => others.entry(owner).or_default().extend_from_slice(series.raw()),
             }
@@ -184,9 +207,9 @@ impl Decoder {
             }
             let mut key = Xxh3Default::new();
             for item in items {
-                key.update(item.series.raw());
+                key.update(item.raw);
             }
-            let sliced = slice(items, once, max_samples);
+            let sliced = slice(items, rules.once, rules.max_samples);
             split.own.push(Share { lane, key: key.digest128(), sliced });
         }
         for (owner, plain) in others {

@@ -5,15 +5,26 @@ use std::collections::{HashMap, VecDeque};
 use remote_write::v1::Series;
 
 use crate::cut::{Cut, Point};
-use crate::lane::{Field, Fields, Payload, measure};
+use crate::lane::{Field, Fields, Payload};
 
-/// A series of a request and its canonical hash.
+/// A series of a request, small because there may be millions.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Item<'a> {
-    /// Borrowed from the request.
-    pub(crate) series: Series<'a>,
+    /// The whole field, borrowed from the request.
+    pub(crate) raw: &'a [u8],
     /// Canonical label hash.
     pub(crate) hash: u64,
+    /// Time of its only sample; `None` when there are several, or a histogram.
+    pub(crate) only: Option<i64>,
+}
+
+impl<'a> Item<'a> {
+    /// Of a series with at least one sample or histogram.
+    pub(crate) fn new(series: &Series<'a>, hash: u64) -> Self {
+        let single = series.sample_count() == 1 && !series.has_histograms();
+        let only = series.samples().next().filter(|_| single).map(|sample| sample.timestamp);
+        Self { raw: series.raw(), hash, only }
+    }
 }
 
 /// See the module.
@@ -48,7 +59,7 @@ pub(crate) fn slice(items: &[Item<'_>], once: bool, max_samples: u64) -> Sliced 
     let once = !build.repeats || once;
     let mut sliced = Sliced { once, ..Sliced::default() };
     for layer in build.layers {
-        sliced.bytes += layer.bytes.len() as u64;
+        sliced.bytes += (layer.bytes.len() + layer.list.len() * size_of::<Field>()) as u64;
         let bytes = bytes::Bytes::from(layer.bytes);
         let mut list = Vec::new();
         let mut samples = 0;
@@ -89,9 +100,8 @@ struct Build {
 
 impl Build {
     fn take(&mut self, item: &Item<'_>) {
-        let raw = item.series.raw();
-        if item.series.sample_count() == 1 && !item.series.has_histograms() {
-            let time = item.series.samples().next().map_or(0, |sample| sample.timestamp);
+        let raw = item.raw;
+        if let Some(time) = item.only {
             let at = self.place(item.hash, time);
             let layer = self.layer(at);
             let start = layer.bytes.len() as u32;
@@ -113,16 +123,14 @@ impl Build {
                 self.newest.insert(item.hash, (at, last));
             }
             let layer = self.layer(at);
-            if to - from == cut.points().len() {
+            let field = if to - from == cut.points().len() {
                 let start = layer.bytes.len() as u32;
                 layer.bytes.extend_from_slice(raw);
-                let end = layer.bytes.len() as u32;
-                let field = Field { start, end, samples: 0, hash: item.hash, first: 0, last: 0 };
-                layer.list.push(measure(field, &item.series));
+                cut.field(start..layer.bytes.len() as u32, from..to, item.hash)
             } else {
-                let field = cut.append(&mut layer.bytes, from..to, item.hash);
-                layer.list.push(field);
-            }
+                cut.append(&mut layer.bytes, from..to, item.hash)
+            };
+            layer.list.push(field);
             from = to;
         }
     }

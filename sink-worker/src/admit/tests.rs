@@ -8,6 +8,8 @@ use remote_write::canonical::push_label;
 use super::*;
 use crate::lane::Payload;
 
+const RULES: SplitRules = SplitRules { once: true, max_samples: 1000, most: 400 };
+
 type Plain = Vec<(u8, i64)>;
 
 fn body(series: &[(u8, Vec<i64>)]) -> Vec<u8> {
@@ -26,7 +28,8 @@ fn sliced(series: &[(u8, Vec<i64>)], once: bool, most: u64) -> (Sliced, Vec<Plai
     let mut scratch = Scratch::new();
     let items: Vec<_> = v1::walk(&body)
         .map(Result::unwrap)
-        .map(|series| Item { series, hash: series.canonical_hash(&mut scratch) })
+        .filter(|series| series.sample_count() > 0)
+        .map(|series| Item::new(&series, series.canonical_hash(&mut scratch)))
         .collect();
     let sliced = slice(&items, once, most);
     let plain = sliced.slices.iter().map(|payload| {
@@ -86,7 +89,7 @@ proptest! {
         let mut decoder = Decoder::default();
         let _ = decoder.pure(&body, &map, false);
         let _ = decoder.pure(&body, &map, true);
-        let _ = decoder.split(&body, &map, false, true, 3);
+        let _ = decoder.split(&body, &map, false, SplitRules { once: true, max_samples: 3, most: 50 });
     }
 }
 
@@ -126,7 +129,7 @@ fn a_split_gives_every_series_to_its_owner_and_lane_once() {
         }
         let mut decoder = Decoder::default();
         let body = Snappy::new().compress(&plain).to_vec();
-        let split = decoder.split(&body, &map, false, true, 1000).unwrap();
+        let split = decoder.split(&body, &map, false, RULES).unwrap();
         let mut scratch = Scratch::new();
         let mut seen = 0;
         let mut slots = HashMap::new();
@@ -151,8 +154,10 @@ fn a_split_gives_every_series_to_its_owner_and_lane_once() {
         }
         assert_eq!(seen, 400);
         assert!(slots.values().all(|slots| by == By::Series || slots.len() == 1), "a target stays together");
-        let forwarded = decoder.split(&body, &map, true, true, 1000);
+        let forwarded = decoder.split(&body, &map, true, RULES);
         assert!(matches!(forwarded, Err(Refusal::NotOwned { .. })));
+        let small = decoder.split(&body, &map, false, SplitRules { most: 399, ..RULES });
+        assert!(matches!(small, Err(Refusal::TooMany { most: 399 })));
     }
 }
 
@@ -160,7 +165,7 @@ fn a_split_gives_every_series_to_its_owner_and_lane_once() {
 fn the_same_part_has_the_same_key_whatever_surrounds_it() {
     let map = map(1, By::Series);
     let keys = |plain: &[u8]| {
-        let split = Decoder::default().split(Snappy::new().compress(plain), &map, false, true, 9).unwrap();
+        let split = Decoder::default().split(Snappy::new().compress(plain), &map, false, RULES).unwrap();
         split.own.into_iter().map(|share| (share.lane, share.key)).collect::<HashMap<_, _>>()
     };
     let (one, two) = (two_labels("a", "m"), two_labels("b", "m"));

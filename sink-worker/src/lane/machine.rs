@@ -89,6 +89,7 @@ struct Open {
     /// Slices that are not in a batch yet.
     slices: u32,
     intended_us: Option<u64>,
+    newest: i64,
     bad: Option<Verdict>,
 }
 
@@ -133,6 +134,7 @@ impl Lane {
             Open {
                 slices: part.slices.len() as u32,
                 intended_us: part.intended_us,
+                newest: part.newest,
                 ..Open::default()
             },
         );
@@ -185,7 +187,9 @@ impl Lane {
             Answer::Delivered => {
                 self.evidence = true;
                 for piece in &batch.pieces {
-                    let intended = self.open.get(&piece.part).and_then(|open| open.intended_us);
+                    let open = self.open.get(&piece.part);
+                    let intended = open.and_then(|open| open.intended_us);
+                    effects.newest = effects.newest.max(open.map_or(0, |open| open.newest));
                     effects.delivered.push((intended, piece.payload.samples()));
                 }
                 self.settle(&batch, &How::Delivered, None, &mut effects);

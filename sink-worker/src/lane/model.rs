@@ -14,7 +14,7 @@ use ownership::{By, ControlDocument, Phase};
 use remote_write::{Sample, Snappy, canonical, v1};
 
 use super::*;
-use crate::admit::{Decoder, Map};
+use crate::admit::{Decoder, Map, SplitRules};
 use crate::gate::{Gate, Key, Offer, Ticket};
 use crate::idempotency::RequestId;
 
@@ -302,10 +302,11 @@ impl World<'_> {
                 once: true,
                 fault: false,
                 intended_us: None,
+                newest: 0,
                 bytes: 1,
             }]
         } else {
-            let split = decoder.split(body, &self.map, false, true, self.rules.max_samples).unwrap();
+            let split = decoder.split(body, &self.map, false, SplitRules { once: true, max_samples: self.rules.max_samples, most: 100 }).unwrap();
             let offer = |share: crate::admit::Share| Offer {
                 lane: share.lane,
                 key: Key::Bytes(share.key),
@@ -313,6 +314,7 @@ impl World<'_> {
                 once: share.sliced.once,
                 fault: false,
                 intended_us: None,
+                newest: 0,
                 bytes: share.sliced.bytes,
                 slices: share.sliced.slices,
             };

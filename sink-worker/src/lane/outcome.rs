@@ -100,6 +100,8 @@ pub(crate) struct Effects {
     pub(crate) finished: Vec<(u64, Verdict)>,
     /// Samples delivered, by the time they were intended for (microseconds since the Unix epoch).
     pub(crate) delivered: Vec<(Option<u64>, u64)>,
+    /// Newest timestamp of requests that a delivered batch is of, milliseconds.
+    pub(crate) newest: i64,
     /// A lost batch.
     pub(crate) note: Option<DropNote>,
     /// Set when the lane will send nothing any more.

