@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use api::{Answer, AnswerType};
+use bytes::Bytes;
 
 /// Silence of Hang and `CommitThenHang`.
 const SILENCE: Duration = Duration::from_mins(1);
@@ -46,9 +47,8 @@ pub(crate) struct Reply {
     pub(crate) status: u16,
     pub(crate) retry_after: Option<String>,
     pub(crate) location: Option<String>,
-    pub(crate) body: String,
-    /// Filled up with spaces to this size.
-    pub(crate) size: usize,
+    /// Made once, shared by all requests.
+    pub(crate) body: Bytes,
 }
 
 #[derive(Debug)]
@@ -121,8 +121,7 @@ fn rule(answer: &Answer) -> Result<Rule, String> {
         status: status(default),
         retry_after: answer.retry_after.clone(),
         location: None,
-        body: answer.body.clone().unwrap_or_default(),
-        size: 0,
+        body: Bytes::from(answer.body.clone().unwrap_or_default()),
     };
     let silence = answer.delay.map_or(SILENCE, |delay| delay.0);
     let act = match answer.r#type {
@@ -140,14 +139,16 @@ fn rule(answer: &Answer) -> Result<Rule, String> {
         AnswerType::Redirect => Act::Reply(Reply { location: answer.location.clone(), ..reply(307) }),
         AnswerType::SuccessWithBody => {
             let body = answer.body.clone().unwrap_or_else(|| "stored\n".to_owned());
-            Act::CommitThen(Reply { body, ..reply(200) })
+            Act::CommitThen(Reply { body: Bytes::from(body), ..reply(200) })
         }
         AnswerType::LargeErrorBody => {
             let size = answer.body_size.as_ref().map_or(LARGE, |bytes| usize::try_from(bytes.0).unwrap_or(usize::MAX));
             if size > LARGEST {
                 return Err(format!("`bodySize` of {size} bytes is above {LARGEST}; ask for less"));
             }
-            Act::Reply(Reply { size, ..reply(503) })
+            let mut body = answer.body.clone().unwrap_or_default().into_bytes();
+            body.resize(size.max(body.len()), b' ');
+            Act::Reply(Reply { body: Bytes::from(body), ..reply(503) })
         }
         AnswerType::RejectOneSeries => Act::RefuseOne,
         AnswerType::PartialWrite => Act::HalfThen(reply(503)),

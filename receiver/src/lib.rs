@@ -55,6 +55,9 @@ pub async fn serve(listener: TcpListener, options: Options, stop: Stop) -> anyho
     let policy = control::policy(&control)?;
     let ops = Ops::new(Registry::new());
     let state = Arc::new(state::State::new(policy, metrics::Metrics::new(ops.registry().clone(), options.ordinal)));
+    if control.conductor.is_some() {
+        state.run.send_replace(state::Run::Awaited);
+    }
     let follow = tokio::spawn(follow::follow(Arc::clone(&state), options.control.clone(), control, stop.clone()));
     let address = listener.local_addr().context("the listener has no address")?;
     tracing::info!(%address, ordinal = options.ordinal, "receiver ready");

@@ -34,7 +34,11 @@ impl Handler for Service {
         match (request.uri().path(), request.method()) {
             (path::WRITE, &Method::POST) => self.write(request).await,
             (path::WRITE, _) => not_allowed("POST"),
-            (path::STORE, &Method::GET) => json(&self.state.tables().report()),
+            (path::STORE, &Method::GET) => {
+                // Serialised after the lock is free again.
+                let report = self.state.tables().report();
+                json(&report)
+            }
             (path::STORE_SERIES, &Method::GET) => self.series(request.uri().query().unwrap_or("")),
             (path::HISTOGRAMS, &Method::GET) => match self.state.metrics.handling() {
                 Ok(set) => json(&set),
@@ -56,7 +60,10 @@ impl Service {
         let parse = |slot: &str| slot.parse::<u16>().ok().filter(|slot| usize::from(*slot) < ledger::SLOTS);
         let slots: Option<Vec<u16>> = slots.map(|list| list.split(',').map(parse).collect()).unwrap_or_default();
         match slots {
-            Some(slots) => json(&self.state.tables().seen_in(&slots)),
+            Some(slots) => {
+                let seen = self.state.tables().seen_in(&slots);
+                json(&seen)
+            }
             None => text(400, format!("ask for ?slots=1,2: numbers below {}\n", ledger::SLOTS)),
         }
     }
@@ -224,10 +231,6 @@ fn abort(how: Abort) -> Response<Bytes> {
 }
 
 fn reply_with(reply: Reply) -> Response<Bytes> {
-    let mut body = reply.body.into_bytes();
-    if body.len() < reply.size {
-        body.resize(reply.size, b' ');
-    }
     let mut response = status(reply.status);
     let headers = [(header::RETRY_AFTER, reply.retry_after), (header::LOCATION, reply.location)];
     for (name, value) in headers {
@@ -235,6 +238,6 @@ fn reply_with(reply: Reply) -> Response<Bytes> {
             response.headers_mut().insert(name, value);
         }
     }
-    *response.body_mut() = Bytes::from(body);
+    *response.body_mut() = reply.body;
     response
 }

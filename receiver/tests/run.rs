@@ -31,7 +31,7 @@ fn plan() -> RunPlan {
 }
 
 /// Serves `/plan` and `/phase`; t0 as the test sets it.
-fn conductor(t0: Arc<Mutex<Option<u64>>>, stop: Stop) -> String {
+fn conductor(t0: Arc<Mutex<Option<u64>>>, stop: &Stop) -> String {
     let listener = server::bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let address = listener.local_addr().unwrap();
     let handler = move |request: Request<Bytes>, _: SocketAddr| {
@@ -52,7 +52,7 @@ fn conductor(t0: Arc<Mutex<Option<u64>>>, stop: Stop) -> String {
 async fn a_run_is_recognised_its_faults_are_refused_and_its_gaps_are_told() {
     let stop = Stop::new();
     let t0_cell = Arc::new(Mutex::new(None));
-    let url = conductor(Arc::clone(&t0_cell), stop.clone());
+    let url = conductor(Arc::clone(&t0_cell), &stop);
     let receiver = Receiver::start("{}", Some(url)).await;
     let plan = plan();
     let workload = Arc::new(Workload::new(&plan.workload, &plan.stages, plan.seed, &plan.run).unwrap());

@@ -219,7 +219,7 @@ fn wrong_verdicts_on_faults_are_named_and_right_ones_are_silent() {
     assert_eq!(common::counts(&findings), BTreeMap::from([("WronglyAccepted", (2, 0))]));
     let mild = Run { expect: vec![Expect::Stored, Expect::Any], ..run };
     let findings = settle(&mild, &sides, &[held], Context::default());
-    assert_eq!(common::counts(&findings), BTreeMap::from([("WronglyRefused", (conflicts - 2, 0))]));
+    assert_eq!(common::counts(&findings), BTreeMap::from([("WronglyRefused", (conflicts - 2, 0)), ("SilentLoss", (2, 0))]));
 }
 
 #[test]

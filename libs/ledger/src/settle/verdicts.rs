@@ -19,7 +19,12 @@ impl Settlement {
                     heard.merge(account);
                 }
             }
-            let stored = self.store.faults.get(index).map_or(0, |seen| seen.stored);
+            let seen = self.store.faults.get(index);
+            let stored = seen.map_or(0, |seen| seen.stored);
+            if verdict == Expect::Stored && seen.is_some() {
+                // It should have been accepted, it was, and yet nobody holds it.
+                self.examples.count(FindingName::SilentLoss, heard.acknowledged.saturating_sub(stored), 0);
+            }
             let (name, count) = match verdict {
                 Expect::Refused => (FindingName::WronglyAccepted, heard.acknowledged.max(stored)),
                 Expect::AcceptedNotStored if stored > 0 => (FindingName::WronglyAccepted, stored),
