@@ -10,11 +10,13 @@ use remote_write::v1::Encoder;
 use remote_write::{STALE_MARKER, Sample, Snappy, slot_of};
 use workload::{LaneWalk, Pieces, RequestPlan, Scheduled, Workload, timestamp_ms};
 
+use crate::pack::Packer;
 use crate::prepare::Prepared;
 
 /// Buffers that one request needs while it is made.
 #[derive(Default)]
 pub(crate) struct Builder {
+    packer: Packer,
     encoder: Encoder,
     snappy: Snappy,
     pieces: Pieces,
@@ -59,7 +61,8 @@ impl Builder {
         made: &mut Made,
     ) {
         let (workload, faults) = (&*prepared.workload, &*prepared.faults);
-        let Self { encoder, snappy, pieces, scratch } = self;
+        let Self { packer, encoder, pieces, scratch, .. } = self;
+        packer.clear();
         encoder.clear();
         made.good.clear();
         made.mixed.clear();
@@ -80,15 +83,15 @@ impl Builder {
             }
             let value =
                 if s.stale { f64::from_bits(STALE_MARKER) } else { workload.value_at(s.place, s.id.generation, s.k) };
-            encoder.series_parts(&pieces.parts(workload, s.place, s.id.generation), Sample { timestamp, value });
+            packer.series(&pieces.parts(workload, s.place, s.id.generation), Sample { timestamp, value });
             made.good.push((slot_of(s.hash), digest(s.hash, timestamp, value.to_bits())));
         });
         for (fault, sample) in &made.mixed {
             inject(encoder, pieces, scratch, workload, faults, *fault, sample, t0);
         }
         made.own.sort_by_key(|(fault, _)| *fault);
-        made.body =
-            if encoder.is_empty() { Bytes::new() } else { Bytes::copy_from_slice(snappy.compress(encoder.body())) };
+        packer.plain(encoder.body());
+        made.body = if packer.is_empty() { Bytes::new() } else { Bytes::copy_from_slice(packer.block()) };
     }
 
     /// Makes the request of one fault from its samples.
@@ -99,7 +102,7 @@ impl Builder {
         samples: &[(FaultIndex, Scheduled)],
         t0: u64,
     ) -> Bytes {
-        let Self { encoder, snappy, pieces, scratch } = self;
+        let Self { encoder, snappy, pieces, scratch, .. } = self;
         encoder.clear();
         for (_, sample) in samples {
             inject(encoder, pieces, scratch, &prepared.workload, &prepared.faults, fault, sample, t0);

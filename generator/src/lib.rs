@@ -12,6 +12,7 @@ mod deliver;
 mod lane;
 mod metrics;
 mod outcome;
+mod pack;
 mod prepare;
 mod report;
 mod serve;
@@ -62,8 +63,10 @@ impl ExitStatus {
     }
 }
 
-/// How long a finished report waits to be taken once nobody answers or somebody asked this process to end.
+/// How long a finished report waits to be taken once the run is over without it.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// The same once somebody asked this process to end.
+const HURRY: Duration = Duration::from_secs(2);
 
 /// Runs one generator to its end. Errors: the address cannot be listened on (a [`floodmark_http::server::BindError`] inside),
 /// or the conductor cannot be reached or hands out a plan that makes no sense. Needs a multi-threaded tokio runtime.
@@ -163,7 +166,7 @@ async fn leave(conductor: &mut Conductor, shared: &Arc<Shared>, stop: &Stop) -> 
         taken = conductor.wait_until_taken(shared.index, PATIENCE) => taken,
         _ = stop.requested() => {
             // The conductor may still come for the report within its own grace.
-            let late = tokio::time::timeout(PATIENCE, conductor.wait_until_taken(shared.index, PATIENCE)).await;
+            let late = tokio::time::timeout(HURRY, conductor.wait_until_taken(shared.index, PATIENCE)).await;
             if late.unwrap_or(false) { return Ok(ExitStatus::Taken) }
             return Ok(ExitStatus::Interrupted);
         }

@@ -7,7 +7,7 @@ use measure::{CodecError, DropRecorder, HistogramSet, Recorder, names};
 use protocol::{FaultCount, StageProgress};
 
 /// Most exceptions kept; then the list says that it is not complete.
-const MAX_EXCEPTIONS: usize = 200_000;
+const MAX_EXCEPTIONS: usize = 50_000;
 /// Examples of one fault.
 const MAX_EXAMPLES: usize = 10;
 /// A request that leaves an idle lane later than this left late by the generator's own fault.

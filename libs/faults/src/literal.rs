@@ -19,7 +19,8 @@ const NOTHING: &[u8] = &[];
 pub(crate) fn build(fault: FaultType, parts: &Parts<'_>, base: u32, sample: Sample, literal: &mut Literal) {
     literal.clear();
     let (name, rest) = parts.split_first().unwrap_or((&NOTHING, &[]));
-    let (bucket, rest) = rest.split_first().unwrap_or((&NOTHING, &[]));
+    // The bucket's label comes without its digits, then the digits.
+    let (bucket, rest) = rest.split_at_checked(2).unwrap_or((&[], &[]));
     if fault != FaultType::MissingMetricName {
         literal.block(name);
     }
@@ -27,7 +28,9 @@ pub(crate) fn build(fault: FaultType, parts: &Parts<'_>, base: u32, sample: Samp
         // '-' sorts before '_': the order stays right, only the name is wrong.
         literal.label(BAD_NAME, b"1");
     }
-    literal.block(bucket);
+    for part in bucket {
+        literal.block(part);
+    }
     literal.label(FAULT_LABEL.as_bytes(), format!("{fault}-{base}").as_bytes());
     if fault == FaultType::DuplicateLabel {
         // Between `floodmark_run` and `generation` or `instance`: the run label is the first thing in the rest.

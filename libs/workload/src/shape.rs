@@ -47,6 +47,11 @@ pub(crate) struct Role {
     pub(crate) leader: u32,
 }
 
+/// A number for each value of `le`.
+pub(crate) fn le_number(le: &str) -> u8 {
+    BOUNDS.iter().position(|b| *b == le).map_or(BOUNDS.len() as u8, |at| at as u8)
+}
+
 /// Suffixes by [`Role::suffix`].
 pub(crate) const SUFFIXES: [&str; 4] = ["", "_bucket", "_sum", "_count"];
 
