@@ -58,7 +58,13 @@ fn main() {
                 let hash = canonical::hash_block(series.label_block().unwrap());
                 let from = (series.raw().as_ptr() as usize - origin) as u32;
                 for sample in series.samples() {
-                    arrived.push((hash, sample.timestamp, sample.value.to_bits(), from, from + series.raw().len() as u32));
+                    arrived.push((
+                        hash,
+                        sample.timestamp,
+                        sample.value.to_bits(),
+                        from,
+                        from + series.raw().len() as u32,
+                    ));
                 }
             }
             let walked = Instant::now();
@@ -85,10 +91,21 @@ fn main() {
         }
     }
     let counters = store.counters();
-    println!("{lanes} lanes, {per_request} samples a request, {} samples, {} distinct, {} bytes each on the wire", counters.arrivals, counters.distinct, bytes as u64 / counters.arrivals.max(1));
+    println!(
+        "{lanes} lanes, {per_request} samples a request, {} samples, {} distinct, {} bytes each on the wire",
+        counters.arrivals,
+        counters.distinct,
+        bytes as u64 / counters.arrivals.max(1)
+    );
     println!("{:>8} {:>12} {:>12} {:>12} {:>12}  ns/sample", "scrape", "decompress", "walk+hash", "observe", "all");
     for (number, (samples, decompress, walk, observe)) in rounds.into_iter().enumerate() {
         let each = |time: Duration| time.as_nanos() as f64 / samples.max(1) as f64;
-        println!("{number:>8} {:>12.1} {:>12.1} {:>12.1} {:>12.1}", each(decompress), each(walk), each(observe), each(decompress + walk + observe));
+        println!(
+            "{number:>8} {:>12.1} {:>12.1} {:>12.1} {:>12.1}",
+            each(decompress),
+            each(walk),
+            each(observe),
+            each(decompress + walk + observe)
+        );
     }
 }

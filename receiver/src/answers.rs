@@ -191,7 +191,9 @@ mod tests {
 
     #[test]
     fn windows_are_half_open_and_the_first_rule_wins() {
-        let schedule = answers(r#"[{"type":"StatusCode","status":500,"from":"1s","for":"1s"},{"type":"StatusCode","status":429,"from":"1500ms"}]"#);
+        let schedule = answers(
+            r#"[{"type":"StatusCode","status":500,"from":"1s","for":"1s"},{"type":"StatusCode","status":429,"from":"1500ms"}]"#,
+        );
         assert_eq!(statuses(&schedule, &[0, 999, 1000, 1600, 1999, 2000, 99_000], 0), [0, 0, 500, 500, 500, 429, 429]);
     }
 

@@ -47,7 +47,8 @@ pub(crate) fn alone() -> ReceiverControl {
 /// The document and its bytes, to see whether it changes.
 pub(crate) fn read(path: &Path) -> Result<(ReceiverControl, Vec<u8>), ControlError> {
     let bytes = bounded(path, MAX_CONTROL)?;
-    let control = serde_json::from_slice(&bytes).map_err(|e| ControlError::Parse { path: path.display().to_string(), why: e.to_string() })?;
+    let control = serde_json::from_slice(&bytes)
+        .map_err(|e| ControlError::Parse { path: path.display().to_string(), why: e.to_string() })?;
     Ok((control, bytes))
 }
 
@@ -88,7 +89,8 @@ pub(crate) fn basic_auth(control: &ReceiverControl) -> Result<Option<BasicAuth>,
     let Some(files) = &control.basic_auth else { return Ok(None) };
     let secret = |path: &str| {
         let bytes = bounded(Path::new(path), MAX_SECRET)?;
-        let text = String::from_utf8(bytes).map_err(|e| ControlError::Read { path: path.to_owned(), why: e.to_string() })?;
+        let text =
+            String::from_utf8(bytes).map_err(|e| ControlError::Read { path: path.to_owned(), why: e.to_string() })?;
         Ok::<_, ControlError>(text.trim_end_matches(['\n', '\r']).to_owned())
     };
     Ok(Some(BasicAuth::new(&secret(&files.username_file)?, &secret(&files.password_file)?)))

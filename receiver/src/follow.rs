@@ -45,7 +45,9 @@ pub(crate) async fn follow(state: Arc<State>, document: Option<PathBuf>, mut con
             }
         }
         if let Some(conductor) = &control.conductor {
-            state.run.send_if_modified(|run| std::mem::replace(run, if *run == Run::None { Run::Awaited } else { run.clone() }) == Run::None);
+            state.run.send_if_modified(|run| {
+                std::mem::replace(run, if *run == Run::None { Run::Awaited } else { run.clone() }) == Run::None
+            });
             match learn(&state, conductor, &mut known).await {
                 Ok(()) => warned = false,
                 Err(error) if warned => tracing::debug!(%error, "cannot learn the run"),
@@ -76,7 +78,8 @@ struct Known {
 /// Asks for the phase and the plan. The store is made as soon as there is a plan, since generators start at once when there is a t0.
 async fn learn(state: &State, conductor: &str, known: &mut Known) -> anyhow::Result<()> {
     let base = conductor.trim_end_matches('/');
-    let phase: PhaseDoc = floodmark_http::client::get_json(&format!("{base}{}", path::PHASE), MAX_PHASE, TIMEOUT).await?;
+    let phase: PhaseDoc =
+        floodmark_http::client::get_json(&format!("{base}{}", path::PHASE), MAX_PHASE, TIMEOUT).await?;
     if known.begun.as_ref().is_some_and(|(run, t0_ns)| *run == phase.run && phase.t0.is_none_or(|t0| t0 == *t0_ns)) {
         return Ok(());
     }

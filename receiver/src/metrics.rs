@@ -29,7 +29,10 @@ impl Metrics {
         Self {
             samples: counter("floodmark_receiver_samples_total", "Samples in decoded requests."),
             bytes: counter("floodmark_receiver_received_bytes_total", "Bytes of request bodies as they came."),
-            histograms: counter("floodmark_receiver_histogram_series_total", "Series with native histograms, which are not verified."),
+            histograms: counter(
+                "floodmark_receiver_histogram_series_total",
+                "Series with native histograms, which are not verified.",
+            ),
             injected: counter("floodmark_receiver_injected_answers_total", "Answers that the schedule spoilt."),
             series: registry.gauge("floodmark_receiver_series", "Series that are tracked.", &labels),
             requests: Mutex::new(BTreeMap::new()),
@@ -54,7 +57,9 @@ impl Metrics {
     /// Counts refused samples.
     pub(crate) fn refused(&self, reason: &str, count: u64) {
         let labels = [("ordinal", self.ordinal.as_str()), ("reason", reason)];
-        self.registry.counter("floodmark_receiver_refused_samples_total", "Samples refused by the profile.", &labels).add(count);
+        self.registry
+            .counter("floodmark_receiver_refused_samples_total", "Samples refused by the profile.", &labels)
+            .add(count);
     }
 
     /// What is served at `/histograms`.

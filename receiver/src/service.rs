@@ -166,7 +166,14 @@ impl Service {
         }
     }
 
-    async fn judge(&self, scratch: &mut Scratch, request: &Request<Bytes>, now: Duration, part: Part, refuse_one: bool) -> Result<Refusals, Refused> {
+    async fn judge(
+        &self,
+        scratch: &mut Scratch,
+        request: &Request<Bytes>,
+        now: Duration,
+        part: Part,
+        refuse_one: bool,
+    ) -> Result<Refusals, Refused> {
         write::check_headers(request.headers())?;
         let decoded = scratch.decode(request.body())?;
         let metrics = &self.state.metrics;

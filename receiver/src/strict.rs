@@ -47,7 +47,13 @@ impl Why {
 
 /// Whether a sample of the run is refused. `behind_ms` says how far it is behind the newest one of its series.
 #[inline]
-pub(crate) fn judge(timestamp_ms: i64, horizon_ms: i64, order: Order, window_ms: i64, behind_ms: impl FnOnce() -> i64) -> Option<Why> {
+pub(crate) fn judge(
+    timestamp_ms: i64,
+    horizon_ms: i64,
+    order: Order,
+    window_ms: i64,
+    behind_ms: impl FnOnce() -> i64,
+) -> Option<Why> {
     if timestamp_ms > horizon_ms {
         return Some(Why::TooFarAhead);
     }

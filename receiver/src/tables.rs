@@ -36,7 +36,12 @@ pub(crate) struct Rules<'a> {
 
 impl Tables {
     pub(crate) fn new() -> Self {
-        Self { store: None, foreign: ForeignTable::new(FOREIGN), counters: StoreCounters::default(), refused_series: None }
+        Self {
+            store: None,
+            foreign: ForeignTable::new(FOREIGN),
+            counters: StoreCounters::default(),
+            refused_series: None,
+        }
     }
 
     /// A run begins: what was known of an earlier one is forgotten.
@@ -80,7 +85,13 @@ impl Tables {
 
     /// Finds the series; one seen for the first time is held to the rules of labels and recognised.
     #[inline]
-    fn find<'a>(&mut self, sample: &Arrived, previous: Option<u32>, raw: impl FnOnce() -> &'a [u8], rules: &Rules<'_>) -> Result<Whose, Why> {
+    fn find<'a>(
+        &mut self,
+        sample: &Arrived,
+        previous: Option<u32>,
+        raw: impl FnOnce() -> &'a [u8],
+        rules: &Rules<'_>,
+    ) -> Result<Whose, Why> {
         if let Some(broken) = sample.broken {
             return Err(Why::Broken(broken));
         }
@@ -120,7 +131,14 @@ impl Tables {
         let kind = self.foreign.classify(hash, timestamp, sample.bits);
         let behind = || self.foreign.newest_ms(hash).map_or(0, |newest| newest.saturating_sub(timestamp));
         let refused = strict::judge(timestamp, horizon_ms, strict::order_of(kind), rules.policy.window_ms, behind);
-        self.foreign.record(hash, timestamp, sample.bits, kind, refused.is_none() || kind == Foreign::Duplicate, &mut self.counters);
+        self.foreign.record(
+            hash,
+            timestamp,
+            sample.bits,
+            kind,
+            refused.is_none() || kind == Foreign::Duplicate,
+            &mut self.counters,
+        );
         refused
     }
 

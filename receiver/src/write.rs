@@ -53,7 +53,10 @@ pub(crate) struct Refused(pub(crate) u16, pub(crate) String);
 pub(crate) fn check_headers(headers: &HeaderMap) -> Result<(), Refused> {
     let text = |name: &str| headers.get(name).map(|value| value.to_str().unwrap_or("").trim());
     let unsupported = |what: &str, found: Option<&str>, wanted: &str| {
-        Err(Refused(415, format!("{what} is {}; send {wanted}\n", found.map_or("missing".into(), |f| format!("{f:?}")))))
+        Err(Refused(
+            415,
+            format!("{what} is {}; send {wanted}\n", found.map_or("missing".into(), |f| format!("{f:?}"))),
+        ))
     };
     let encoding = text(header::CONTENT_ENCODING);
     if encoding != Some(header::SNAPPY) {
@@ -62,7 +65,9 @@ pub(crate) fn check_headers(headers: &HeaderMap) -> Result<(), Refused> {
     let kind = text(header::CONTENT_TYPE);
     let (base, parameters) = kind.and_then(|kind| kind.split_once(';')).unwrap_or((kind.unwrap_or(""), ""));
     let proto = parameters.split(';').find_map(|p| p.trim().strip_prefix("proto="));
-    if !base.trim().eq_ignore_ascii_case(header::CONTENT_TYPE_V1) || proto.is_some_and(|proto| proto != "prometheus.WriteRequest") {
+    if !base.trim().eq_ignore_ascii_case(header::CONTENT_TYPE_V1)
+        || proto.is_some_and(|proto| proto != "prometheus.WriteRequest")
+    {
         return unsupported("Content-Type", kind, header::CONTENT_TYPE_V1);
     }
     match text(header::VERSION) {

@@ -43,7 +43,10 @@ async fn retry_after_is_sent_as_it_is() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn redirects_bodies_and_sizes() {
     // R13, R14, R23.
-    for (status, answer) in [(307, r#"{"type":"Redirect","location":"/elsewhere"}"#), (302, r#"{"type":"Redirect","status":302,"location":"/elsewhere"}"#)] {
+    for (status, answer) in [
+        (307, r#"{"type":"Redirect","location":"/elsewhere"}"#),
+        (302, r#"{"type":"Redirect","status":302,"location":"/elsewhere"}"#),
+    ] {
         let (heard, stored) = hear(answer).await;
         let heard = heard.unwrap();
         assert_eq!((heard.status, heard.location(), stored), (status, Some("/elsewhere"), 0));
@@ -82,7 +85,10 @@ async fn one_series_is_refused_whatever_it_is_sent_with() {
     let mut sender = receiver.sender();
     let now = now_ms();
     assert_eq!(sender.send(&[named("a", vec![(now, 1.0)]), named("b", vec![(now, 1.0)])]).await.unwrap().status, 400);
-    assert_eq!(sender.send(&[named("b", vec![(now + 1, 1.0)]), named("a", vec![(now + 1, 1.0)])]).await.unwrap().status, 400);
+    assert_eq!(
+        sender.send(&[named("b", vec![(now + 1, 1.0)]), named("a", vec![(now + 1, 1.0)])]).await.unwrap().status,
+        400
+    );
     assert_eq!(sender.send(&[named("b", vec![(now + 2, 1.0)])]).await.unwrap().status, 204);
     assert_eq!(receiver.store().await.counters.foreign_samples, 3);
     receiver.end().await;
@@ -112,7 +118,9 @@ async fn every_second_request_fails_and_a_new_document_ends_it() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_not_available_is_refused_by_name() {
-    for (spec, word) in [(r#"{"profile":"Mimir"}"#, "Mimir"), (r#"{"answers":[{"type":"WrittenTooLow"}]}"#, "protocol 2.0")] {
+    for (spec, word) in
+        [(r#"{"profile":"Mimir"}"#, "Mimir"), (r#"{"answers":[{"type":"WrittenTooLow"}]}"#, "protocol 2.0")]
+    {
         let directory = tempfile::tempdir().unwrap();
         let control = directory.path().join("receiver.json");
         std::fs::write(&control, common::document(spec, None)).unwrap();

@@ -39,7 +39,10 @@ fn conductor(t0: Arc<Mutex<Option<u64>>>, stop: &Stop) -> String {
         async move {
             let body = match request.uri().path() {
                 "/plan" => serde_json::to_vec(&plan()).unwrap(),
-                _ => serde_json::to_vec(&PhaseDoc { run: "r7".into(), phase: RunPhase::Running, t0, taken: Vec::new() }).unwrap(),
+                _ => {
+                    serde_json::to_vec(&PhaseDoc { run: "r7".into(), phase: RunPhase::Running, t0, taken: Vec::new() })
+                        .unwrap()
+                }
             };
             Response::new(Bytes::from(body))
         }
@@ -141,7 +144,8 @@ async fn a_run_is_recognised_its_faults_are_refused_and_its_gaps_are_told() {
     // The slots that differ are those of the lost samples, and the series say which samples they are.
     let slots: Vec<String> = sent.diff(&report.distinct).iter().map(ToString::to_string).collect();
     let url = format!("http://{}/store/series?slots={}", receiver.address, slots.join(","));
-    let seen: Vec<SeriesSeen> = floodmark_http::client::get_json(&url, 1 << 20, std::time::Duration::from_secs(5)).await.unwrap();
+    let seen: Vec<SeriesSeen> =
+        floodmark_http::client::get_json(&url, 1 << 20, std::time::Duration::from_secs(5)).await.unwrap();
     for (base, k) in lost {
         let series = seen.iter().find(|series| series.base == base).unwrap();
         assert!(!series.holds(k), "series {base} sample {k}");

@@ -136,7 +136,10 @@ async fn bytes_and_headers_are_held_to_the_protocol() {
     assert_eq!(sender.get("/healthz").await.status, 200);
     assert_eq!(sender.get("/store/series?slots=1,99999").await.status, 400);
     let metrics = sender.get("/metrics").await;
-    assert!(String::from_utf8_lossy(&metrics.body).contains("floodmark_receiver_requests_total{code=\"415\",ordinal=\"0\"} 7"));
+    assert!(
+        String::from_utf8_lossy(&metrics.body)
+            .contains("floodmark_receiver_requests_total{code=\"415\",ordinal=\"0\"} 7")
+    );
     sender.path = Some("/api/v2/write".into());
     assert_eq!(sender.raw(snappy(&good)).await.unwrap().status, 404);
     receiver.end().await;

@@ -9,7 +9,9 @@ pub type Reason = String;
 
 /// A hop whose outcomes do not add up to what it saw.
 #[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
-#[error("{hop} saw {saw} samples but accounts for {accounted}: this is a defect of the {hop}, its figures prove nothing")]
+#[error(
+    "{hop} saw {saw} samples but accounts for {accounted}: this is a defect of the {hop}, its figures prove nothing"
+)]
 pub struct Imbalance {
     pub hop: &'static str,
     pub saw: u64,

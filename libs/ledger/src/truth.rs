@@ -192,8 +192,12 @@ fn spans(workload: &Workload) -> Vec<Span> {
     let mut spans = Vec::new();
     let mut start = 0;
     while let Some(first) = workload.place(start) {
-        let end = partition(start, workload.series(), |base| workload.place(base).is_some_and(|place| place.group == first.group));
-        let per_target = partition(start, end, |base| workload.place(base).is_some_and(|place| place.target == first.target)) - start;
+        let end = partition(start, workload.series(), |base| {
+            workload.place(base).is_some_and(|place| place.group == first.group)
+        });
+        let per_target =
+            partition(start, end, |base| workload.place(base).is_some_and(|place| place.target == first.target))
+                - start;
         spans.push(Span { bases: start..end, per_target: per_target.max(1) });
         start = end.max(start + 1);
     }

@@ -9,8 +9,8 @@ use std::sync::Arc;
 use common::{Draws, PER_REQUEST, T0};
 use faults::Expect;
 use floodmark_ledger::{
-    Context, Disturbance, Exception, FaultAccount, Finding, FindingName, GeneratorSide, Outcome, Run, Settlement, SlotTable, Store,
-    StoreReport, digest, push_exception,
+    Context, Disturbance, Exception, FaultAccount, Finding, FindingName, GeneratorSide, Outcome, Run, Settlement,
+    SlotTable, Store, StoreReport, digest, push_exception,
 };
 use proptest::prelude::*;
 use remote_write::slot_of;
@@ -19,7 +19,9 @@ use workload::LaneMap;
 const GENERATORS: u32 = 2;
 
 fn sides() -> Vec<GeneratorSide> {
-    (0..GENERATORS).map(|index| GeneratorSide { index, acknowledged: SlotTable::new(), ..GeneratorSide::default() }).collect()
+    (0..GENERATORS)
+        .map(|index| GeneratorSide { index, acknowledged: SlotTable::new(), ..GeneratorSide::default() })
+        .collect()
 }
 
 fn settle(run: &Run, sides: &[GeneratorSide], stores: &[Store], context: Context) -> Vec<Finding> {
@@ -145,7 +147,9 @@ fn send(run: &Run, mut keep: impl FnMut(&common::Sent) -> usize) -> (Vec<Generat
     for (generator, samples) in common::schedule(&run.workload, &run.faults, &run.lanes, GENERATORS) {
         let mut previous = None;
         for sent in samples.iter().filter(|s| s.drawn.is_none()) {
-            sides[generator as usize].acknowledged.add(slot_of(sent.hash), digest(sent.hash, sent.timestamp_ms, sent.bits));
+            sides[generator as usize]
+                .acknowledged
+                .add(slot_of(sent.hash), digest(sent.hash, sent.timestamp_ms, sent.bits));
             for _ in 0..keep(sent) {
                 let series = common::find(&mut held, &run.workload, sent, &mut previous);
                 held.observe(series, sent.timestamp_ms, sent.bits);
@@ -199,7 +203,8 @@ fn retries_and_pauses_explain_duplicates() {
     assert_eq!(with(Context { retried: count * 9, ..Context::default() }), (count, count));
 }
 
-const FAULTS: &str = r#"[{"type":"ConflictingDuplicate","share":"5%"},{"type":"OutOfOrder","share":"5%","placement":"Mixed"}]"#;
+const FAULTS: &str =
+    r#"[{"type":"ConflictingDuplicate","share":"5%"},{"type":"OutOfOrder","share":"5%","placement":"Mixed"}]"#;
 
 #[test]
 fn wrong_verdicts_on_faults_are_named_and_right_ones_are_silent() {
@@ -219,7 +224,10 @@ fn wrong_verdicts_on_faults_are_named_and_right_ones_are_silent() {
     assert_eq!(common::counts(&findings), BTreeMap::from([("WronglyAccepted", (2, 0))]));
     let mild = Run { expect: vec![Expect::Stored, Expect::Any], ..run };
     let findings = settle(&mild, &sides, &[held], Context::default());
-    assert_eq!(common::counts(&findings), BTreeMap::from([("WronglyRefused", (conflicts - 2, 0)), ("SilentLoss", (2, 0))]));
+    assert_eq!(
+        common::counts(&findings),
+        BTreeMap::from([("WronglyRefused", (conflicts - 2, 0)), ("SilentLoss", (2, 0))])
+    );
 }
 
 #[test]
@@ -233,7 +241,13 @@ fn good_neighbours_of_a_refused_fault_are_collateral_or_kept() {
             let mixed = samples.iter().any(|s| s.drawn == Some(1));
             let side = &mut sides[generator as usize];
             if mixed {
-                push_exception(&mut side.exceptions, samples[0].lane, samples[0].request, None, Outcome::Refused { status: 400 });
+                push_exception(
+                    &mut side.exceptions,
+                    samples[0].lane,
+                    samples[0].request,
+                    None,
+                    Outcome::Refused { status: 400 },
+                );
             }
             let mut previous = None;
             for sent in samples.iter().filter(|s| s.drawn.is_none()) {

@@ -176,14 +176,18 @@ fn labels_in_any_order_are_recognised_and_strangers_are_not() {
 
 #[test]
 fn order_is_that_of_the_kept_samples() {
-    let (workload, faults) = common::run(false, r#"[{"type":"FutureTimestamp","share":"20%","futureTimestamp":{"ahead":"5m"}}]"#);
+    let (workload, faults) =
+        common::run(false, r#"[{"type":"FutureTimestamp","share":"20%","futureTimestamp":{"ahead":"5m"}}]"#);
     let mut store = Store::new(std::sync::Arc::clone(&workload), std::sync::Arc::clone(&faults), T0);
     let drawn = |base: u32, k: u32| {
         let id = workload::SeriesId { base, generation: 0 };
         faults.draw(id, k, workload.due_ns(base, k).unwrap()).is_some()
     };
     let all = (0..workload.series()).flat_map(|base| (2..8).map(move |k| (base, k)));
-    let (base, bad) = all.into_iter().find(|&(base, k)| drawn(base, k) && !drawn(base, k - 1)).expect("a fifth of the samples is drawn");
+    let (base, bad) = all
+        .into_iter()
+        .find(|&(base, k)| drawn(base, k) && !drawn(base, k - 1))
+        .expect("a fifth of the samples is drawn");
     let id = workload::SeriesId { base, generation: 0 };
     let labels = common::labels(&workload, id);
     let hash = workload.series_hash(id, &mut Vec::new());
@@ -196,7 +200,9 @@ fn order_is_that_of_the_kept_samples() {
     assert_eq!(store.order(series, before.0, before.1 ^ 1, Observation::Unexpected), Order::Conflict);
     assert_eq!(store.order(series, before.0 - 1, before.1, Observation::Unexpected), Order::Older);
     let mut scratch = faults::FaultScratch::default();
-    let Some(faults::Materialised::Sample(fault)) = faults.materialise(0, id, bad, T0, &mut scratch) else { panic!("a patched sample") };
+    let Some(faults::Materialised::Sample(fault)) = faults.materialise(0, id, bad, T0, &mut scratch) else {
+        panic!("a patched sample")
+    };
     let seen = store.observe(series, fault.timestamp, fault.value.to_bits());
     assert_eq!(seen, Observation::Fault { index: 0, k: bad });
     assert_eq!(store.report().faults[0].stored, 1);
@@ -215,7 +221,11 @@ fn memory_stays_bounded_and_says_so() {
         let labels = common::labels(&workload, id);
         // Every other sample: each leaves a gap.
         for k in [1, 3, 5] {
-            store.observe_labels(common::borrow(&labels), workload.timestamp_ms(T0, base, k).unwrap(), workload.value(id, k).to_bits());
+            store.observe_labels(
+                common::borrow(&labels),
+                workload.timestamp_ms(T0, base, k).unwrap(),
+                workload.value(id, k).to_bits(),
+            );
         }
     }
     for name in 0..5_u8 {
@@ -241,7 +251,11 @@ fn examples_name_the_sample() {
     let finding = report.findings.iter().find(|f| f.name == FindingName::Altered).unwrap();
     let example = &finding.examples[0];
     assert_eq!((finding.count, example.timestamp_ms, example.value.as_str()), (1, timestamp, "12.5"));
-    assert!(example.series.contains("floodmark_run=\"r1\"") && example.series.contains("job=\"app\""), "{}", example.series);
+    assert!(
+        example.series.contains("floodmark_run=\"r1\"") && example.series.contains("job=\"app\""),
+        "{}",
+        example.series
+    );
     assert!(example.detail.contains(&workload.value(id, 2).to_string()), "{}", example.detail);
 }
 

@@ -108,7 +108,11 @@ impl Settlement {
             return settlement;
         }
         let mut differs = vec![false; crate::SLOTS];
-        for slot in acknowledged.diff(&settlement.store.distinct).into_iter().chain(settlement.store.distinct.diff(&settlement.store.arrivals)) {
+        for slot in acknowledged
+            .diff(&settlement.store.distinct)
+            .into_iter()
+            .chain(settlement.store.distinct.diff(&settlement.store.arrivals))
+        {
             differs[usize::from(slot)] = true;
         }
         settlement.replay(generators, &differs);

@@ -89,7 +89,8 @@ impl Settlement {
             if self.fates.newest.is_empty() {
                 self.fates.newest = vec![0; self.run.workload.series() as usize];
             }
-            let plan = LanePlan::new(Arc::clone(&self.run.workload), self.run.lanes.clone(), side.index, self.run.generators);
+            let plan =
+                LanePlan::new(Arc::clone(&self.run.workload), self.run.lanes.clone(), side.index, self.run.generators);
             for (lane, mut exceptions) in by_lane {
                 exceptions.sort_unstable_by_key(|e| e.from_request);
                 self.replay_lane(&plan, lane, &exceptions, differs);
@@ -109,7 +110,9 @@ impl Settlement {
             }
             let mut mixed = false;
             if let Outcome::Refused { .. } = exception.outcome {
-                walk.for_each(&request, |s| mixed |= self.truth.drawn(s.id, s.k, s.due_ns).is_some_and(|fault| !self.run.faults.own(fault)));
+                walk.for_each(&request, |s| {
+                    mixed |= self.truth.drawn(s.id, s.k, s.due_ns).is_some_and(|fault| !self.run.faults.own(fault));
+                });
             }
             let fate = match exception.outcome {
                 Outcome::Refused { status } if mixed => Fate::RefusedWithFault(status),
@@ -134,7 +137,9 @@ impl Settlement {
     pub(super) fn not_stored(&mut self, id: SeriesId, k: u32, stale: bool, fate: Fate) {
         let (name, detail) = match fate {
             Fate::Refused(status) => (FindingName::WronglyRefused, format!("a good request was answered {status}")),
-            Fate::RefusedWithFault(status) => (FindingName::Collateral, format!("refused with {status} beside an injected fault")),
+            Fate::RefusedWithFault(status) => {
+                (FindingName::Collateral, format!("refused with {status} beside an injected fault"))
+            }
             Fate::Unresolved => (FindingName::Unresolved, String::from("never acknowledged and not stored")),
             Fate::Skipped => return,
         };

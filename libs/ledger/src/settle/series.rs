@@ -39,7 +39,8 @@ impl Settlement {
     fn settle_shared(&mut self, id: SeriesId, slot: u16, stores: &[&SeriesSeen]) {
         let lane = self.run.lanes.lane_of_slot(slot);
         let held = |k: u32| stores.iter().filter(|store| store.holds(k)).count() as u64;
-        let again: Vec<(u32, u64)> = self.truth.samples(id).map(|k| (k, held(k).saturating_sub(1))).filter(|(_, again)| *again > 0).collect();
+        let again: Vec<(u32, u64)> =
+            self.truth.samples(id).map(|k| (k, held(k).saturating_sub(1))).filter(|(_, again)| *again > 0).collect();
         for (k, again) in again {
             if self.truth.replaced(id.base, k).is_none() {
                 self.shared += again;
@@ -84,7 +85,8 @@ impl Settlement {
         }
         self.settle_stale(id, lane, seen);
         for (from, to) in clipped(&seen.duplicates, &samples) {
-            let explained = (from..to).filter(|&k| self.context.explains_duplicate(lane, self.due_unix_ns(id.base, k))).count();
+            let explained =
+                (from..to).filter(|&k| self.context.explains_duplicate(lane, self.due_unix_ns(id.base, k))).count();
             self.duplicates_explained += explained as u64;
         }
         for (from, to) in clipped(&seen.late, &samples) {
@@ -124,7 +126,10 @@ impl Settlement {
         let target = self.run.workload.place(id.base).map_or(0, |place| place.target);
         let generator = (target % self.run.generators.max(1)) as usize;
         let (name, detail) = if self.truncated.get(generator) == Some(&true) {
-            (FindingName::Unproven, format!("not stored; generator {generator} has too many exceptions to say whether it was acknowledged"))
+            (
+                FindingName::Unproven,
+                format!("not stored; generator {generator} has too many exceptions to say whether it was acknowledged"),
+            )
         } else if self.context.lost_with_worker(lane, self.due_unix_ns(id.base, k)) {
             (FindingName::AckedLoss, "acknowledged by a worker that was killed before it passed it on".into())
         } else {

@@ -44,7 +44,8 @@ impl Settlement {
     fn fault_examples(&self, generators: &[GeneratorSide], fault: u32, refused: bool) -> Vec<Example> {
         let mut examples = Vec::new();
         for side in generators {
-            let plan = LanePlan::new(Arc::clone(&self.run.workload), self.run.lanes.clone(), side.index, self.run.generators);
+            let plan =
+                LanePlan::new(Arc::clone(&self.run.workload), self.run.lanes.clone(), side.index, self.run.generators);
             let mixed = !self.run.faults.own(fault);
             let name = self.run.faults.fault(fault).map_or("a fault", |fault| fault.name());
             let mut by_lane: BTreeMap<u32, Vec<&Exception>> = BTreeMap::new();

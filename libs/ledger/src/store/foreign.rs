@@ -85,7 +85,15 @@ impl ForeignTable {
     }
 
     /// Counts a sample and, when the store kept it, remembers it.
-    pub fn record(&mut self, hash: u64, timestamp_ms: i64, bits: u64, kind: Foreign, kept: bool, counters: &mut StoreCounters) {
+    pub fn record(
+        &mut self,
+        hash: u64,
+        timestamp_ms: i64,
+        bits: u64,
+        kind: Foreign,
+        kept: bool,
+        counters: &mut StoreCounters,
+    ) {
         counters.foreign_samples += 1;
         match kind {
             Foreign::New if kept => {

@@ -316,7 +316,9 @@ impl Store {
         if ahead.is_none() && matches!(observation, Observation::New { .. }) {
             return Order::Newer;
         }
-        let Some((newest, value)) = ahead.into_iter().chain(self.newest(series)).max_by_key(|&(at, _)| at) else { return Order::Newer };
+        let Some((newest, value)) = ahead.into_iter().chain(self.newest(series)).max_by_key(|&(at, _)| at) else {
+            return Order::Newer;
+        };
         match timestamp_ms.cmp(&newest) {
             Ordering::Greater => Order::Newer,
             Ordering::Equal if value == bits => Order::Same,

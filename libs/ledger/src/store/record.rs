@@ -30,7 +30,12 @@ impl Store {
 
     /// The same for a sample whose series is given by labels in any order: what a read-back holds.
     /// None for a foreign series, which is counted as such.
-    pub fn observe_labels<'a>(&mut self, labels: impl Iterator<Item = Label<'a>> + Clone, timestamp_ms: i64, bits: u64) -> Option<Observation> {
+    pub fn observe_labels<'a>(
+        &mut self,
+        labels: impl Iterator<Item = Label<'a>> + Clone,
+        timestamp_ms: i64,
+        bits: u64,
+    ) -> Option<Observation> {
         let hash = remote_write::canonical::hash_labels(labels.clone(), &mut self.scratch);
         let Some(series) = self.lookup(hash, None).or_else(|| self.introduce(hash, labels.clone())) else {
             if let Some(fault) = self.classify_literal(labels, timestamp_ms, bits) {
@@ -61,7 +66,12 @@ impl Store {
     }
 
     /// The injected fault behind a series that is no good one: broken labels, sent on purpose.
-    pub fn classify_literal<'a>(&self, labels: impl Iterator<Item = Label<'a>>, timestamp_ms: i64, bits: u64) -> Option<Observation> {
+    pub fn classify_literal<'a>(
+        &self,
+        labels: impl Iterator<Item = Label<'a>>,
+        timestamp_ms: i64,
+        bits: u64,
+    ) -> Option<Observation> {
         let (index, _, k) = self.truth.faults.identify_literal(labels, self.truth.t0_ns, timestamp_ms, bits)?;
         Some(Observation::Fault { index, k })
     }
@@ -126,10 +136,15 @@ impl Store {
         let newest = if wanted { self.newest_k(series).filter(|newest| *newest > k) } else { None };
         let truth = &self.truth;
         self.examples.add(FindingName::Reordered, false, || {
-            truth.example(series.id(), timestamp_ms, bits, match newest {
-                Some(newest) => format!("sample {k} arrived after sample {newest}"),
-                None => format!("sample {k} arrived after its series had ended or was seen altered"),
-            })
+            truth.example(
+                series.id(),
+                timestamp_ms,
+                bits,
+                match newest {
+                    Some(newest) => format!("sample {k} arrived after sample {newest}"),
+                    None => format!("sample {k} arrived after its series had ended or was seen altered"),
+                },
+            )
         });
         if kept {
             self.reach(series, k);
@@ -205,7 +220,14 @@ impl Store {
     }
 
     /// Remembers a kept sample that no schedule knows if it is the newest of its series: the next good one may be older.
-    fn remember_newest(&mut self, series: SeriesRef, timestamp_ms: i64, bits: u64, observation: Observation, kept: bool) {
+    fn remember_newest(
+        &mut self,
+        series: SeriesRef,
+        timestamp_ms: i64,
+        bits: u64,
+        observation: Observation,
+        kept: bool,
+    ) {
         if kept && self.order(series, timestamp_ms, bits, observation) == super::Order::Newer {
             if self.ahead.len() < self.limits.facts || self.ahead.contains_key(&series.hash) {
                 self.ahead.insert(series.hash, (timestamp_ms, bits));

@@ -13,10 +13,14 @@ pub const T0: u64 = 1_700_000_000_123_456_789;
 pub const PER_REQUEST: u32 = 7;
 
 pub fn groups(churn: bool) -> Vec<api::WorkloadGroup> {
-    let mut text = String::from(r#"[{"name":"app","targets":3,"seriesPerTarget":14,"scrapeInterval":"1s","metrics":4,"values":"Mixed"}"#);
+    let mut text = String::from(
+        r#"[{"name":"app","targets":3,"seriesPerTarget":14,"scrapeInterval":"1s","metrics":4,"values":"Mixed"}"#,
+    );
     if churn {
-        text.push_str(r#",{"name":"pods","targets":2,"seriesPerTarget":6,"scrapeInterval":"700ms","metrics":2,
-            "churn":{"every":"2s","share":"40%","mode":"Gradual","staleMarkers":true}}"#);
+        text.push_str(
+            r#",{"name":"pods","targets":2,"seriesPerTarget":6,"scrapeInterval":"700ms","metrics":2,
+            "churn":{"every":"2s","share":"40%","mode":"Gradual","staleMarkers":true}}"#,
+        );
     }
     text.push(']');
     serde_json::from_str(&text).unwrap()
@@ -53,10 +57,20 @@ pub fn schedule(workload: &Arc<Workload>, faults: &FaultPlan, map: &LaneMap, gen
             while let Some(request) = walk.next(PER_REQUEST) {
                 let mut samples = Vec::new();
                 walk.for_each(&request, |s| {
-                    let bits = if s.stale { STALE_MARKER } else { workload.value_at(s.place, s.id.generation, s.k).to_bits() };
+                    let bits =
+                        if s.stale { STALE_MARKER } else { workload.value_at(s.place, s.id.generation, s.k).to_bits() };
                     let timestamp_ms = workload::timestamp_ms(T0, s.due_ns);
                     let drawn = faults.draw(s.id, s.k, s.due_ns);
-                    samples.push(Sent { id: s.id, k: s.k, hash: s.hash, timestamp_ms, bits, lane, request: request.index, drawn });
+                    samples.push(Sent {
+                        id: s.id,
+                        k: s.k,
+                        hash: s.hash,
+                        timestamp_ms,
+                        bits,
+                        lane,
+                        request: request.index,
+                        drawn,
+                    });
                 });
                 requests.push((request.intended_ns, generator, samples));
             }
