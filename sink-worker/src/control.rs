@@ -39,11 +39,7 @@ pub(crate) struct Control {
 impl Control {
     /// Nothing read yet.
     pub(crate) fn new(path: &Path) -> Self {
-        Self {
-            path: path.to_owned(),
-            text: Vec::new(),
-            known: None,
-        }
+        Self { path: path.to_owned(), text: Vec::new(), known: None }
     }
 
     /// What is obeyed.

@@ -30,12 +30,7 @@ impl<'a> Cut<'a> {
         if reader.varint()? != 0x0a || reader.varint()? != (raw.len() - reader.at) as u64 {
             return None;
         }
-        let mut cut = Self {
-            raw,
-            common: Vec::new(),
-            points: Vec::new(),
-            exemplars: Vec::new(),
-        };
+        let mut cut = Self { raw, common: Vec::new(), points: Vec::new(), exemplars: Vec::new() };
         while reader.at < raw.len() {
             let start = reader.at;
             let (key, payload) = reader.field()?;
@@ -60,10 +55,7 @@ impl<'a> Cut<'a> {
     pub(crate) fn build(&self, points: Range<usize>, hash: u64) -> Fields {
         let mut bytes = Vec::new();
         let field = self.append(&mut bytes, points, hash);
-        Fields {
-            bytes: bytes.into(),
-            list: vec![field],
-        }
+        Fields { bytes: bytes.into(), list: vec![field] }
     }
 
     /// Appends a series with some of the points, by position.
@@ -172,10 +164,7 @@ mod tests {
     fn series(times: &[i64]) -> Vec<u8> {
         let mut block = Vec::new();
         remote_write::canonical::push_label(&mut block, b"__name__", b"up");
-        let samples: Vec<_> = times
-            .iter()
-            .map(|&timestamp| Sample { timestamp, value: timestamp as f64 })
-            .collect();
+        let samples: Vec<_> = times.iter().map(|&timestamp| Sample { timestamp, value: timestamp as f64 }).collect();
         let mut encoder = v1::Encoder::new();
         encoder.series(&block, &samples);
         encoder.body().to_vec()

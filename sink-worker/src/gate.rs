@@ -142,7 +142,12 @@ impl<T: Ticket> Gate<T> {
     }
 
     /// Takes the offers in, all or none. The tickets are of all offers, in order; what is admitted are the new ones.
-    pub(crate) fn admit(&mut self, epoch: u64, offers: Vec<Offer>, now: Nanos) -> Result<(Vec<T>, Vec<Admitted<T>>), Refused> {
+    pub(crate) fn admit(
+        &mut self,
+        epoch: u64,
+        offers: Vec<Offer>,
+        now: Nanos,
+    ) -> Result<(Vec<T>, Vec<Admitted<T>>), Refused> {
         if let Some(why) = &self.closed {
             return Err(Refused::Closed(why.clone()));
         }

@@ -135,10 +135,7 @@ pub(crate) struct Parts<T> {
 
 impl<T> Default for Parts<T> {
     fn default() -> Self {
-        Self {
-            known: HashMap::new(),
-            order: VecDeque::new(),
-        }
+        Self { known: HashMap::new(), order: VecDeque::new() }
     }
 }
 
@@ -168,7 +165,6 @@ impl<T: Clone> Parts<T> {
         self.known.insert(key, (ticket, now));
         self.order.push_back((key, now));
     }
-
 }
 
 #[cfg(test)]

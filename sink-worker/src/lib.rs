@@ -75,7 +75,8 @@ pub async fn run(options: Options, stop: Stop) -> anyhow::Result<Outcome> {
 /// [`run`] on a listener that is bound already.
 pub async fn run_on(listener: tokio::net::TcpListener, options: Options, stop: Stop) -> anyhow::Result<Outcome> {
     let text = tokio::fs::read(&options.plan).await.with_context(|| format!("plan {}", options.plan.display()))?;
-    let plan: SinkWorkerPlan = serde_json::from_slice(&text).with_context(|| format!("plan {}", options.plan.display()))?;
+    let plan: SinkWorkerPlan =
+        serde_json::from_slice(&text).with_context(|| format!("plan {}", options.plan.display()))?;
     let ops = Ops::new(Registry::new());
     ops.set_not_ready("waiting for the control document");
     let mut control = Control::new(&options.control);

@@ -45,9 +45,15 @@ impl Metrics {
         let counter = |name: &str, help: &str| registry.counter(name, help, &[]);
         let gauge = |name: &str, help: &str| registry.gauge(name, help, &[]);
         Self {
-            sent: counter("prometheus_remote_storage_samples_total", "Samples sent to the backend, each attempt counted."),
+            sent: counter(
+                "prometheus_remote_storage_samples_total",
+                "Samples sent to the backend, each attempt counted.",
+            ),
             failed: counter("prometheus_remote_storage_samples_failed_total", "Samples the backend refused for good."),
-            retried: counter("prometheus_remote_storage_samples_retried_total", "Samples sent again after an answer that allows it."),
+            retried: counter(
+                "prometheus_remote_storage_samples_retried_total",
+                "Samples sent again after an answer that allows it.",
+            ),
             pending: gauge("prometheus_remote_storage_samples_pending", "Samples in the buffer or in flight."),
             duration: registry.histogram(
                 "prometheus_remote_storage_sent_batch_duration_seconds",
@@ -57,13 +63,22 @@ impl Metrics {
             ),
             shards: gauge("prometheus_remote_storage_shards", "Lanes: requests in flight at most."),
             bytes: counter("prometheus_remote_storage_bytes_total", "Compressed bytes sent to the backend."),
-            highest: gauge("prometheus_remote_storage_queue_highest_timestamp_seconds", "Highest sampled timestamp accepted."),
+            highest: gauge(
+                "prometheus_remote_storage_queue_highest_timestamp_seconds",
+                "Highest sampled timestamp accepted.",
+            ),
             highest_sent: gauge(
                 "prometheus_remote_storage_queue_highest_sent_timestamp_seconds",
                 "Highest sampled timestamp that the backend took.",
             ),
-            metadata: counter("floodmark_worker_metadata_requests_total", "Requests without series: acknowledged, not passed on."),
-            repeats: counter("floodmark_worker_repeats_total", "Parts of repeated requests that joined the first one or got its outcome."),
+            metadata: counter(
+                "floodmark_worker_metadata_requests_total",
+                "Requests without series: acknowledged, not passed on.",
+            ),
+            repeats: counter(
+                "floodmark_worker_repeats_total",
+                "Parts of repeated requests that joined the first one or got its outcome.",
+            ),
             registry: registry.clone(),
         }
     }

@@ -198,7 +198,10 @@ impl Shared {
 /// What the plan means for a lane; what does not work yet is refused by name.
 fn rules(plan: &SinkWorkerPlan) -> anyhow::Result<Rules> {
     anyhow::ensure!(plan.protocol == api::Protocol::V1, "backend.protocol: 2.0 is not available yet; use \"1.0\"");
-    anyhow::ensure!(plan.ack_policy != api::AckPolicy::Durable, "ackPolicy: Durable is not available yet; use Delivered or Buffered");
+    anyhow::ensure!(
+        plan.ack_policy != api::AckPolicy::Durable,
+        "ackPolicy: Durable is not available yet; use Delivered or Buffered"
+    );
     anyhow::ensure!(plan.on_rejected.dead_letter.is_none(), "onRejected.deadLetter is not available yet; leave it out");
     anyhow::ensure!(plan.batching.max_samples.0 > 0, "batching.maxSamples: is 0; use at least 1");
     let retry = &plan.retry;

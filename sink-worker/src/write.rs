@@ -46,7 +46,8 @@ impl Reply {
 
     /// As HTTP.
     pub(crate) fn response(self) -> Response<Bytes> {
-        let mut response = Response::new(if self.text.is_empty() { Bytes::new() } else { Bytes::from(self.text + "\n") });
+        let mut response =
+            Response::new(if self.text.is_empty() { Bytes::new() } else { Bytes::from(self.text + "\n") });
         *response.status_mut() = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let headers = response.headers_mut();
         if self.status == 503 {
@@ -92,7 +93,8 @@ async fn answer(shared: &Arc<Shared>, headers: &HeaderMap, body: Bytes) -> Resul
     match text(REQUEST) {
         Some(id) => {
             let id = RequestId::parse(id, text(FAULT));
-            let id = id.ok_or_else(|| Reply::new(400, format!("{REQUEST}: write generator/incarnation/lane/sequence")))?;
+            let id =
+                id.ok_or_else(|| Reply::new(400, format!("{REQUEST}: write generator/incarnation/lane/sequence")))?;
             let intended = text(INTENDED).and_then(|value| value.parse().ok());
             let epoch = text(EPOCH).and_then(|value| value.parse().ok());
             generator(shared, &map, id, epoch, intended, body).await
@@ -111,7 +113,8 @@ async fn generator(
     body: Bytes,
 ) -> Result<Reply, Reply> {
     let here = map.ownership.epoch;
-    let moved = || Reply { epoch: Some(here), ..Reply::new(421, format!("the map of epoch {here} holds; fetch /ownership")) };
+    let moved =
+        || Reply { epoch: Some(here), ..Reply::new(421, format!("the map of epoch {here} holds; fetch /ownership")) };
     if epoch != Some(here) {
         return Err(moved());
     }
@@ -121,7 +124,10 @@ async fn generator(
     let lanes = u32::from(map.ownership.lanes);
     let lane = if fault {
         if id.lane / lanes != map.ordinal {
-            return Err(Reply::new(400, format!("lane {} is another worker's, this is worker {}", id.lane, map.ordinal)));
+            return Err(Reply::new(
+                400,
+                format!("lane {} is another worker's, this is worker {}", id.lane, map.ordinal),
+            ));
         }
         (id.lane % lanes) as u16
     } else {
@@ -259,7 +265,9 @@ fn refuse(refused: Refused) -> Reply {
         Refused::Epoch(epoch) => Reply::later(format!("the map changed to epoch {epoch} meanwhile")),
         Refused::Full => Reply::later("the buffer is full"),
         Refused::TooLarge => Reply::new(413, "the request is larger than the whole buffer; send smaller ones"),
-        Refused::Older => Reply::new(400, "a newer request of this lane was taken before; this one was overtaken on the way"),
+        Refused::Older => {
+            Reply::new(400, "a newer request of this lane was taken before; this one was overtaken on the way")
+        }
     }
 }
 
@@ -273,9 +281,13 @@ fn accepted_kind(headers: &HeaderMap) -> Result<(), Reply> {
     }
     if let Some(kind) = text(header::CONTENT_TYPE) {
         let mut parameters = kind.split(';').map(str::trim);
-        let version_2 = |parameter: &str| parameter.starts_with("proto=") && parameter != "proto=prometheus.writerequest";
+        let version_2 =
+            |parameter: &str| parameter.starts_with("proto=") && parameter != "proto=prometheus.writerequest";
         if parameters.next() != Some(header::CONTENT_TYPE_V1) || parameters.any(version_2) {
-            return Err(Reply::new(415, format!("content-type {kind}: send protocol 1.0, {}", header::CONTENT_TYPE_V1)));
+            return Err(Reply::new(
+                415,
+                format!("content-type {kind}: send protocol 1.0, {}", header::CONTENT_TYPE_V1),
+            ));
         }
     }
     Ok(())

@@ -25,12 +25,7 @@ impl Map {
         let map = document.map();
         let owner = map.owners();
         let lane = (0..).zip(&owner).map(|(slot, &owner)| if owner == ordinal { map.lane(slot) } else { FOREIGN });
-        Self {
-            lane: lane.collect(),
-            owner,
-            ordinal,
-            ownership: map,
-        }
+        Self { lane: lane.collect(), owner, ordinal, ownership: map }
     }
 
     /// Lane of an ownership slot here, if it is this worker's.
@@ -56,6 +51,9 @@ impl Map {
 
 impl fmt::Debug for Map {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Map").field("ownership", &self.ownership).field("ordinal", &self.ordinal).finish_non_exhaustive()
+        f.debug_struct("Map")
+            .field("ownership", &self.ownership)
+            .field("ordinal", &self.ordinal)
+            .finish_non_exhaustive()
     }
 }

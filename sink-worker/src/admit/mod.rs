@@ -61,7 +61,9 @@ pub(crate) enum Refusal {
         most: u64,
     },
     /// A generator's request repeats a series.
-    #[error("{samples} samples of {series} series: send one sample a series in a request, so that repeating it is harmless")]
+    #[error(
+        "{samples} samples of {series} series: send one sample a series in a request, so that repeating it is harmless"
+    )]
     Repeats {
         /// Samples.
         samples: u64,
@@ -171,7 +173,13 @@ impl Decoder {
     }
 
     /// Splits a third party's request. The number of samples is bounded before memory is taken for them. With `forwarded` every series must be this worker's.
-    pub(crate) fn split(&mut self, body: &[u8], map: &Map, forwarded: bool, rules: SplitRules) -> Result<Split, Refusal> {
+    pub(crate) fn split(
+        &mut self,
+        body: &[u8],
+        map: &Map,
+        forwarded: bool,
+        rules: SplitRules,
+    ) -> Result<Split, Refusal> {
         let plain = self.snappy.decompress(body, MAX_DECODED)?;
         let mut lanes: Vec<Vec<Item<'_>>> = Vec::new();
         lanes.resize_with(usize::from(map.ownership.lanes), Vec::new);

@@ -189,7 +189,11 @@ fn cost_of_a_generators_request() {
         let mut block = Vec::new();
         push_label(&mut block, b"__name__", format!("metric_{:03}_total", series % 100).as_bytes());
         for label in 0..8 {
-            let value = if label == 7 { format!("series-{series:05}") } else { format!("value-of-{label}-t{:02}", series / 10_000) };
+            let value = if label == 7 {
+                format!("series-{series:05}")
+            } else {
+                format!("value-of-{label}-t{:02}", series / 10_000)
+            };
             push_label(&mut block, format!("label_{label:02}").as_bytes(), value.as_bytes());
         }
         let hash = remote_write::canonical::hash_block(&block);
@@ -208,5 +212,9 @@ fn cost_of_a_generators_request() {
         }
         best = best.min(start.elapsed().as_nanos() as f64 / (100 * count) as f64);
     }
-    println!("{best:.1} ns a sample, {count} samples, {} bytes decoded, {} compressed", encoder.body().len(), body.len());
+    println!(
+        "{best:.1} ns a sample, {count} samples, {} bytes decoded, {} compressed",
+        encoder.body().len(),
+        body.len()
+    );
 }

@@ -19,10 +19,7 @@ impl Backoff {
     /// `random` spreads it over the upper tenth, so that lanes which failed together do not come back together.
     pub(crate) fn delay(&self, retry: u32, previous: Nanos, random: u64) -> Nanos {
         let doublings = retry.saturating_sub(1).min(63);
-        let full = self
-            .initial
-            .checked_mul(1 << doublings)
-            .map_or(self.max, |delay| delay.min(self.max));
+        let full = self.initial.checked_mul(1 << doublings).map_or(self.max, |delay| delay.min(self.max));
         let spread = full / 10;
         let jittered = full - if spread == 0 { 0 } else { random % (spread + 1) };
         jittered.max(previous)
@@ -38,11 +35,7 @@ impl Backoff {
 mod tests {
     use super::*;
 
-    const RULE: Backoff = Backoff {
-        initial: 30_000_000,
-        max: 5_000_000_000,
-        max_retry_after: 60_000_000_000,
-    };
+    const RULE: Backoff = Backoff { initial: 30_000_000, max: 5_000_000_000, max_retry_after: 60_000_000_000 };
 
     #[test]
     fn a_thousand_retries_are_monotonic_then_flat() {

@@ -93,12 +93,7 @@ impl Batch {
         } else {
             let piece = self.pieces.first()?;
             let (left, right) = piece.payload.halve()?;
-            let part = |fields: Fields| {
-                vec![Piece {
-                    part: piece.part,
-                    payload: Payload::Fields(fields),
-                }]
-            };
+            let part = |fields: Fields| vec![Piece { part: piece.part, payload: Payload::Fields(fields) }];
             (part(left), part(right))
         };
         let make = |pieces| Self {

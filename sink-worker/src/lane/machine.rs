@@ -2,44 +2,12 @@
 
 use std::collections::{HashMap, VecDeque};
 
+use super::Nanos;
 use super::batch::{Batch, Piece};
+use super::merge::Merge;
 use super::outcome::{Answer, DropNote, Effects, How, Verdict};
 use super::part::{Part, Payload};
-use super::{Backoff, Nanos};
-
-/// After the last attempt.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum OnExhausted {
-    /// The lane halts and keeps what it has.
-    Fail,
-    /// The batch is given up, the next one is sent.
-    Discard,
-}
-
-/// After a 4xx that is about the content.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum OnRejected {
-    /// Halves the batch until the bad series stand alone, with so many requests more at most.
-    Isolate {
-        /// Requests a refused batch may cost besides itself.
-        max_extra: u32,
-    },
-    /// Gives the batch up.
-    DropBatch,
-    /// The lane halts and keeps what it has.
-    Fail,
-}
-
-/// What the backend does with the good samples of a batch it answers 4xx.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Partial {
-    /// It keeps none.
-    Atomic,
-    /// It keeps them.
-    KeepsGood,
-    /// Nobody knows: sent again only where that changes nothing.
-    Unknown,
-}
+use super::rules::{OnExhausted, OnRejected, Partial, Rules, Step};
 
 /// Identical suspicious answers after which a batch, and then a single series, is doubted.
 const PATIENCE: u32 = 8;
@@ -47,40 +15,6 @@ const PATIENCE: u32 = 8;
 const PROBE_PATIENCE: u32 = 2;
 /// The same for a request of faults: being refused is what they are sent for.
 const FAULT_PATIENCE: u32 = 4;
-
-/// The rules of a lane.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Rules {
-    /// Samples up to which parts are merged.
-    pub(crate) max_samples: u64,
-    /// A batch holds no series twice.
-    pub(crate) once: bool,
-    /// Waits between attempts.
-    pub(crate) backoff: Backoff,
-    /// Attempts in all for a batch; `None` for ever.
-    pub(crate) max_attempts: Option<u32>,
-    /// After the last attempt.
-    pub(crate) on_exhausted: OnExhausted,
-    /// After a refusal.
-    pub(crate) on_rejected: OnRejected,
-    /// What a refusal means for the others.
-    pub(crate) partial: Partial,
-}
-
-/// What a lane wants next.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Step {
-    /// Nothing to send.
-    Idle,
-    /// Send [`Lane::begin`].
-    Send,
-    /// Ask again then.
-    Wait(Nanos),
-    /// An answer is outstanding.
-    Busy,
-    /// It will not send any more.
-    Halted,
-}
 
 #[derive(Debug, Default)]
 struct Open {
@@ -278,7 +212,14 @@ impl Lane {
     /// Looks at a 5xx that comes again and again. A backend may answer so to one series that it cannot digest, and would
     /// hold up the lane for ever. Only a series that stands alone, while the backend takes others, is given up for it:
     /// otherwise it is an outage, and the batch, in one piece or several, is sent until it ends.
-    fn suspect(&mut self, mut batch: Batch, status: Option<u16>, maybe: bool, why: &str, effects: &mut Effects) -> Option<Batch> {
+    fn suspect(
+        &mut self,
+        mut batch: Batch,
+        status: Option<u16>,
+        maybe: bool,
+        why: &str,
+        effects: &mut Effects,
+    ) -> Option<Batch> {
         let (Some(status), false) = (status, self.rules.on_rejected == OnRejected::Fail) else {
             batch.suspect.1 = 0;
             return Some(batch);
@@ -323,7 +264,13 @@ impl Lane {
         None
     }
 
-    fn retry(&mut self, now: Nanos, mut batch: Batch, (after, maybe, why): (Option<Nanos>, bool, String), effects: &mut Effects) {
+    fn retry(
+        &mut self,
+        now: Nanos,
+        mut batch: Batch,
+        (after, maybe, why): (Option<Nanos>, bool, String),
+        effects: &mut Effects,
+    ) {
         batch.maybe_stored |= maybe;
         if self.rules.max_attempts.is_some_and(|most| batch.attempts >= most) {
             let why = format!("gave up after {} attempts, the last one: {why}", batch.attempts);
@@ -357,7 +304,9 @@ impl Lane {
                     return self.divide(&batch, halves, effects);
                 }
             }
-            OnRejected::Isolate { max_extra } if harmless && !batch.fault && self.rules.partial != Partial::KeepsGood => {
+            OnRejected::Isolate { max_extra }
+                if harmless && !batch.fault && self.rules.partial != Partial::KeepsGood =>
+            {
                 if let Some(halves) = batch.halve() {
                     if !batch.isolating {
                         self.extra_left = max_extra;
@@ -382,7 +331,8 @@ impl Lane {
     }
 
     fn refuse(&mut self, batch: &Batch, status: u16, text: String, effects: &mut Effects) {
-        let kept_some = self.rules.partial == Partial::KeepsGood && batch.samples() > 1 && !batch.fault && status != 413;
+        let kept_some =
+            self.rules.partial == Partial::KeepsGood && batch.samples() > 1 && !batch.fault && status != 413;
         // A repeat of several samples a series is refused because of the first attempt, if that one got through.
         let own_doing = batch.maybe_stored && !batch.once;
         let (how, reason) = if kept_some || own_doing {
@@ -443,48 +393,4 @@ fn note(batch: &Batch, status: u16, reason: &str, text: &str, effects: &mut Effe
         series: batch.series(),
         samples: batch.samples(),
     });
-}
-
-/// What a batch that is being put together holds.
-#[derive(Debug)]
-struct Merge {
-    samples: u64,
-    once: bool,
-    repeats: bool,
-    newest: HashMap<u64, i64>,
-}
-
-impl Default for Merge {
-    fn default() -> Self {
-        Self {
-            samples: 0,
-            once: true,
-            repeats: false,
-            newest: HashMap::new(),
-        }
-    }
-}
-
-impl Merge {
-    /// Takes a part in, unless the batch has to close before it: a backend that answers 2xx would lose what is not newer.
-    fn add(&mut self, part: &Part, once: bool) -> bool {
-        let Some(Payload::Fields(fields)) = part.slices.front() else {
-            return false;
-        };
-        let mut repeats = false;
-        for field in &fields.list {
-            if let Some(&newest) = self.newest.get(&field.hash) {
-                // Within one part the order was looked at when it was admitted.
-                if once || field.first <= newest {
-                    return false;
-                }
-                repeats = true;
-            }
-        }
-        self.repeats |= repeats;
-        for field in &fields.list {
-            self.newest.insert(field.hash, field.last);
-        }
-        true
-    }
 }

@@ -3,17 +3,20 @@
 mod backoff;
 mod batch;
 mod machine;
+mod merge;
 #[cfg(test)]
 mod model;
 mod outcome;
 mod part;
+mod rules;
 #[cfg(test)]
 mod tests;
 
 pub(crate) use backoff::Backoff;
-pub(crate) use machine::{Lane, OnExhausted, OnRejected, Partial, Rules, Step};
+pub(crate) use machine::Lane;
 pub(crate) use outcome::{Answer, DropNote, Effects, How, Verdict};
 pub(crate) use part::{Field, Fields, MAX_DECODED, Part, Payload, measure};
+pub(crate) use rules::{OnExhausted, OnRejected, Partial, Rules, Step};
 
 /// Nanoseconds on a clock that never goes back.
 pub(crate) type Nanos = u64;

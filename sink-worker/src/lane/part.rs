@@ -122,10 +122,7 @@ impl Payload {
             return None;
         }
         let (left, right) = fields.list.split_at(fields.list.len() / 2);
-        let part = |list: &[Field]| Fields {
-            bytes: fields.bytes.clone(),
-            list: list.to_vec(),
-        };
+        let part = |list: &[Field]| Fields { bytes: fields.bytes.clone(), list: list.to_vec() };
         Some((part(left), part(right)))
     }
 }
@@ -164,8 +161,7 @@ pub(crate) fn measure(mut field: Field, series: &v1::Series<'_>) -> Field {
         field.samples = series.sample_count() as u32;
         let mut times = series.samples().map(|sample| sample.timestamp);
         let first = times.next().unwrap_or(0);
-        (field.first, field.last) =
-            times.fold((first, first), |(low, high), time| (low.min(time), high.max(time)));
+        (field.first, field.last) = times.fold((first, first), |(low, high), time| (low.min(time), high.max(time)));
     }
     field
 }

@@ -84,7 +84,10 @@ fn a_retried_batch_waits_and_what_it_is_told_is_capped() {
     let mut lane = Lane::new(RULES, 1);
     lane.push(part(1, &[&[(0, 1)]]));
     send(&mut lane, 100);
-    lane.answered(100, Answer::Retry { after: Some(1 << 40), maybe_processed: false, suspect: None, why: String::new() });
+    lane.answered(
+        100,
+        Answer::Retry { after: Some(1 << 40), maybe_processed: false, suspect: None, why: String::new() },
+    );
     assert_eq!(lane.step(101), Step::Wait(1100));
     assert_eq!(lane.step(1100), Step::Send);
 }
@@ -139,7 +142,8 @@ enum Do {
 }
 
 fn script() -> impl Strategy<Value = Vec<Do>> {
-    let suspect = |status| Answer::Retry { after: None, maybe_processed: true, suspect: Some(status), why: "500".into() };
+    let suspect =
+        |status| Answer::Retry { after: None, maybe_processed: true, suspect: Some(status), why: "500".into() };
     let answer = prop_oneof![
         3 => Just(Answer::Delivered),
         2 => Just(retry(true)),

@@ -147,7 +147,9 @@ impl Driver {
         };
         match &answer {
             Answer::Delivered => self.successes = 1 + self.shared.successes.fetch_add(1, Relaxed),
-            Answer::Retry { suspect: Some(_), .. } if attempts > 1 && self.successes != self.shared.successes.load(Relaxed) => {
+            Answer::Retry { suspect: Some(_), .. }
+                if attempts > 1 && self.successes != self.shared.successes.load(Relaxed) =>
+            {
                 self.lane.elsewhere();
             }
             Answer::Retry { .. } => self.successes = self.shared.successes.load(Relaxed),
@@ -176,11 +178,18 @@ impl Driver {
             },
             Meaning::Rejected(status) => Answer::Rejected { status, text: text() },
             Meaning::TooLarge => Answer::TooLarge { text: text() },
-            Meaning::Unsupported(status) | Meaning::Fatal(status) => Answer::Fatal { why: format!("the backend answers {status}: {}", text()) },
+            Meaning::Unsupported(status) | Meaning::Fatal(status) => {
+                Answer::Fatal { why: format!("the backend answers {status}: {}", text()) }
+            }
             Meaning::Redirect { .. } => Answer::Fatal {
-                why: format!("the backend answers {status} to {:?}, which is no place for the same POST: write the final URL", response.location().unwrap_or_default()),
+                why: format!(
+                    "the backend answers {status} to {:?}, which is no place for the same POST: write the final URL",
+                    response.location().unwrap_or_default()
+                ),
             },
-            Meaning::Never(status) => Answer::Fatal { why: format!("the backend answers {status}, which is no answer to a write: check the URL") },
+            Meaning::Never(status) => Answer::Fatal {
+                why: format!("the backend answers {status}, which is no answer to a write: check the URL"),
+            },
         }
     }
 

@@ -32,7 +32,8 @@ async fn every_2xx_is_delivered_bodies_and_202_too() {
 async fn retryable_answers_repeat_the_same_bytes_in_order() {
     let backend = Backend::start(Script::Status(ALL));
     let worker = Worker::alone(&plan(&backend.url()));
-    let aborts = [Abort::BeforeAnswer, Abort::Reset, Abort::MidBody(2), Abort::Raw("no http\r\n\r\n".into()), Abort::Hang];
+    let aborts =
+        [Abort::BeforeAnswer, Abort::Reset, Abort::MidBody(2), Abort::Raw("no http\r\n\r\n".into()), Abort::Hang];
     let mut scripts: Vec<_> = [503, 503, 500, 502, 504, 529, 429].map(Script::Status).into();
     scripts.extend(aborts.map(Script::Abort));
     let troubles = scripts.len();
@@ -46,8 +47,7 @@ async fn retryable_answers_repeat_the_same_bytes_in_order() {
     let report = worker.report().await;
     assert_eq!((report.account.delivered, report.account.retries), (1, troubles as u64));
     assert!(report.last_error.is_some());
-    let histograms: measure::HistogramSet =
-        serde_json::from_slice(&worker.get("/histograms").await.body).unwrap();
+    let histograms: measure::HistogramSet = serde_json::from_slice(&worker.get("/histograms").await.body).unwrap();
     let service = histograms.distribution(floodmark_sink_worker::BACKEND_SERVICE).unwrap();
     assert_eq!(service.count(), troubles as u64 + 1);
     assert_eq!(service.censored(), 1, "the one that hung");
@@ -96,7 +96,9 @@ async fn discarding_after_the_last_attempt_goes_on() {
 async fn retry_after_is_honoured_and_capped() {
     let date = |seconds| httpdate::fmt_http_date(std::time::SystemTime::now() + Duration::from_secs(seconds));
     // Capped at 300 ms by the plan.
-    for (value, least, most) in [("1".into(), 290, 3000), (date(100), 290, 3000), ("99999999999999999999".into(), 290, 3000)] {
+    for (value, least, most) in
+        [("1".into(), 290, 3000), (date(100), 290, 3000), ("99999999999999999999".into(), 290, 3000)]
+    {
         let gap = gap(value).await;
         assert!((least..most).contains(&gap), "{gap} ms");
     }
@@ -265,7 +267,11 @@ async fn a_full_buffer_holds_the_source_back_and_loses_nothing() {
     let mut plan = plan(&backend.url());
     plan.buffer.max_samples = api::Count(5);
     let worker = Worker::alone(&plan);
-    assert_eq!(worker.write(&[("a", 1), ("b", 1), ("c", 1), ("d", 1), ("e", 1), ("f", 1)]).await, 413, "it will never fit");
+    assert_eq!(
+        worker.write(&[("a", 1), ("b", 1), ("c", 1), ("d", 1), ("e", 1), ("f", 1)]).await,
+        413,
+        "it will never fit"
+    );
     let first = worker.write(&[("a", 1), ("b", 1), ("c", 1)]);
     tokio::pin!(first);
     tokio::select! {

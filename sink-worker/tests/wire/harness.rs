@@ -211,7 +211,12 @@ impl Worker {
         Self::on(listener, plan, 0, &control(1, Phase::Stable, lanes, vec![address]))
     }
 
-    pub fn on(listener: tokio::net::TcpListener, plan: &SinkWorkerPlan, ordinal: u32, document: &ControlDocument) -> Self {
+    pub fn on(
+        listener: tokio::net::TcpListener,
+        plan: &SinkWorkerPlan,
+        ordinal: u32,
+        document: &ControlDocument,
+    ) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let address = listener.local_addr().unwrap();
         let options = Options {
@@ -276,7 +281,8 @@ impl Worker {
     }
 
     pub async fn get(&self, path: &str) -> Response {
-        let mut connection = Connection::new(&Endpoint::new(format!("http://{}/", self.address)).with_max_answer(4 << 20)).unwrap();
+        let mut connection =
+            Connection::new(&Endpoint::new(format!("http://{}/", self.address)).with_max_answer(4 << 20)).unwrap();
         connection.get(Some(path)).await.unwrap()
     }
 

@@ -65,7 +65,10 @@ impl Prometheus {
     /// Every stored sample of the metrics that begin with a prefix.
     async fn stored(&self, prefix: &str) -> BTreeSet<(String, i64)> {
         let at = now_ms() as f64 / 1000.0 + 1.0;
-        let url = format!("http://{}/api/v1/query?query=%7B__name__%3D~%22{prefix}.%2A%22%7D%5B1h%5D&time={at}", self.address);
+        let url = format!(
+            "http://{}/api/v1/query?query=%7B__name__%3D~%22{prefix}.%2A%22%7D%5B1h%5D&time={at}",
+            self.address
+        );
         let answer: serde_json::Value = get_json(&url, 64 << 20, Duration::from_secs(10)).await.unwrap();
         let mut stored = BTreeSet::new();
         for series in answer["data"]["result"].as_array().unwrap() {

@@ -24,7 +24,8 @@ async fn a_generators_request_goes_on_as_its_original_bytes() {
     let sent = body(&[("a", 1), ("b", 1)]);
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
     let intended = (now.as_micros() - 2_000_000).to_string();
-    let headers = [("floodmark-request", "g/1/0/1"), ("floodmark-epoch", "1"), ("floodmark-intended", intended.as_str())];
+    let headers =
+        [("floodmark-request", "g/1/0/1"), ("floodmark-epoch", "1"), ("floodmark-intended", intended.as_str())];
     assert_eq!(worker.post(sent.clone(), &headers).await.status, 204);
     assert_eq!(backend.seen()[0].body, sent);
     assert_eq!(worker.post(sent.clone(), &headers).await.status, 204, "a repeat gets the recorded outcome");
@@ -75,7 +76,11 @@ async fn generators_are_held_to_the_map() {
     let none = worker.post(body(&[(&a, 1)]), &[("floodmark-request", "g/1/0/1")]).await;
     assert_eq!(none.status, 421);
     assert_eq!(worker.generate(1, body(&[(&a, 1), (&b, 1)])).await.status, 400, "two lanes");
-    assert_eq!(worker.generate(1, body(&[(&a, 1), (&a, 2)])).await.status, 204, "two series fields of one series are the generator's word");
+    assert_eq!(
+        worker.generate(1, body(&[(&a, 1), (&a, 2)])).await.status,
+        204,
+        "two series fields of one series are the generator's word"
+    );
     let mut encoder = v1::Encoder::new();
     let mut block = Vec::new();
     remote_write::canonical::push_label(&mut block, b"__name__", a.as_bytes());
@@ -134,7 +139,9 @@ async fn several_samples_of_a_series_go_one_after_the_other() {
     let worker = Worker::alone(&plan(&backend.url()));
     assert_eq!(worker.write(&[("a", 1), ("b", 1), ("a", 2), ("a", 3), ("b", 2)]).await, 204);
     let requests: Vec<_> = backend.seen().into_iter().map(|seen| seen.samples).collect();
-    let times = |name: &str, at: usize| requests[at].iter().filter(|sample| sample.0 == name).map(|sample| sample.1).collect::<Vec<_>>();
+    let times = |name: &str, at: usize| {
+        requests[at].iter().filter(|sample| sample.0 == name).map(|sample| sample.1).collect::<Vec<_>>()
+    };
     assert_eq!(requests.len(), 3);
     for at in 0..3 {
         assert_eq!(times("a", at), [at as i64 + 1]);
@@ -290,7 +297,14 @@ async fn cost_of_a_sample_over_sockets() {
         *response.status_mut() = http::StatusCode::NO_CONTENT;
         response
     };
-    tokio::spawn(server::serve(listener, std::sync::Arc::new(handler), server::Limits::default(), None, None, std::future::pending()));
+    tokio::spawn(server::serve(
+        listener,
+        std::sync::Arc::new(handler),
+        server::Limits::default(),
+        None,
+        None,
+        std::future::pending(),
+    ));
     let mut plan = plan(&url);
     plan.backend.request_timeout = Duration::from_secs(5);
     let worker = Worker::lanes(&plan, LANES);
@@ -302,10 +316,22 @@ async fn cost_of_a_sample_over_sockets() {
         let mut count = 0;
         for series in 0.. {
             let mut block = Vec::new();
-            remote_write::canonical::push_label(&mut block, b"__name__", format!("metric_{:03}_total", series % 100).as_bytes());
+            remote_write::canonical::push_label(
+                &mut block,
+                b"__name__",
+                format!("metric_{:03}_total", series % 100).as_bytes(),
+            );
             for label in 0..8 {
-                let value = if label == 7 { format!("series-{series:05}") } else { format!("value-of-{label}-t{:02}", series / 10_000) };
-                remote_write::canonical::push_label(&mut block, format!("label_{label:02}").as_bytes(), value.as_bytes());
+                let value = if label == 7 {
+                    format!("series-{series:05}")
+                } else {
+                    format!("value-of-{label}-t{:02}", series / 10_000)
+                };
+                remote_write::canonical::push_label(
+                    &mut block,
+                    format!("label_{label:02}").as_bytes(),
+                    value.as_bytes(),
+                );
             }
             if remote_write::slot_of(remote_write::canonical::hash_block(&block)) % LANES == lane {
                 count += 1;
@@ -316,7 +342,8 @@ async fn cost_of_a_sample_over_sockets() {
             }
         }
         let body = bytes::Bytes::copy_from_slice(Snappy::new().compress(encoder.body()));
-        let mut connection = floodmark_http::client::Connection::new(&floodmark_http::client::Endpoint::new(target.clone())).unwrap();
+        let mut connection =
+            floodmark_http::client::Connection::new(&floodmark_http::client::Endpoint::new(target.clone())).unwrap();
         senders.push(tokio::spawn(async move {
             let mut headers = http::HeaderMap::new();
             headers.insert("floodmark-epoch", http::HeaderValue::from(1));
@@ -332,6 +359,9 @@ async fn cost_of_a_sample_over_sockets() {
     }
     let samples = f64::from(LANES) * 500.0 * 2000.0;
     let cpu = telemetry::cpu::usage().total.saturating_sub(before.0).as_nanos() as f64 / samples;
-    println!("{cpu:.1} ns of CPU a sample for all three, {:.2} M samples/s", samples / before.1.elapsed().as_secs_f64() / 1e6);
+    println!(
+        "{cpu:.1} ns of CPU a sample for all three, {:.2} M samples/s",
+        samples / before.1.elapsed().as_secs_f64() / 1e6
+    );
     worker.stop().await;
 }

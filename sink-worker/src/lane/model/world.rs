@@ -1,8 +1,4 @@
-//! Senders, worker and store as one small world that is broken at every step: no loss, no reordering, no false promise.
-//!
-//! The store commits atomically and answers as Prometheus does: it looks at what is committed, rolls a whole request
-//! back with 400 for one sample that is older, takes the newest sample again with 204, and silently loses samples of one
-//! request that are not newer than another in it. A run is a list of choices; all lists up to a number of faults are run.
+//! The world of the model: senders, one worker with one lane, the store, and what can happen between them.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
@@ -10,18 +6,17 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use ledger::WorkerAccount;
-use ownership::{By, ControlDocument, Phase};
 use remote_write::{Sample, Snappy, canonical, v1};
 
-use super::*;
+use super::super::*;
 use crate::admit::{Decoder, Map, SplitRules};
 use crate::gate::{Gate, Key, Offer, Ticket};
 use crate::idempotency::RequestId;
 
-type Id = (u64, i64);
+pub(super) type Id = (u64, i64);
 
 #[derive(Clone, Default)]
-struct Slip(Rc<RefCell<Option<Verdict>>>);
+pub(super) struct Slip(Rc<RefCell<Option<Verdict>>>);
 
 impl Ticket for Slip {
     fn issue() -> Self {
@@ -36,9 +31,9 @@ impl Ticket for Slip {
 }
 
 /// Choices of a run: given ones first, then always the first; counts up like an odometer.
-struct Choices {
-    script: Vec<(usize, usize)>,
-    at: usize,
+pub(super) struct Choices {
+    pub(super) script: Vec<(usize, usize)>,
+    pub(super) at: usize,
 }
 
 impl Choices {
@@ -52,7 +47,7 @@ impl Choices {
         chosen
     }
 
-    fn next(&mut self) -> bool {
+    pub(super) fn next(&mut self) -> bool {
         self.script.truncate(self.at);
         self.at = 0;
         while let Some((chosen, of)) = self.script.pop() {
@@ -66,7 +61,7 @@ impl Choices {
 }
 
 /// Series by number and time, as one body.
-fn body(samples: &[(u8, i64)]) -> (Vec<u8>, Vec<Id>) {
+pub(super) fn body(samples: &[(u8, i64)]) -> (Vec<u8>, Vec<Id>) {
     let mut encoder = v1::Encoder::new();
     let mut ids = Vec::new();
     for (series, time) in samples {
@@ -78,15 +73,15 @@ fn body(samples: &[(u8, i64)]) -> (Vec<u8>, Vec<Id>) {
     (Snappy::new().compress(encoder.body()).to_vec(), ids)
 }
 
-struct Sender {
-    generator: bool,
-    requests: Vec<(Vec<u8>, Vec<Id>)>,
-    at: usize,
-    waits: Option<Vec<Slip>>,
+pub(super) struct Sender {
+    pub(super) generator: bool,
+    pub(super) requests: Vec<(Vec<u8>, Vec<Id>)>,
+    pub(super) at: usize,
+    pub(super) waits: Option<Vec<Slip>>,
 }
 
 #[derive(Default)]
-struct Store {
+pub(super) struct Store {
     newest: HashMap<u64, i64>,
     stored: HashSet<Id>,
 }
@@ -117,28 +112,28 @@ impl Store {
     }
 }
 
-struct World<'a> {
-    choices: &'a mut Choices,
-    faults: u32,
-    rules: Rules,
-    map: Arc<Map>,
-    senders: Vec<Sender>,
-    gate: Gate<Slip>,
-    lane: Lane,
-    slips: BTreeMap<u64, (u64, Slip)>,
-    account: WorkerAccount,
+pub(super) struct World<'a> {
+    pub(super) choices: &'a mut Choices,
+    pub(super) faults: u32,
+    pub(super) rules: Rules,
+    pub(super) map: Arc<Map>,
+    pub(super) senders: Vec<Sender>,
+    pub(super) gate: Gate<Slip>,
+    pub(super) lane: Lane,
+    pub(super) slips: BTreeMap<u64, (u64, Slip)>,
+    pub(super) account: WorkerAccount,
     /// To the store: the body, and whether the worker still waits for its answer.
-    flight: Option<Vec<u8>>,
-    answer: Option<u16>,
-    ghosts: Vec<Vec<u8>>,
-    store: Store,
-    now: Nanos,
-    crashed: bool,
-    trace: Vec<Event>,
+    pub(super) flight: Option<Vec<u8>>,
+    pub(super) answer: Option<u16>,
+    pub(super) ghosts: Vec<Vec<u8>>,
+    pub(super) store: Store,
+    pub(super) now: Nanos,
+    pub(super) crashed: bool,
+    pub(super) trace: Vec<Event>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Event {
+pub(super) enum Event {
     Send(usize),
     Transmit,
     Process,
@@ -195,7 +190,7 @@ impl World<'_> {
         (events, free)
     }
 
-    fn run(&mut self, interleave: bool) {
+    pub(super) fn run(&mut self, interleave: bool) {
         for _ in 0..400 {
             let (events, free) = self.events();
             if free == 0 {
@@ -306,7 +301,14 @@ impl World<'_> {
                 bytes: 1,
             }]
         } else {
-            let split = decoder.split(body, &self.map, false, SplitRules { once: true, max_samples: self.rules.max_samples, most: 100 }).unwrap();
+            let split = decoder
+                .split(
+                    body,
+                    &self.map,
+                    false,
+                    SplitRules { once: true, max_samples: self.rules.max_samples, most: 100 },
+                )
+                .unwrap();
             let offer = |share: crate::admit::Share| Offer {
                 lane: share.lane,
                 key: Key::Bytes(share.key),
@@ -360,7 +362,12 @@ impl World<'_> {
                     Verdict::Rejected { .. } => {
                         let series: HashSet<_> = ids.iter().map(|id| id.0).collect();
                         let repeats = series.len() < ids.len();
-                        assert!(repeats && self.crashed && stored, "refused without need: {repeats} {} {stored} {:?}", self.crashed, self.trace);
+                        assert!(
+                            repeats && self.crashed && stored,
+                            "refused without need: {repeats} {} {stored} {:?}",
+                            self.crashed,
+                            self.trace
+                        );
                     }
                     other => panic!("{other:?}"),
                 }
@@ -389,100 +396,5 @@ impl World<'_> {
         if self.gate.is_empty() {
             assert_eq!(self.gate.held(), (0, 0));
         }
-    }
-}
-
-type Requests<'a> = &'a [&'a [(u8, i64)]];
-
-fn explore(senders: &[(bool, Requests<'_>)], faults: u32, interleave: bool, limit: u64, rejected: OnRejected) -> u64 {
-    let document = ControlDocument {
-        sink_uid: "s".into(),
-        epoch: 1,
-        phase: Phase::Stable,
-        from: 1,
-        to: 1,
-        by: By::Series,
-        lanes: 1,
-        addresses: vec!["127.0.0.1:1".into()],
-        chaos: vec![],
-    };
-    let map = Arc::new(Map::new(&document, 0));
-    let rules = Rules {
-        max_samples: 4,
-        once: true,
-        backoff: Backoff { initial: 1, max: 8, max_retry_after: 8 },
-        max_attempts: None,
-        on_exhausted: OnExhausted::Fail,
-        on_rejected: rejected,
-        partial: Partial::Unknown,
-    };
-    let mut choices = Choices { script: Vec::new(), at: 0 };
-    let mut runs = 0;
-    loop {
-        let mut world = World {
-            faults,
-            rules,
-            senders: senders
-                .iter()
-                .map(|(generator, requests)| Sender {
-                    generator: *generator,
-                    requests: requests.iter().map(|samples| body(samples)).collect(),
-                    at: 0,
-                    waits: None,
-                })
-                .collect(),
-            gate: Gate::new(map.clone(), 1000, 1 << 20),
-            map: map.clone(),
-            lane: Lane::new(rules, 1),
-            slips: BTreeMap::new(),
-            account: WorkerAccount::default(),
-            flight: None,
-            answer: None,
-            ghosts: Vec::new(),
-            store: Store::default(),
-            now: 0,
-            crashed: false,
-            trace: Vec::new(),
-            choices: &mut choices,
-        };
-        world.run(interleave);
-        runs += 1;
-        if !choices.next() || runs == limit {
-            return runs;
-        }
-    }
-}
-
-const DROP: OnRejected = OnRejected::DropBatch;
-const ISOLATE: OnRejected = OnRejected::Isolate { max_extra: 8 };
-
-#[test]
-fn a_generator_loses_nothing_whatever_breaks() {
-    let requests: Requests<'_> = &[&[(0, 1), (1, 1)], &[(0, 2), (1, 2)], &[(0, 3), (2, 3)]];
-    for (rejected, faults, of) in [(DROP, 2, 3), (ISOLATE, 2, 3), (DROP, 3, 2)] {
-        let runs = explore(&[(true, &requests[..of])], faults, true, 3_000_000, rejected);
-        assert!((1_000..3_000_000).contains(&runs), "{runs}");
-    }
-}
-
-#[test]
-fn a_third_party_with_several_samples_a_series_loses_nothing() {
-    let requests: Requests<'_> = &[&[(0, 1), (1, 1), (0, 2), (0, 3), (1, 2)], &[(0, 4), (1, 4), (1, 5)]];
-    for rejected in [DROP, ISOLATE] {
-        let runs = explore(&[(false, requests)], 2, true, 1_000_000, rejected);
-        assert!((1_000..1_000_000).contains(&runs), "{runs}");
-    }
-}
-
-#[test]
-fn senders_that_share_a_lane_do_not_harm_each_other() {
-    let one: Requests<'_> = &[&[(0, 1)], &[(0, 2), (0, 3)]];
-    let two: Requests<'_> = &[&[(1, 1), (2, 1)], &[(1, 2)]];
-    let three: Requests<'_> = &[&[(3, 1)]];
-    for rejected in [DROP, ISOLATE] {
-        let runs = explore(&[(false, one), (false, two), (true, three)], 1, true, 50_000, rejected);
-        assert!(runs > 1_000, "{runs}");
-        let runs = explore(&[(false, one), (false, two), (true, three)], 2, false, 50_000, rejected);
-        assert!(runs > 1_000, "{runs}");
     }
 }
