@@ -175,7 +175,12 @@ impl Driver<'_> {
             self.gatherer.poll_generators().await;
         }
         if !hurried {
-            let limit = deadline.min(Instant::now() + self.plan.drain_timeout);
+            // Nothing that is not acknowledged has to be waited for, but a moment lets it settle.
+            let patience = match self.plan.ack_policy {
+                Some(api::AckPolicy::Buffered) => self.plan.drain_timeout,
+                _ => self.plan.drain_timeout.min(Duration::from_secs(5)),
+            };
+            let limit = deadline.min(Instant::now() + patience);
             loop {
                 self.gatherer.poll_workers(true).await;
                 let buffered = self.gatherer.buffered();

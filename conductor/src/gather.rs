@@ -196,6 +196,12 @@ impl Gatherer {
         })
     }
 
+    /// The last trouble that anybody had with the target, in words.
+    pub(crate) fn trouble(&self) -> Option<String> {
+        let reports = self.generator_lives.iter().filter_map(|life| life.report.as_ref());
+        self.worker_trouble().or_else(|| reports.filter_map(|report| report.last_error.clone()).next())
+    }
+
     pub(crate) fn account(&self) -> GeneratorAccount {
         let mut sum = GeneratorAccount::default();
         for report in self.generator_lives.iter().filter_map(|life| life.report.as_ref()) {

@@ -128,7 +128,7 @@ impl Conductor {
         let course = driver.run().await;
         let histograms = summary::merge_histograms(&gatherer);
         let mut figures = summary::build(plan, &workload, &gatherer, &course, &histograms, engine);
-        tell_end(&course, &gatherer, outside);
+        tell_end(plan, &course, &gatherer, outside);
         accounts_balance(&gatherer, outside);
 
         if course.complete && course.end != End::Interrupted && course.end != End::Deadline {
@@ -218,7 +218,7 @@ impl Course {
 }
 
 /// What the end of the course means for the verdict.
-fn tell_end(course: &Course, gatherer: &Gatherer, outside: &mut Outside) {
+fn tell_end(plan: &ConductorPlan, course: &Course, gatherer: &Gatherer, outside: &mut Outside) {
     let acknowledged = gatherer.account().acknowledged;
     match &course.end {
         End::Completed => {}
@@ -235,13 +235,14 @@ fn tell_end(course: &Course, gatherer: &Gatherer, outside: &mut Outside) {
         End::Deadline => outside.inconclusive.push("the deadline passed before the run was over".into()),
         End::Threshold(what) => outside.failures.push(format!("aborted: {what}")),
     }
-    if course.t0.is_some() && acknowledged == 0 && course.end == End::Completed {
-        outside.inconclusive.push("not one sample was acknowledged: the target was never up".into());
+    if course.t0.is_some() && acknowledged == 0 && matches!(course.end, End::Completed | End::Backlog | End::Deadline) {
+        let trouble = gatherer.trouble().map_or_else(String::new, |why| format!(": {why}"));
+        outside.inconclusive.push(format!("not one sample was acknowledged: the target was never up{trouble}"));
     }
     if course.t0.is_some() && !course.complete && course.end == End::Completed {
         outside.inconclusive.push("a generator's report could not be taken".into());
     }
-    if course.left_buffered > 0 {
+    if course.left_buffered > 0 && plan.ack_policy == Some(api::AckPolicy::Buffered) {
         outside.inconclusive.push(format!(
             "sink-workers still held {} acknowledged samples when their time was up: raise spec.drainTimeout or look at the backend",
             course.left_buffered

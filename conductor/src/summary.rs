@@ -293,12 +293,12 @@ fn drops(summary: &mut Summary, gatherer: &Gatherer, histograms: &HistogramSet) 
     let events = recorded.per_event();
     summary.drops.total = by_reason.values().sum();
     summary.drops.per_event = recorded.all_events().unwrap_or_default();
-    summary.drops.requests = summary.drops.per_event.events;
     summary.drops.gaps = recorded.gaps();
     summary.drops.by_reason = by_reason
         .into_iter()
         .map(|(reason, samples)| {
             let per_event = events.get(&reason).copied().unwrap_or_default();
+            summary.drops.requests += per_event.events;
             (reason, DropReason { samples, per_event })
         })
         .collect();

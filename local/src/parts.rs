@@ -76,7 +76,8 @@ pub(crate) struct Part {
     pub(crate) role: Role,
     pub(crate) ordinal: u32,
     orders: mpsc::Sender<Order>,
-    stop: watch::Sender<bool>,
+    /// Set once, to the grace of its end.
+    stop: watch::Sender<Option<Duration>>,
     state: Arc<Mutex<PartState>>,
     task: JoinHandle<()>,
 }
@@ -105,16 +106,16 @@ impl Part {
         Some(times)
     }
 
-    /// SIGTERM, then SIGKILL after the grace period; returns when the process is gone.
-    pub(crate) async fn end(self) {
-        let _ = self.stop.send(true);
+    /// SIGTERM, then SIGKILL after the grace period (at most the part's own); returns when the process is gone.
+    pub(crate) async fn end(self, grace: Duration) {
+        let _ = self.stop.send(Some(grace));
         let _ = self.task.await;
     }
 
     pub(crate) async fn start(spawner: &Spawner, spec: PartSpec) -> std::io::Result<Self> {
         let child = spawner.spawn(spec.program.clone()).await?;
         let (orders, inbox) = mpsc::channel(16);
-        let (stop, stopped) = watch::channel(false);
+        let (stop, stopped) = watch::channel(None);
         let state = Arc::new(Mutex::new(PartState { pid: Some(child.pid()), ..PartState::default() }));
         let (role, ordinal) = (spec.role, spec.ordinal);
         let supervisor =
@@ -152,12 +153,13 @@ enum Next {
 }
 
 impl Supervisor {
-    async fn run(mut self, first: Child, mut inbox: mpsc::Receiver<Order>, mut stop: watch::Receiver<bool>) {
+    async fn run(mut self, first: Child, mut inbox: mpsc::Receiver<Order>, mut stop: watch::Receiver<Option<Duration>>) {
         let mut child = first;
         loop {
             let started = Instant::now();
             let Some((status, pending)) = self.watch(&child, &mut inbox, &mut stop).await else {
-                self.end(&child).await;
+                let grace = stop.borrow().unwrap_or_default();
+                self.end(&child, grace.min(self.spec.grace)).await;
                 break;
             };
             let asked = pending.is_some();
@@ -174,7 +176,7 @@ impl Supervisor {
                 self.backoff = (wait * 2).min(LONGEST_BACKOFF);
                 tokio::select! {
                     () = sleep(wait) => {}
-                    _ = stop.wait_for(|stop| *stop) => break,
+                    _ = stop.wait_for(Option::is_some) => break,
                 }
             }
             match self.spawner.spawn(self.spec.program.clone()).await {
@@ -198,7 +200,7 @@ impl Supervisor {
         &self,
         child: &Child,
         inbox: &mut mpsc::Receiver<Order>,
-        stop: &mut watch::Receiver<bool>,
+        stop: &mut watch::Receiver<Option<Duration>>,
     ) -> Option<(ExitStatus, Option<Pending>)> {
         let mut pending: Option<Pending> = None;
         let mut resume: Option<(Instant, Pending)> = None;
@@ -209,7 +211,7 @@ impl Supervisor {
                 status = child.ended() => Next::Ended(status),
                 Some(order) = inbox.recv() => Next::Order(order),
                 () = sleep_until(wake.unwrap_or_else(Instant::now)), if wake.is_some() => Next::Resume,
-                _ = stop.wait_for(|stop| *stop) => Next::Stop,
+                _ = stop.wait_for(Option::is_some) => Next::Stop,
             };
             match next {
                 Next::Ended(status) => return Some((status, pending)),
@@ -251,11 +253,11 @@ impl Supervisor {
         }
     }
 
-    async fn end(&self, child: &Child) {
+    async fn end(&self, child: &Child, grace: Duration) {
         let _ = child.signal(Signal::TERM);
         let _ = child.signal(Signal::CONT);
-        if timeout(self.spec.grace, child.ended()).await.is_err() {
-            warn!(role = self.spec.role.as_str(), ordinal = self.spec.ordinal, "did not leave in time, killed");
+        if timeout(grace, child.ended()).await.is_err() {
+            info!(role = self.spec.role.as_str(), ordinal = self.spec.ordinal, "did not leave in time, killed");
             let _ = child.kill();
             child.ended().await;
         }

@@ -23,6 +23,8 @@ use crate::secrets::{SecretError, Secrets};
 
 /// How long parts and target may take to be ready, unless the test's deadline is earlier.
 const READY: Duration = Duration::from_secs(60);
+/// How long a part may take to leave after the verdict: what it still holds can change nothing any more.
+const JUDGED: Duration = Duration::from_secs(3);
 
 /// What `floodmark run` was asked for.
 #[derive(Debug, Clone)]
@@ -116,7 +118,8 @@ async fn start_all(spawner: &Spawner, specs: Vec<PartSpec>, parts: &mut Vec<Part
     Ok(())
 }
 
-async fn end_all(parts: Vec<Part>) {
+/// `grace` bounds what each part may ask for.
+async fn end_all(parts: Vec<Part>, grace: Duration) {
     // Generators first, then workers, then what they send to; those of one role together.
     let mut by_role: [Vec<Part>; 3] = Default::default();
     for part in parts {
@@ -130,7 +133,7 @@ async fn end_all(parts: Vec<Part>) {
     for parts in by_role {
         let mut ends = tokio::task::JoinSet::new();
         for part in parts {
-            ends.spawn(part.end());
+            ends.spawn(part.end(grace));
         }
         while ends.join_next().await.is_some() {}
     }
@@ -166,7 +169,7 @@ async fn run_test(
     let Layout { receivers, workers, generators, .. } = layout;
     for specs in [receivers, workers, generators] {
         if let Err(error) = start_all(spawner, specs, &mut parts).await {
-            end_all(parts).await;
+            end_all(parts, JUDGED).await;
             return Err(error);
         }
     }
@@ -184,7 +187,7 @@ async fn run_test(
     drop(engine);
     // Generators leave when the conductor tells them that their report was taken, so it goes last.
     if let Some(parts) = Arc::into_inner(parts) {
-        end_all(parts).await;
+        end_all(parts, JUDGED).await;
     }
     conductor_stop.request();
     tell(Event::Finished { test, outcome: &outcome, results: &results });
@@ -328,7 +331,7 @@ async fn serve(
     let Layout { receivers, workers, .. } = layout;
     for specs in [receivers, workers] {
         if let Err(error) = start_all(spawner, specs, &mut parts).await {
-            end_all(parts).await;
+            end_all(parts, JUDGED).await;
             return Err(error);
         }
     }
@@ -336,7 +339,8 @@ async fn serve(
         tell(Event::Serving { sink: name, addresses });
     }
     stop.requested().await;
-    end_all(parts).await;
+    // What was acknowledged goes out before the workers do.
+    end_all(parts, Duration::MAX).await;
     Ok(())
 }
 

@@ -66,7 +66,7 @@ fn every_injected_fault_is_refused_and_counted() {
   stages:
     - {for: 10s, rate: 10k}
   faults:
-    - {type: OutOfOrder, share: 2%, from: 2s, outOfOrder: {delay: {distribution: Pareto, min: 100ms, mean: 2s}}}
+    - {type: OutOfOrder, share: 2%, from: 2s, outOfOrder: {delay: {distribution: Pareto, min: 100ms}}}
     - {type: ConflictingDuplicate, share: 1%, from: 2s}
     - {type: FutureTimestamp, share: 0.5%, from: 2s}
     - {type: MissingMetricName, share: 0.5%}

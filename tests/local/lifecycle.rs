@@ -28,7 +28,8 @@ const SHORT: &str = "  workload:
 
 fn long_run(more: &[&str]) -> Run {
     let run = Run::start(&(receiver("") + &sink(2, 2, TO_STORE, "") + &load_test(LONG)), more);
-    wait_until("the run flows", Duration::from_secs(60), || run.output().contains("running"));
+    // The first line comes with t0, the second one five seconds later.
+    wait_until("the run flows", Duration::from_secs(60), || run.output().matches("running").count() >= 2);
     run
 }
 
