@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use floodmark_http::client::get_json;
 use floodmark_http::server;
 use ownership::Phase;
+use remote_write::{Sample, Snappy, v1};
 
 use crate::harness::*;
 
@@ -33,11 +34,11 @@ fn binary() -> Option<PathBuf> {
     found
 }
 
-fn start() -> Option<Prometheus> {
+fn start(config_text: &str) -> Option<Prometheus> {
     let binary = binary()?;
     let folder = tempfile::tempdir().unwrap();
     let config = folder.path().join("prometheus.yml");
-    std::fs::write(&config, "global: {}\n").unwrap();
+    std::fs::write(&config, config_text).unwrap();
     let free = server::bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let address = free.local_addr().unwrap().to_string();
     drop(free);
@@ -92,7 +93,7 @@ fn borrow(samples: &[(String, i64)]) -> Vec<(&str, i64)> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_acknowledged_is_stored_while_workers_and_answers_are_lost() {
-    let Some(prometheus) = start() else { return };
+    let Some(prometheus) = start("global: {}\n") else { return };
     let mut plan = plan(&prometheus.url());
     plan.backend.request_timeout = Duration::from_secs(5);
     let listener = server::bind("127.0.0.1:0".parse().unwrap()).unwrap();
@@ -129,7 +130,7 @@ async fn what_is_acknowledged_is_stored_while_workers_and_answers_are_lost() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_bad_series_is_isolated_and_its_neighbours_are_stored() {
-    let Some(prometheus) = start() else { return };
+    let Some(prometheus) = start("global: {}\n") else { return };
     let mut plan = plan(&prometheus.url());
     plan.backend.request_timeout = Duration::from_secs(5);
     plan.partial_writes = api::PartialWrites::Atomic;
@@ -150,7 +151,7 @@ async fn a_bad_series_is_isolated_and_its_neighbours_are_stored() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_killed_backend_is_waited_for() {
-    let Some(mut prometheus) = start() else { return };
+    let Some(mut prometheus) = start("global: {}\n") else { return };
     let mut plan = plan(&prometheus.url());
     plan.backend.request_timeout = Duration::from_secs(5);
     let worker = Worker::alone(&plan);
@@ -170,4 +171,75 @@ async fn a_killed_backend_is_waited_for() {
     let account = worker.stop().await.account;
     assert_eq!(lost.await.status, 503, "the sender is told to come again");
     assert_eq!((account.delivered, account.dropped["shutdown"] + account.ambiguous), (2, 2));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_series_that_prometheus_answers_500_to_holds_up_nobody() {
+    let Some(prometheus) = start("global: {}\n") else { return };
+    let mut plan = plan(&prometheus.url());
+    plan.backend.request_timeout = Duration::from_secs(5);
+    let worker = Worker::alone(&plan);
+    let now = now_ms() - 10_000;
+    assert_eq!(worker.write(&[("choke_ready", now)]).await, 204);
+    let mut encoder = v1::Encoder::new();
+    let mut wrong = v1::Literal::new();
+    wrong.label(b"__name__", b"choke_wrong").label(b"a", b"1").label(b"a", b"1");
+    wrong.sample(Sample { timestamp: now, value: 1.0 });
+    let mut good = BTreeSet::from([("choke_ready".to_owned(), now)]);
+    for series in 0..10 {
+        if series == 5 {
+            encoder.fields(wrong.fields());
+        }
+        let name = format!("choke_{series}");
+        let mut block = Vec::new();
+        remote_write::canonical::push_label(&mut block, b"__name__", name.as_bytes());
+        encoder.series(&block, &[Sample { timestamp: now, value: 1.0 }]);
+        good.insert((name, now));
+    }
+    let body = bytes::Bytes::copy_from_slice(Snappy::new().compress(encoder.body()));
+    // 2.42 answers 500 as long as the series is there, 3 leaves it out with 204.
+    let status = worker.post(body, &[]).await.status;
+    assert_eq!(prometheus.stored("choke").await, good);
+    let account = worker.stop().await.account;
+    let poison = account.rejected.get("poison").copied().unwrap_or(0);
+    assert!(matches!((status, poison), (400, 1) | (204, 0)), "{status} {account:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_prometheus_that_sends_is_served() {
+    if binary().is_none() {
+        return;
+    }
+    let backend = Backend::start(Script::Status(204));
+    let listeners: Vec<_> = (0..2).map(|_| server::bind("127.0.0.1:0".parse().unwrap()).unwrap()).collect();
+    let addresses: Vec<_> = listeners.iter().map(|listener| listener.local_addr().unwrap().to_string()).collect();
+    let document = control(1, Phase::Stable, 2, addresses.clone());
+    let mut workers = Vec::new();
+    for (ordinal, listener) in (0..).zip(listeners) {
+        workers.push(Worker::on(listener, &plan(&backend.url()), ordinal, &document));
+    }
+    backend.script(vec![Script::Status(503); 20]);
+    let config = format!(
+        "global: {{scrape_interval: 200ms, scrape_timeout: 200ms}}\n\
+         scrape_configs: [{{job_name: own, static_configs: [{{targets: ['{}']}}]}}]\n\
+         remote_write: [{{url: 'http://{}/api/v1/write', queue_config: {{batch_send_deadline: 200ms, max_shards: 4}}}}]\n",
+        addresses[1], addresses[0]
+    );
+    let prometheus = start(&config);
+    // It scrapes a worker and sends what it saw to the other one, which forwards.
+    for worker in &workers {
+        worker.until(|report| report.account.delivered > 100).await;
+    }
+    drop(prometheus);
+    for worker in &workers {
+        let outcome = worker.stop().await;
+        let account = outcome.account;
+        let other = account.rejected.values().sum::<u64>() + account.ambiguous;
+        assert_eq!((other, outcome.fatal), (0, None));
+    }
+    let stored = backend.stored();
+    assert!(
+        stored.iter().any(|sample| sample.0 == "prometheus_remote_storage_samples_pending"),
+        "a worker's own metrics"
+    );
 }

@@ -248,16 +248,12 @@ async fn a_draining_map_takes_nothing_and_the_next_one_holds() {
     while worker.write(&[("a", 1)]).await != 503 {
         assert!(std::time::Instant::now() < end);
     }
-    worker.obey(&control(2, Phase::Stable, 3, addresses.clone()));
+    worker.obey(&control(2, Phase::Stable, 3, addresses));
     worker.until(|report| report.epoch == 2).await;
     assert_eq!(worker.write(&[("a", 2)]).await, 204);
     let map: OwnershipDoc = serde_json::from_slice(&worker.get("/ownership").await.body).unwrap();
     assert_eq!((map.epoch, map.lanes, map.replicas), (2, 3, 1));
     assert_eq!(map.addresses, [format!("http://{}", worker.address)]);
-    worker.obey(&control(1, Phase::Draining, 2, addresses));
-    tokio::time::sleep(Duration::from_millis(300)).await;
-    assert_eq!(worker.write(&[("a", 3)]).await, 204, "a lower epoch is not obeyed");
-    assert_eq!(worker.report().await.epoch, 2);
     worker.stop().await;
 }
 
