@@ -256,7 +256,7 @@ mod tests {
                     packer.series(&parts, sample);
                     encoder.series_parts(&parts, sample);
                 });
-                let odd = [7u8; 70_000];
+                let odd = vec![7u8; 70_000];
                 let odd = &odd[..(request.index as usize * 3001) % odd.len()];
                 packer.plain(odd);
                 encoder.raw(odd);

@@ -17,7 +17,7 @@ use protocol::{GeneratorState, RunPlan, Target};
 use remote_write::{Scratch, Snappy, slot_of, v1};
 use workload::{SeriesId, Workload};
 
-fn plan(target: Target, generators: u32, document: &str) -> RunPlan {
+fn plan(target: &Target, generators: u32, document: &str) -> RunPlan {
     let mut value: serde_json::Value = serde_json::from_str(document).unwrap();
     let fields = value.as_object_mut().unwrap();
     let default = serde_json::json!({
@@ -89,7 +89,7 @@ async fn everything_scheduled_arrives_once_and_is_accounted_for() {
         "stages": [{"for": "500ms", "ramp": true, "rate": 3000}, {"for": "700ms"}],
         "faults": [{"type": "OutOfOrder", "share": "5%"}, {"type": "MissingMetricName", "share": "5%"},
                    {"type": "CorruptSnappy", "share": "2%"}, {"type": "ConflictingDuplicate", "share": "5%"}]}"#;
-    let plan = plan(house.endpoint(), 2, document);
+    let plan = plan(&house.endpoint(), 2, document);
     let (t0, reports, slots) = house.run(plan.clone(), None).await;
     let expected = expected(&plan, t0);
     let arrivals = house.arrivals.lock().unwrap().clone();
@@ -143,7 +143,7 @@ async fn a_shaky_target_gets_the_same_bytes_again_in_order() {
         (1, 0) => answer(429),
         _ => answer(200),
     }));
-    let plan = plan(house.endpoint(), 1, "{}");
+    let plan = plan(&house.endpoint(), 1, "{}");
     let (t0, reports, slots) = house.run(plan.clone(), None).await;
     let arrivals = house.arrivals.lock().unwrap().clone();
     let expected = expected(&plan, t0);
@@ -168,7 +168,7 @@ async fn refusals_are_counted_and_named_and_not_repeated() {
     // Lane 1 is refused for good.
     let house = House::new(Box::new(|a, _| answer(if a.id.split('/').nth(2) == Some("1") { 400 } else { 200 })));
     let faults = r#"{"faults": [{"type": "OutOfOrder", "share": "20%"}]}"#;
-    let plan = plan(house.endpoint(), 1, faults);
+    let plan = plan(&house.endpoint(), 1, faults);
     let (_, reports, _) = house.run(plan, None).await;
     let report = &reports[0];
     report.account.balance().unwrap();
@@ -221,7 +221,7 @@ async fn what_comes_too_late_is_skipped() {
     // Every lane gets its first answer only when all else is out of date.
     let house = House::new(Box::new(|a, before| answer(if a.id.ends_with("/0") && before < 7 { 503 } else { 200 })));
     let overload = r#"{"overload": {"policy": "Skip", "maxBacklog": "10s"}, "stages": [{"for": "1500ms"}]}"#;
-    let plan = plan(house.endpoint(), 1, overload);
+    let plan = plan(&house.endpoint(), 1, overload);
     let (t0, reports, slots) = house.run(plan.clone(), None).await;
     let report = &reports[0];
     report.account.balance().unwrap();
@@ -244,7 +244,7 @@ async fn a_sink_is_routed_by_its_map_and_followed_to_a_new_epoch() {
         addresses: vec![base.clone(), base.clone()],
     };
     *house.ownership.lock().unwrap() = Some(map(7));
-    let plan = plan(Target::Sink { workers: vec![base.clone(), base.clone()] }, 1, "{}");
+    let plan = plan(&Target::Sink { workers: vec![base.clone(), base.clone()] }, 1, "{}");
     let (ownership, newer) = (Arc::clone(&house.ownership), map(8));
     let arrivals = Arc::clone(&house.arrivals);
     let mover = tokio::spawn(async move {

@@ -162,7 +162,7 @@ impl House {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
         };
-        tokio::time::timeout(Duration::from_secs(60), poll).await.unwrap()
+        tokio::time::timeout(Duration::from_mins(1), poll).await.unwrap()
     }
 }
 
