@@ -194,7 +194,7 @@ async fn a_halted_run_accounts_for_what_was_open() {
         response
     }));
     let plan = plan(
-        house.endpoint(),
+        &house.endpoint(),
         1,
         r#"{"stages": [{"for": "1h"}], "faults": [{"type": "InvalidLabelName", "share": "10%"}]}"#,
     );
