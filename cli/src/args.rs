@@ -66,7 +66,7 @@ Examples:
   floodmark run test.yaml -o results/nightly --secret mimir/password=/run/secrets/mimir
   floodmark run sink.yaml --listen 127.0.0.1:9400      # no LoadTest in it: the sink serves third-party senders until Ctrl-C
 
-Not available yet: Kubernetes (the operator), protocol 2.0, isolation of rejected samples, Durable acknowledgements,
+Not available yet: Kubernetes (the operator), protocol 2.0, Durable acknowledgements,
 resharding while a test runs, other receiver profiles than Strict. Documents that ask for them are refused by name.")]
 pub(crate) struct Run {
     /// YAML files; each may hold several documents.

@@ -44,12 +44,14 @@ impl Live {
             state.on_line = true;
             return;
         }
-        let news = state.phase != Some(progress.phase) || state.waiting != progress.waiting_for;
+        // A count that moves is no news; another thing waited for is.
+        let waiting = progress.waiting_for.as_ref().map(|text| text.replace(|letter: char| letter.is_ascii_digit(), ""));
+        let news = state.phase != Some(progress.phase) || state.waiting != waiting;
         if news || state.printed.is_none_or(|at| at.elapsed() >= PLAIN_EVERY) {
             let _ = writeln!(err, "{line}");
             state.printed = Some(Instant::now());
             state.phase = Some(progress.phase);
-            state.waiting.clone_from(&progress.waiting_for);
+            state.waiting = waiting;
         }
     }
 

@@ -16,7 +16,7 @@ const STDIN: i32 = 0;
 fn block_on<F, Fut>(role: &args::Role, name: &'static str, run: F) -> ExitCode
 where
     F: FnOnce(Stop) -> Fut,
-    Fut: Future<Output = anyhow::Result<()>>,
+    Fut: Future<Output = anyhow::Result<u8>>,
 {
     if role.end_with_stdin
         && let Err(error) = telemetry::parent::end_when_closed(STDIN)
@@ -33,7 +33,7 @@ where
             Err(error) => return fail(&error.into(), FAILED),
         };
         match run(stop).await {
-            Ok(()) => ExitCode::SUCCESS,
+            Ok(code) => ExitCode::from(code),
             Err(error) => fail(&error, FAILED),
         }
     })
@@ -46,7 +46,7 @@ pub(crate) fn generator(arguments: args::Generator) -> ExitCode {
             index: arguments.index,
             listen: arguments.role.listen,
         };
-        async move { generator::run(options, stop).await.map(|_| ()) }
+        async move { Ok(generator::run(options, stop).await?.code()) }
     })
 }
 
@@ -60,7 +60,7 @@ pub(crate) fn sink_worker(arguments: args::SinkWorker) -> ExitCode {
         };
         async move {
             match sink_worker::run(options, stop).await?.fatal {
-                None => Ok(()),
+                None => Ok(0),
                 Some(why) => anyhow::bail!(why),
             }
         }
@@ -74,6 +74,6 @@ pub(crate) fn receiver(arguments: args::Receiver) -> ExitCode {
             ordinal: arguments.ordinal,
             listen: arguments.role.listen,
         };
-        receiver::run(options, stop)
+        async move { receiver::run(options, stop).await.map(|()| 0) }
     })
 }

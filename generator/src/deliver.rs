@@ -16,6 +16,7 @@ use tokio::sync::watch;
 use tokio::time::sleep;
 
 use crate::clock::Clock;
+use crate::outcome::Measured;
 use crate::prepare::{Prepared, Route, ownership, protocol_headers};
 use crate::shared::Shared;
 
@@ -52,7 +53,24 @@ pub(crate) struct Parcel<'a> {
     /// Grows in the lane; the same in every repetition.
     pub(crate) sequence: u64,
     pub(crate) intended_ns: u64,
-    pub(crate) fault: Option<FaultType>,
+    pub(crate) contents: Contents,
+    /// Of a warm-up stage: counted, but in no histogram.
+    pub(crate) warm_up: bool,
+}
+
+/// What a request holds, as far as its handling goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Contents {
+    Good,
+    /// Good samples and faults among them, which may have changed the labels that the lane follows from.
+    Mixed,
+    Fault(FaultType),
+}
+
+impl Parcel<'_> {
+    fn is_fault(&self) -> bool {
+        matches!(self.contents, Contents::Fault(_))
+    }
 }
 
 /// The connection of one lane.
@@ -129,10 +147,10 @@ impl Link {
             }
             let next = match &answer {
                 // A fault that the target cannot digest would stop the lane for ever.
-                Ok(_) if parcel.fault.is_some() && poison >= POISON && status >= 500 => {
+                Ok(_) if parcel.is_fault() && poison >= POISON && status >= 500 => {
                     Next::Final(Delivered::Refused(status))
                 }
-                answer => self.judge(answer, &parcel),
+                answer => self.judge(answer, &parcel)?,
             };
             match next {
                 Next::Final(delivered) => break delivered,
@@ -154,8 +172,8 @@ impl Link {
         Ok(Receipt { delivered, attempts, at })
     }
 
-    fn judge(&self, answer: &Result<Response, TransportError>, parcel: &Parcel<'_>) -> Next {
-        match answer {
+    fn judge(&self, answer: &Result<Response, TransportError>, parcel: &Parcel<'_>) -> anyhow::Result<Next> {
+        Ok(match answer {
             Err(error) => {
                 self.trouble(&error.to_string());
                 Next::After(Duration::ZERO)
@@ -167,14 +185,18 @@ impl Link {
                     self.trouble(&format!("{} {}", response.status, response.text(200)));
                     Next::After(after.unwrap_or_default())
                 }
+                Answer::Fatal(status) if !parcel.is_fault() => {
+                    let url = &self.connection.endpoint().url;
+                    bail!("{url} answered {status} {}: check the address and the credentials", response.text(200))
+                }
                 _ => {
-                    if parcel.fault.is_none() {
+                    if !parcel.is_fault() {
                         self.refused(response, parcel.samples);
                     }
                     Next::Final(Delivered::Refused(response.status))
                 }
             },
-        }
+        })
     }
 
     /// Where a 307 or 308 sends the same POST, if that is the same origin.
@@ -195,7 +217,8 @@ impl Link {
             Some(Err(error)) => (error.is_timeout(), false),
             Some(Ok(response)) => (false, response.is_success()),
         };
-        self.shared.books().attempt(at, took, censored, succeeded, repeated);
+        let measured = if parcel.warm_up { Measured::Not } else { Measured::Service { censored } };
+        self.shared.books().attempt(at, took, measured, succeeded, repeated);
         let metrics = &self.shared.metrics;
         metrics.samples.add(parcel.samples);
         metrics.bytes.add(parcel.body.len() as u64);
@@ -212,13 +235,21 @@ impl Link {
         if let Ok(name) = HeaderValue::try_from(name) {
             self.headers.insert(HeaderName::from_static(ours::REQUEST), name);
         }
-        let intended = HeaderValue::from(self.clock.unix_us(parcel.intended_ns));
-        self.headers.insert(HeaderName::from_static(ours::INTENDED), intended);
-        match parcel.fault {
-            Some(fault) => {
-                self.headers.insert(HeaderName::from_static(ours::FAULT), HeaderValue::from_static(fault.name()))
-            }
-            None => self.headers.remove(ours::FAULT),
+        // Without it the worker measures no delivery: a warm-up is in no histogram.
+        let intended = (!parcel.warm_up).then(|| HeaderValue::from(self.clock.unix_us(parcel.intended_ns)));
+        self.set(ours::INTENDED, intended);
+        let fault = match parcel.contents {
+            Contents::Good => None,
+            Contents::Mixed => Some(ours::MIXED),
+            Contents::Fault(fault) => Some(fault.name()),
+        };
+        self.set(ours::FAULT, fault.map(HeaderValue::from_static));
+    }
+
+    fn set(&mut self, name: &'static str, value: Option<HeaderValue>) {
+        match value {
+            Some(value) => self.headers.insert(HeaderName::from_static(name), value),
+            None => self.headers.remove(name),
         };
     }
 

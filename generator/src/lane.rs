@@ -15,7 +15,7 @@ use workload::{LaneWalk, RequestPlan, Scheduled};
 
 use crate::build::Made;
 use crate::clock::Clock;
-use crate::deliver::{Delivered, Link, Parcel, Receipt};
+use crate::deliver::{Contents, Delivered, Link, Parcel, Receipt};
 use crate::outcome::Heard;
 use crate::prepare::Prepared;
 use crate::shared::{LANE_DONE, Shared};
@@ -105,13 +105,17 @@ impl Lane {
         let now = clock.now();
         let queued = free_at.saturating_sub(request.intended_ns);
         let late = now.saturating_sub(request.intended_ns.max(free_at));
-        self.shared.books().left(now, queued, late);
+        let warm_up = self.is_warm_up(request);
+        if !warm_up {
+            self.shared.books().left(now, queued, late);
+        }
         let parcel = Parcel {
             body: &made.body,
             samples,
             sequence: request.index * NUMBERS,
             intended_ns: request.intended_ns,
-            fault: None,
+            contents: if made.mixed.is_empty() { Contents::Good } else { Contents::Mixed },
+            warm_up,
         };
         let receipt = link.deliver(parcel).await?;
         let outcome = outcome_of(receipt.delivered);
@@ -120,8 +124,8 @@ impl Lane {
         }
         let mut books = self.shared.books();
         match receipt.delivered {
-            Delivered::Acknowledged => books.acknowledged(receipt.at, request.intended_ns, &made.good),
-            Delivered::Unresolved => books.cut_off(receipt.at, request.intended_ns),
+            Delivered::Acknowledged => books.acknowledged(receipt.at, request.intended_ns, warm_up, &made.good),
+            Delivered::Unresolved => books.cut_off(receipt.at, request.intended_ns, warm_up),
             Delivered::NotSent => books.dropped("end", samples),
             Delivered::Refused(_) => {}
         }
@@ -151,12 +155,14 @@ impl Lane {
             rest = others;
             let body = self.shared.builders.with(|builder| builder.fault(&self.prepared, fault, these, t0));
             let samples = these.len() as u64;
+            let Some(kind) = self.prepared.faults.fault(fault) else { continue };
             let parcel = Parcel {
                 body: &body,
                 samples,
                 sequence: request.index * NUMBERS + 1 + u64::from(fault),
                 intended_ns: request.intended_ns,
-                fault: self.prepared.faults.fault(fault),
+                contents: Contents::Fault(kind),
+                warm_up: self.is_warm_up(request),
             };
             let receipt = link.deliver(parcel).await?;
             let outcome = outcome_of(receipt.delivered);
@@ -165,6 +171,10 @@ impl Lane {
             self.hear(fault, these, receipt.delivered);
         }
         Ok(())
+    }
+
+    fn is_warm_up(&self, request: &RequestPlan) -> bool {
+        self.prepared.workload.stages().get(request.stage as usize).is_some_and(|stage| stage.warm_up)
     }
 
     fn book(&self, request: &RequestPlan, receipt: &Receipt, outcome: Option<Outcome>, samples: u64) {

@@ -24,6 +24,15 @@ pub(crate) enum Heard {
     Unknown,
 }
 
+/// Whether and how an attempt is measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Measured {
+    /// `censored`: it ended by the clock, not by an answer.
+    Service { censored: bool },
+    /// It belongs to a warm-up stage.
+    Not,
+}
+
 /// The requests of one lane that were not acknowledged.
 #[derive(Default)]
 struct LaneExceptions {
@@ -100,29 +109,33 @@ impl Books {
         self.late_requests += u64::from(late_ns > LATE_NS);
     }
 
-    /// One attempt came to its end. `censored`: by the clock, not by an answer.
-    pub(crate) fn attempt(&mut self, at: u64, took: u64, censored: bool, succeeded: bool, repeated: bool) {
+    /// One attempt came to its end.
+    pub(crate) fn attempt(&mut self, at: u64, took: u64, measured: Measured, succeeded: bool, repeated: bool) {
         self.attempts += 1;
         self.failed_attempts += u64::from(!succeeded);
         self.retries += u64::from(repeated);
-        if censored {
-            self.service.record_censored_ns(at, took);
-        } else {
-            self.service.record_ns(at, took);
+        match measured {
+            Measured::Service { censored: true } => self.service.record_censored_ns(at, took),
+            Measured::Service { censored: false } => self.service.record_ns(at, took),
+            Measured::Not => {}
         }
     }
 
     /// A good request was acknowledged.
-    pub(crate) fn acknowledged(&mut self, at: u64, intended: u64, good: &[(u16, u64)]) {
-        self.response.record_ns(at, at.saturating_sub(intended));
+    pub(crate) fn acknowledged(&mut self, at: u64, intended: u64, warm_up: bool, good: &[(u16, u64)]) {
+        if !warm_up {
+            self.response.record_ns(at, at.saturating_sub(intended));
+        }
         for &(slot, digest) in good {
             self.slots.add(slot, digest);
         }
     }
 
     /// A good request was still without its last answer when the run ended.
-    pub(crate) fn cut_off(&mut self, at: u64, intended: u64) {
-        self.response.record_censored_ns(at, at.saturating_sub(intended));
+    pub(crate) fn cut_off(&mut self, at: u64, intended: u64, warm_up: bool) {
+        if !warm_up {
+            self.response.record_censored_ns(at, at.saturating_sub(intended));
+        }
     }
 
     /// Books samples under their outcome; `None` is acknowledged.

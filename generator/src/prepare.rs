@@ -6,12 +6,11 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use api::OverloadPolicy;
-use bytes::Bytes;
 use faults::FaultPlan;
 use floodmark_http::client::{Connection, Endpoint, get_json};
 use floodmark_http::{HeaderMap, HeaderValue};
 use protocol::{GeneratorState, OwnershipDoc, RunPlan, Target, path};
-use remote_write::{Snappy, header};
+use remote_write::header;
 use tokio::time::sleep;
 use workload::{LaneMap, LanePlan, Workload};
 
@@ -167,19 +166,10 @@ pub(crate) async fn ownership(workers: &[String]) -> Result<OwnershipDoc, String
     Err(why)
 }
 
-/// Sends a request without any series, which every endpoint takes. `None`: somebody is there who takes requests.
+/// Connects without sending anything. `None`: somebody is there.
 async fn probe(endpoint: &Endpoint) -> anyhow::Result<Option<String>> {
     let mut connection = Connection::new(endpoint).context("the target's endpoint cannot be used")?;
-    let body = Bytes::copy_from_slice(Snappy::new().compress(&[]));
-    Ok(match connection.post(None, &protocol_headers(), body).await {
-        Err(error) => Some(error.to_string()),
-        Ok(answer) => match answer.status {
-            401 | 403 | 404 | 300..=399 | 500..=599 => {
-                Some(format!("{} answered {} {}", endpoint.url, answer.status, answer.text(200)))
-            }
-            _ => None,
-        },
-    })
+    Ok(connection.connect().await.err().map(|error| error.to_string()))
 }
 
 /// The headers of protocol 1.0.

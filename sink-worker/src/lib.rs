@@ -91,10 +91,11 @@ pub async fn run_on(listener: tokio::net::TcpListener, options: Options, stop: S
         epoch = document.epoch,
         lanes = document.lanes,
         backend = %shared.plan.backend.url,
-        "ready"
+        "listening"
     );
-    shared.ops.set_ready();
+    shared.ops.set_not_ready("looking for the backend");
     let tasks = [
+        tokio::spawn(worker::reach_backend(Arc::clone(&shared))),
         tokio::spawn(watch_control(Arc::clone(&shared), control)),
         tokio::spawn(worker::learn_t0(Arc::clone(&shared))),
         tokio::spawn(worker::watch_stalls(Arc::clone(&shared))),

@@ -22,6 +22,8 @@ use crate::ticket::Slip;
 
 /// How often the control document is looked at.
 pub(crate) const POLL: Duration = Duration::from_millis(100);
+/// Between two attempts to reach the backend at the start.
+const REACH_AGAIN: Duration = Duration::from_millis(250);
 /// The longest that a request is held for its outcome: below the 30 s after which a Prometheus gives up.
 pub(crate) const HOLD: Duration = Duration::from_secs(25);
 
@@ -232,6 +234,25 @@ fn rules(plan: &SinkWorkerPlan) -> anyhow::Result<Rules> {
             api::PartialWrites::Unknown => Partial::Unknown,
         },
     })
+}
+
+/// Ready once the backend took a connection: nothing is sent, so it sees no request that is not a sender's.
+pub(crate) async fn reach_backend(shared: Arc<Shared>) {
+    loop {
+        let reached = match Connection::new(&shared.plan.backend) {
+            Ok(mut connection) => connection.connect().await.map_err(|error| error.to_string()),
+            Err(error) => Err(error.to_string()),
+        };
+        match reached {
+            Ok(()) => break,
+            Err(why) => shared.ops.set_not_ready(&format!("the backend does not answer: {why}")),
+        }
+        tokio::time::sleep(REACH_AGAIN).await;
+    }
+    // A stop or a fatal answer may have come first.
+    if shared.gate().closed().is_none() {
+        shared.ops.set_ready();
+    }
 }
 
 /// Asks the conductor for t0 until there is one: it only aligns the histograms' intervals.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use api::AckPolicy;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
-use protocol::header::{EPOCH, FAULT, FORWARDED, INTENDED, REQUEST};
+use protocol::header::{EPOCH, FAULT, FORWARDED, INTENDED, MIXED, REQUEST};
 use remote_write::{SnappyError, header};
 
 use crate::admit::{Decoder, Map, Pure, Refusal, Share, SplitRules};
@@ -92,15 +92,23 @@ async fn answer(shared: &Arc<Shared>, headers: &HeaderMap, body: Bytes) -> Resul
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     match text(REQUEST) {
         Some(id) => {
-            let id = RequestId::parse(id, text(FAULT));
+            let mixed = text(FAULT) == Some(MIXED);
+            let id = RequestId::parse(id, text(FAULT).filter(|_| !mixed));
             let id =
                 id.ok_or_else(|| Reply::new(400, format!("{REQUEST}: write generator/incarnation/lane/sequence")))?;
             let intended = text(INTENDED).and_then(|value| value.parse().ok());
             let epoch = text(EPOCH).and_then(|value| value.parse().ok());
-            generator(shared, &map, id, epoch, intended, body).await
+            generator(shared, &map, id, epoch, Sent { mixed, intended_us: intended }, body).await
         }
         None => third_party(shared, &map, text(FORWARDED), body).await,
     }
+}
+
+/// What the headers say of a generator's request besides its name.
+struct Sent {
+    /// Faults among good samples: labels may not tell the lane.
+    mixed: bool,
+    intended_us: Option<u64>,
 }
 
 /// A generator's request is one lane's and is passed on as it came.
@@ -109,7 +117,7 @@ async fn generator(
     map: &Map,
     id: RequestId,
     epoch: Option<u64>,
-    intended_us: Option<u64>,
+    sent: Sent,
     body: Bytes,
 ) -> Result<Reply, Reply> {
     let here = map.ownership.epoch;
@@ -120,9 +128,10 @@ async fn generator(
     }
     let fault = id.fault.is_some();
     // With the same map a series that is not this worker's is a mistake, which fetching the map again would not mend.
-    let pure = DECODER.with_borrow_mut(|decoder| decoder.pure(&body, map, fault))?;
+    let named = fault || sent.mixed;
+    let pure = DECODER.with_borrow_mut(|decoder| decoder.pure(&body, map, named))?;
     let lanes = u32::from(map.ownership.lanes);
-    let lane = if fault {
+    let lane = if named {
         if id.lane / lanes != map.ordinal {
             return Err(Reply::new(
                 400,
@@ -154,7 +163,7 @@ async fn generator(
         slices: VecDeque::from([payload]),
         once: true,
         fault,
-        intended_us,
+        intended_us: sent.intended_us,
         newest,
         bytes,
     };

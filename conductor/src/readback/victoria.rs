@@ -46,9 +46,9 @@ pub(super) fn path(labels: &[(&str, &str)], window: Window) -> String {
     format!(
         "/api/v1/export?match[]=%7B{}%7D&start={}&end={}&reduce_mem_usage=1",
         matchers.join("%2C"),
-        // Milliseconds; a start before 1970 is refused.
-        window.from_ms.max(0),
-        window.to_ms
+        // Seconds: old versions take no other unit. A start before 1970 is refused.
+        (window.from_ms / 1000).max(0),
+        window.to_ms / 1000 + 1
     )
 }
 

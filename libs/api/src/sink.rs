@@ -187,7 +187,7 @@ pub enum OnExhausted {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub struct OnRejected {
-    /// Isolate, DropBatch or Fail. Default DropBatch.
+    /// Isolate, DropBatch or Fail. Default Isolate.
     pub action: RejectedAction,
     /// With Isolate: requests that splitting one batch may cost. Default 64.
     #[schemars(range(min = 1, max = 100_000))]
@@ -204,7 +204,7 @@ impl OnRejected {
 
 impl Default for OnRejected {
     fn default() -> Self {
-        Self { action: RejectedAction::DropBatch, max_extra_requests: Self::DEFAULT_EXTRA_REQUESTS, dead_letter: None }
+        Self { action: RejectedAction::Isolate, max_extra_requests: Self::DEFAULT_EXTRA_REQUESTS, dead_letter: None }
     }
 }
 
@@ -212,9 +212,9 @@ impl Default for OnRejected {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub enum RejectedAction {
     /// Split it until the bad samples stand alone; keep the good ones.
+    #[default]
     Isolate,
     /// Drop and count the whole batch.
-    #[default]
     DropBatch,
     /// The worker fails visibly.
     Fail,

@@ -3,7 +3,7 @@
 use crate::validate::FieldProblem;
 use crate::{
     AckPolicy, AnswerType, ChaosAction, Depth, Endpoint, FaultType, LoadTestSpec, OwnershipBy, Profile, Protocol,
-    RejectedAction, RemoteWriteReceiverSpec, RemoteWriteSinkSpec, Validation,
+    RemoteWriteReceiverSpec, RemoteWriteSinkSpec, Validation,
 };
 
 /// Faults that can be injected today.
@@ -30,11 +30,6 @@ const SINK: &[Rule<RemoteWriteSinkSpec>] = &[
     ("spec.ownership.by", |s| s.ownership.by == OwnershipBy::Labels, "ownership by Labels; write Series"),
     ("spec.ackPolicy", |s| s.ack_policy == AckPolicy::Durable, "ackPolicy Durable; write Delivered or Buffered"),
     ("spec.storage", |s| s.storage.is_some(), "storage; remove it"),
-    (
-        "spec.onRejected.action",
-        |s| s.on_rejected.action == RejectedAction::Isolate,
-        "action Isolate; write DropBatch or Fail",
-    ),
     ("spec.onRejected.deadLetter", |s| s.on_rejected.dead_letter.is_some(), "deadLetter; remove it"),
     ("spec.validation", |s| s.validation != Validation::Disabled, "validation in the sink; write Disabled"),
 ];

@@ -47,7 +47,7 @@ fn defaults_are_those_of_the_design() {
     assert_eq!(sink.batching, Batching { max_samples: Count(2000), max_delay: Duration::from_secs(1) });
     assert_eq!(sink.retry.on_exhausted, OnExhausted::Fail);
     assert_eq!(sink.retry.max_attempts, None);
-    assert_eq!(sink.on_rejected.action, RejectedAction::DropBatch);
+    assert_eq!(sink.on_rejected.action, RejectedAction::Isolate);
     assert_eq!(sink.drain_timeout, Duration::from_secs(120));
     assert_eq!(sink.backend.partial_writes, PartialWrites::Unknown);
     let test = &bundle.load_tests[0].spec;

@@ -130,7 +130,7 @@ fn a_sink_s_numbers_fit_together() {
             ("retry: {maxAttempts: 0}", "spec.retry.maxAttempts: 0 is out of range"),
             ("retry: {onExhausted: Retry}", "spec.retry.onExhausted: \"Retry\" is not one of Fail, Discard"),
             ("ownership: {by: Series, labels: [job]}", "spec.ownership.labels: is only used with by: Labels"),
-            ("onRejected: {maxExtraRequests: 5}", "spec.onRejected.maxExtraRequests: is only used with action Isolate"),
+            ("onRejected: {action: DropBatch, maxExtraRequests: 5}", "spec.onRejected.maxExtraRequests: is only used with action Isolate"),
             ("drainTimeout: 0s", "spec.drainTimeout: 0s is out of range"),
             ("pod: {bogus: 1}", "spec.pod.bogus: there is no such field"),
         ],
@@ -385,10 +385,6 @@ fn what_is_not_available_yet_is_refused_by_name() {
         &[
             ("ownership: {by: Labels, labels: [job]}", "spec.ownership.by: not available yet: ownership by Labels"),
             ("validation: Drop", "spec.validation: not available yet"),
-            (
-                "onRejected: {action: Isolate}",
-                "spec.onRejected.action: not available yet: action Isolate; write DropBatch or Fail",
-            ),
             ("onRejected: {deadLetter: {}}", "spec.onRejected.deadLetter: not available yet"),
         ],
     );

@@ -8,6 +8,8 @@ pub const REQUEST: &str = "floodmark-request";
 pub const INTENDED: &str = "floodmark-intended";
 /// The fault type whose samples the request holds; such a request is never merged with others.
 pub const FAULT: &str = "floodmark-fault";
+/// Value of [`FAULT`] for faults among good samples: the lane is the one that [`REQUEST`] names, all else is as usual.
+pub const MIXED: &str = "Mixed";
 /// The epoch of the worker that forwarded a third party's part; such a request is never forwarded again.
 pub const FORWARDED: &str = "floodmark-forwarded";
 /// All of them, lower case: users may not set these.

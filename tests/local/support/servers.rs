@@ -48,6 +48,21 @@ impl Server {
         fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
     }
 
+    /// Samples of a run, counted by the server's own query engine: name by name, since `count_over_time` drops the name and the
+    /// series of one histogram differ by little else.
+    pub fn count_samples(&self, run: &str, at_seconds: f64) -> f64 {
+        let matcher = http::escape(&format!("{{floodmark_run=\"{run}\"}}"));
+        let (_, body) = http::get(&self.address, &format!("/api/v1/label/__name__/values?match[]={matcher}")).expect("names");
+        let names: serde_json::Value = serde_json::from_slice(&body).expect("JSON");
+        let names = names["data"].as_array().expect("names").iter().filter_map(serde_json::Value::as_str);
+        names
+            .map(|name| {
+                let query = format!("sum(count_over_time({name}{{floodmark_run=\"{run}\"}}[30m]))");
+                self.query(&query, at_seconds).unwrap_or_else(|| panic!("no answer to {query}"))
+            })
+            .sum()
+    }
+
     /// The value of an instant query's only result.
     pub fn query(&self, expression: &str, at_seconds: f64) -> Option<f64> {
         let body = format!("query={}&time={at_seconds}", http::escape(expression));
