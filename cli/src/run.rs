@@ -17,6 +17,7 @@ use crate::{USAGE, documents, fail};
 /// The shell's code for a process ended by Ctrl-C.
 const INTERRUPTED: u8 = 130;
 const INCONCLUSIVE: u8 = 3;
+const FAILED: u8 = 1;
 
 pub(crate) fn run(arguments: &Run) -> ExitCode {
     let options = match options(arguments) {
@@ -48,6 +49,7 @@ pub(crate) fn run(arguments: &Run) -> ExitCode {
             Err(error @ (RunError::Usage(_) | RunError::Secret(_) | RunError::Write(..))) => {
                 return fail(&error.into(), USAGE);
             }
+            Err(error @ RunError::Fatal(_)) => return fail(&error.into(), FAILED),
             Err(error) => return fail(&error.into(), INCONCLUSIVE),
         };
         if serves_only {
@@ -86,6 +88,7 @@ fn print(live: &Live, event: &Event<'_>) {
             live.say(&format!("{name}: run {run}, phase and metrics at http://{conductor}"));
         }
         Event::Progress(progress) => live.progress(progress),
+        Event::Trouble(what) => live.say(what),
         Event::Serving { sink, addresses } => {
             live.say(&format!("{sink} takes Remote-Write at {}; Ctrl-C ends it", addresses.join(" ")));
         }

@@ -44,6 +44,8 @@ pub(crate) struct Course {
     /// Unix nanoseconds; `None` when the schedule never began.
     pub(crate) t0: Option<u64>,
     pub(crate) started: SystemTime,
+    /// When all has to be over, the reading of the store included.
+    pub(crate) deadline: Instant,
     /// Whether all generators' reports were taken.
     pub(crate) complete: bool,
     /// Samples that workers still held when their time was up.
@@ -70,6 +72,7 @@ impl Driver<'_> {
             end: End::Completed,
             t0: None,
             started,
+            deadline,
             complete: false,
             left_buffered: 0,
             rates: Rates::default(),

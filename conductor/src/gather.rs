@@ -113,6 +113,7 @@ impl Gatherer {
                 Ok(report) => report,
                 Err(error) => {
                     tracing::debug!(ordinal, %error, "a worker did not answer");
+                    self.current[ordinal] = None;
                     continue;
                 }
             };

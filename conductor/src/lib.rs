@@ -17,6 +17,6 @@ mod serve;
 mod state;
 mod summary;
 
-pub use plan::{ConductorPlan, Engine, ExecutedChaos, ReadBackKind, ReadBackPlan, SharedEngine};
+pub use plan::{ConductorPlan, Engine, ExecutedChaos, ReadBackKind, ReadBackPlan, SharedEngine, UnaskedEnd};
 pub use progress::Progress;
 pub use run::{Conductor, Outcome};

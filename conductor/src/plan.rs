@@ -60,13 +60,25 @@ pub struct ExecutedChaos {
     pub back_at: Option<u64>,
 }
 
+/// A sink-worker that ended by itself, or by somebody else's hand.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnaskedEnd {
+    pub ordinal: u32,
+    /// Unix milliseconds.
+    pub at: u64,
+    /// `exit status 101`, `killed by signal 9`.
+    pub how: String,
+}
+
 /// What the engine knows and the conductor asks: the chaos carried out, processes that were lost without being asked.
 pub trait Engine: Send + Sync {
     fn executed_chaos(&self) -> Vec<ExecutedChaos>;
     /// A part that will not come back, in words (`generator 0: exit status 101`).
     fn lost_parts(&self) -> Vec<String>;
-    /// Ends of sink-workers that nobody asked for: (ordinal, Unix milliseconds).
-    fn unasked_ends(&self) -> Vec<(u32, u64)>;
+    /// Ends of sink-workers that nobody asked for.
+    fn unasked_ends(&self) -> Vec<UnaskedEnd>;
+    /// Ends of our own receivers, which keep what they store in memory, in words.
+    fn lost_stores(&self) -> Vec<String>;
 }
 
 /// Shared by the conductor and its engine.

@@ -109,7 +109,7 @@ impl Conductor {
             && plan.receivers.is_empty()
             && !plan.test.faults.is_empty()
         {
-            plan.profile = reader.profile().await;
+            plan.profile = ask_profile(reader, plan, stop, progress).await?;
         }
         self.publish(plan);
 
@@ -130,6 +130,13 @@ impl Conductor {
         let mut figures = summary::build(plan, &workload, &gatherer, &course, &histograms, engine);
         tell_end(plan, &course, &gatherer, outside);
         accounts_balance(&gatherer, outside);
+        workers_kept_their_word(plan, &gatherer, outside);
+        if course.end == End::Completed {
+            let missed = figures.chaos.iter().filter(|step| step.executed_at.is_none());
+            outside.inconclusive.extend(missed.map(|step| {
+                format!("{} of sink-worker {} at {} s was not carried out", step.action, step.worker.unwrap_or_default(), step.at)
+            }));
+        }
 
         if course.complete && course.end != End::Interrupted && course.end != End::Deadline {
             self.published.set_phase(RunPhase::Verifying);
@@ -153,6 +160,9 @@ impl Conductor {
                     }
                 }
                 _ = stop.requested() => outside.inconclusive.push("interrupted while the store was read: losses are unproven".into()),
+                () = tokio::time::sleep_until(course.deadline.into()) => outside.inconclusive.push(
+                    "the deadline passed while the store was read: losses are unproven; raise spec.deadline".into(),
+                ),
             }
         }
         Ok((figures, histograms, course.t0))
@@ -204,12 +214,42 @@ impl Conductor {
     }
 }
 
+/// Whose rules the backend plays, from itself; waits until it answers, as the run would anyway.
+async fn ask_profile(
+    reader: &mut Reader,
+    plan: &ConductorPlan,
+    stop: &Stop,
+    progress: &(dyn Fn(Progress) + Send + Sync),
+) -> Result<api::Profile, String> {
+    let limit = tokio::time::Instant::now() + plan.ready_timeout.min(plan.test.effective_deadline());
+    let asked = async {
+        loop {
+            match reader.profile().await {
+                Ok(profile) => return profile,
+                Err(error) => {
+                    let waiting = format!("the server to read back from does not tell its version: {error}");
+                    progress(Progress { waiting_for: Some(waiting), ..Progress::new(RunPhase::Preparing) });
+                }
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+        }
+    };
+    tokio::select! {
+        profile = asked => Ok(profile),
+        _ = stop.requested() => Err("interrupted: this is a partial report".into()),
+        () = tokio::time::sleep_until(limit) => Err(
+            "not ready in time, so nothing was sent: the server of spec.readBack does not tell its version".into()
+        ),
+    }
+}
+
 impl Course {
     fn under_way(t0: Option<u64>) -> Self {
         Self {
             end: End::Completed,
             t0,
             started: std::time::SystemTime::now(),
+            deadline: std::time::Instant::now(),
             complete: false,
             left_buffered: 0,
             rates: Rates::default(),
@@ -247,6 +287,26 @@ fn tell_end(plan: &ConductorPlan, course: &Course, gatherer: &Gatherer, outside:
             "sink-workers still held {} acknowledged samples when their time was up: raise spec.drainTimeout or look at the backend",
             course.left_buffered
         ));
+    }
+}
+
+/// Under Buffered a worker answers before the backend does: what it then could not deliver, it had promised.
+fn workers_kept_their_word(plan: &ConductorPlan, gatherer: &Gatherer, outside: &mut Outside) {
+    if plan.ack_policy != Some(api::AckPolicy::Buffered) {
+        return;
+    }
+    let accounts = || gatherer.worker_lives.values().map(|life| &life.report.account);
+    let given_up: u64 = accounts().flat_map(|account| account.rejected.values().chain(account.dropped.values())).sum();
+    let told: u64 = gatherer.account().refused.values().sum();
+    let ambiguous: u64 = accounts().map(|account| account.ambiguous).sum();
+    if given_up > told {
+        outside.failures.push(format!(
+            "sink-workers acknowledged {} samples that the backend then refused or that they dropped",
+            given_up - told
+        ));
+    }
+    if ambiguous > 0 && plan.read_back.is_none() && plan.receivers.is_empty() {
+        outside.inconclusive.push(format!("nobody can say what the backend kept of {ambiguous} acknowledged samples"));
     }
 }
 

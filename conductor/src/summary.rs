@@ -158,7 +158,7 @@ fn workers(plan: &ConductorPlan, gatherer: &Gatherer, engine: &SharedEngine) -> 
                     step.action == ChaosAction::Kill && step.sink_worker == Some(ordinal)
                 })
             });
-            worker.accounts_lost = (killed.count() + ends.iter().filter(|(of, _)| *of == ordinal).count()) as u32;
+            worker.accounts_lost = (killed.count() + ends.iter().filter(|end| end.ordinal == ordinal).count()) as u32;
             worker
         })
         .collect()
@@ -203,7 +203,14 @@ fn chaos(test: &LoadTestSpec, course: &Course, engine: &SharedEngine) -> Vec<Cha
             back_after: done.and_then(|entry| entry.back_at.map(|back| seconds(back) - seconds(entry.executed_at))),
         }
     });
-    steps.collect()
+    let unasked = engine.unasked_ends().into_iter().map(|end| Chaos {
+        at: seconds(end.at),
+        action: format!("not asked for: {}", end.how),
+        worker: Some(end.ordinal),
+        executed_at: Some(seconds(end.at)),
+        back_after: None,
+    });
+    steps.chain(unasked).collect()
 }
 
 fn rate_series(workload: &Workload, course: &Course, histograms: &HistogramSet) -> Vec<RatePoint> {
@@ -289,6 +296,12 @@ fn drops(summary: &mut Summary, gatherer: &Gatherer, histograms: &HistogramSet) 
     }
     for (reason, samples) in &summary.samples.skipped {
         *by_reason.entry(format!("skipped_{reason}")).or_default() += samples;
+    }
+    // What a backend refused, but for the samples that were sent to be refused.
+    let rejected: u64 = gatherer.worker_lives.values().flat_map(|life| life.report.account.rejected.values()).sum();
+    let on_purpose: u64 = summary.faults.iter().map(|fault| fault.refused).sum();
+    if let Some(rejected) = rejected.checked_sub(on_purpose).filter(|rejected| *rejected > 0) {
+        by_reason.insert("rejected".into(), rejected);
     }
     let events = recorded.per_event();
     summary.drops.total = by_reason.values().sum();

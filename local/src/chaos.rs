@@ -58,15 +58,14 @@ async fn strike(event: &ChaosEvent, parts: &Arc<Vec<Part>>, log: &ChaosLog) {
         warn!(index = event.index, "chaos names a worker that does not run");
         return;
     };
-    let Some(times) = part.strike(blow).await else {
+    let Some(mut times) = part.strike(blow).await else {
         warn!(index = event.index, ordinal = part.ordinal, "the worker is gone for good, the step cannot be carried out");
         return;
     };
     let index = event.index;
-    record(log, ExecutedChaos { index, executed_at: unix_ms(), back_at: None });
     let log = Arc::clone(log);
     tokio::spawn(async move {
-        if let Ok(times) = times.await {
+        while let Some(times) = times.recv().await {
             record(&log, ExecutedChaos { index, executed_at: times.struck, back_at: times.back });
         }
     });

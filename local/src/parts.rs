@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rustix::process::Signal;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tracing::{info, warn};
@@ -68,13 +68,15 @@ pub(crate) struct BlowTimes {
     pub(crate) back: Option<u64>,
 }
 
-type Order = (Blow, oneshot::Sender<BlowTimes>);
+/// Told twice: when the blow fell, and when the process was running again.
+type Order = (Blow, mpsc::UnboundedSender<BlowTimes>);
 
 /// A running part under supervision.
 #[derive(Debug)]
 pub(crate) struct Part {
     pub(crate) role: Role,
     pub(crate) ordinal: u32,
+    pub(crate) address: SocketAddr,
     orders: mpsc::Sender<Order>,
     /// Set once, to the grace of its end.
     stop: watch::Sender<Option<Duration>>,
@@ -85,10 +87,8 @@ pub(crate) struct Part {
 #[derive(Debug, Default, Clone)]
 pub(crate) struct PartState {
     pub(crate) pid: Option<u32>,
-    /// Ends that nobody ordered, in words, newest last (the first ten and the last).
-    pub(crate) unexpected: Vec<String>,
-    /// When they were, Unix milliseconds.
-    pub(crate) unasked: Vec<u64>,
+    /// Ends that nobody ordered: Unix milliseconds and how, newest last (the first hundred and the last).
+    pub(crate) unasked: Vec<(u64, String)>,
     /// True when it has ended and will not be started again.
     pub(crate) over: bool,
     pub(crate) last_exit: Option<i32>,
@@ -99,9 +99,9 @@ impl Part {
         self.state.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Strikes the process; the receiver resolves when it is running again (or never will be).
-    pub(crate) async fn strike(&self, blow: Blow) -> Option<oneshot::Receiver<BlowTimes>> {
-        let (done, times) = oneshot::channel();
+    /// Strikes the process as soon as it runs. The receiver is told when the blow fell, and again when the process is back.
+    pub(crate) async fn strike(&self, blow: Blow) -> Option<mpsc::UnboundedReceiver<BlowTimes>> {
+        let (done, times) = mpsc::unbounded_channel();
         self.orders.send((blow, done)).await.ok()?;
         Some(times)
     }
@@ -117,11 +117,11 @@ impl Part {
         let (orders, inbox) = mpsc::channel(16);
         let (stop, stopped) = watch::channel(None);
         let state = Arc::new(Mutex::new(PartState { pid: Some(child.pid()), ..PartState::default() }));
-        let (role, ordinal) = (spec.role, spec.ordinal);
+        let (role, ordinal, address) = (spec.role, spec.ordinal, spec.address);
         let supervisor =
             Supervisor { spec, spawner: spawner.clone(), state: Arc::clone(&state), backoff: FIRST_BACKOFF };
         let task = tokio::spawn(supervisor.run(child, inbox, stopped));
-        Ok(Self { role, ordinal, orders, stop, state, task })
+        Ok(Self { role, ordinal, address, orders, stop, state, task })
     }
 }
 
@@ -136,10 +136,14 @@ struct Supervisor {
 struct Pending {
     blow: Blow,
     struck: u64,
-    done: oneshot::Sender<BlowTimes>,
+    done: mpsc::UnboundedSender<BlowTimes>,
 }
 
 impl Pending {
+    fn fell(&self) {
+        let _ = self.done.send(BlowTimes { struck: self.struck, back: None });
+    }
+
     fn finish(self, back: Option<u64>) {
         let _ = self.done.send(BlowTimes { struck: self.struck, back });
     }
@@ -229,8 +233,9 @@ impl Supervisor {
                         Blow::Terminate => child.signal(Signal::TERM),
                         Blow::Pause(_) => child.signal(Signal::STOP),
                     };
-                    if let Err(error) = sent {
-                        warn!(%error, "the signal was not delivered");
+                    match sent {
+                        Ok(()) => struck.fell(),
+                        Err(error) => warn!(%error, "the signal was not delivered"),
                     }
                     match blow {
                         Blow::Pause(length) => resume = Some((Instant::now() + length, struck)),
@@ -277,10 +282,8 @@ impl Supervisor {
             state.pid = None;
             state.last_exit = status.code();
             if !asked {
-                state.unexpected.truncate(10);
-                state.unexpected.push(text);
-                state.unasked.truncate(1000);
-                state.unasked.push(unix_ms());
+                state.unasked.truncate(100);
+                state.unasked.push((unix_ms(), text));
             }
         });
     }

@@ -8,7 +8,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use api::{LoadTestSpec, Object};
-use conductor::{Conductor, ConductorPlan, Engine, ExecutedChaos, Outcome, Progress, ReadBackKind, ReadBackPlan, SharedEngine};
+use floodmark_http::client::get_json;
+use conductor::{Conductor, ConductorPlan, Engine, ExecutedChaos, Outcome, Progress, ReadBackKind, ReadBackPlan, SharedEngine, UnaskedEnd};
 use protocol::Target;
 use telemetry::Stop;
 use thiserror::Error;
@@ -50,6 +51,8 @@ pub enum RunError {
     Write(PathBuf, #[source] io::Error),
     #[error("cannot start the parts of the run: {0}")]
     Start(#[source] io::Error),
+    #[error("{0}")]
+    Fatal(String),
     #[error("cannot start the conductor: {0}")]
     Conductor(#[source] anyhow::Error),
 }
@@ -61,6 +64,8 @@ pub enum Event<'a> {
     Progress(Progress),
     /// A test is over and its results are written.
     Finished { test: &'a Object<LoadTestSpec>, outcome: &'a Outcome, results: &'a std::path::Path },
+    /// Something that the user has to know, in words.
+    Trouble(&'a str),
     /// No test: a sink (or receiver) serves here until it is stopped.
     Serving { sink: &'a str, addresses: &'a [String] },
 }
@@ -338,10 +343,33 @@ async fn serve(
     for (name, addresses) in &sinks {
         tell(Event::Serving { sink: name, addresses });
     }
-    stop.requested().await;
+    let fatal = watch_serving(&parts, stop, tell).await;
     // What was acknowledged goes out before the workers do.
     end_all(parts, Duration::MAX).await;
-    Ok(())
+    fatal.map_or(Ok(()), |why| Err(RunError::Fatal(why)))
+}
+
+/// Until the user stops it. Tells once what a worker cannot get over, and gives it back.
+async fn watch_serving(parts: &[Part], stop: &Stop, tell: &(dyn Fn(Event<'_>) + Send + Sync)) -> Option<String> {
+    let mut fatal: Option<String> = None;
+    loop {
+        tokio::select! {
+            _ = stop.requested() => return fatal,
+            () = tokio::time::sleep(Duration::from_secs(2)) => {}
+        }
+        if fatal.is_some() {
+            continue;
+        }
+        for part in parts.iter().filter(|part| part.role == Role::SinkWorker) {
+            let url = format!("http://{}{}", part.address, protocol::path::ACCOUNT);
+            let report = get_json::<protocol::WorkerReport>(&url, 1 << 20, Duration::from_secs(1)).await;
+            if let Some(why) = report.ok().and_then(|report| report.fatal) {
+                let why = format!("sink-worker {} can never go on: {why}", part.ordinal);
+                tell(Event::Trouble(&why));
+                fatal = Some(why);
+            }
+        }
+    }
 }
 
 struct LocalEngine {
@@ -361,15 +389,25 @@ impl Engine for LocalEngine {
         let over = self.parts.iter().filter_map(|part| {
             let state = part.state();
             state.over.then(|| {
-                let how = state.unexpected.last().map_or("ended", String::as_str);
+                let how = state.unasked.last().map_or("ended", |(_, how)| how.as_str());
                 format!("{} {}: {how}; its log is in the results", part.role.as_str(), part.ordinal)
             })
         });
         over.collect()
     }
 
-    fn unasked_ends(&self) -> Vec<(u32, u64)> {
+    fn unasked_ends(&self) -> Vec<UnaskedEnd> {
         let workers = self.parts.iter().filter(|part| part.role == Role::SinkWorker);
-        workers.flat_map(|part| part.state().unasked.into_iter().map(|at| (part.ordinal, at))).collect()
+        let ends = workers.flat_map(|part| {
+            let ordinal = part.ordinal;
+            part.state().unasked.into_iter().map(move |(at, how)| UnaskedEnd { ordinal, at, how })
+        });
+        ends.collect()
+    }
+
+    fn lost_stores(&self) -> Vec<String> {
+        let receivers = self.parts.iter().filter(|part| part.role == Role::Receiver);
+        let ends = receivers.flat_map(|part| part.state().unasked.into_iter().map(|(_, how)| how));
+        ends.map(|how| format!("the receiver ended unexpectedly ({how}); its log is in the results")).collect()
     }
 }

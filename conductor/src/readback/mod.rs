@@ -59,33 +59,28 @@ impl Reader {
         Ok(Self { kind: plan.kind, connection: Connection::new(&endpoint)?, prefix, snappy: Snappy::new() })
     }
 
-    /// Which profile's rules the server plays: asked once, so that faults are judged by the right ones.
-    pub(crate) async fn profile(&mut self) -> api::Profile {
-        match self.kind {
-            ReadBackKind::VictoriaMetrics => api::Profile::VictoriaMetrics,
-            ReadBackKind::Prometheus => match self.version().await {
-                Ok(version) if version.starts_with("2.") => api::Profile::Prometheus2,
-                Ok(_) => api::Profile::Prometheus3,
-                Err(error) => {
-                    tracing::warn!(%error, "the server does not tell its version, Prometheus 3 is assumed");
-                    api::Profile::Prometheus3
-                }
-            },
-        }
-    }
-
-    async fn version(&mut self) -> Result<String, ReadError> {
+    /// Which profile's rules the server plays: asked once it is up, so that faults are judged by the right ones.
+    pub(crate) async fn profile(&mut self) -> Result<api::Profile, ReadError> {
         #[derive(Deserialize)]
         struct Answer {
             data: Data,
         }
         #[derive(Deserialize)]
         struct Data {
+            #[serde(default)]
+            application: String,
             version: String,
+        }
+        if self.kind == ReadBackKind::VictoriaMetrics {
+            return Ok(api::Profile::VictoriaMetrics);
         }
         let body = self.get("/api/v1/status/buildinfo").await?;
         let answer: Answer = serde_json::from_slice(&body).map_err(|error| ReadError::Answer(error.to_string()))?;
-        Ok(answer.data.version)
+        Ok(match (answer.data.application.as_str(), answer.data.version.as_str()) {
+            (application, _) if application.contains("Mimir") => api::Profile::Mimir,
+            (_, version) if version.starts_with("2.") => api::Profile::Prometheus2,
+            _ => api::Profile::Prometheus3,
+        })
     }
 
     /// Reads all portions into a new store. `portion` is told after each.
@@ -129,9 +124,7 @@ impl Reader {
 
     async fn victoria(&mut self, labels: &[(&str, &str)], window: Window, store: &mut Store) -> Result<(), ReadError> {
         let answer = self.get(&victoria::path(labels, window)).await?;
-        victoria::parse(&answer, |mut series| {
-            // Blocks of one series may come in any order.
-            series.samples.sort_by_key(|(timestamp, _)| *timestamp);
+        victoria::parse(&answer, |series| {
             let labels = series.labels.iter().map(|(name, value)| Label { name: name.as_bytes(), value: value.as_bytes() });
             for (timestamp, value) in &series.samples {
                 store.observe_labels(labels.clone(), *timestamp, value.to_bits());

@@ -52,8 +52,9 @@ pub(super) fn path(labels: &[(&str, &str)], window: Window) -> String {
     )
 }
 
-/// Calls `each` with every series of an answer; one series may come in several lines.
+/// Calls `each` with every series of an answer, its samples sorted: one series comes in several lines, in any order.
 pub(super) fn parse(body: &[u8], mut each: impl FnMut(Exported)) -> Result<(), ReadError> {
+    let mut all: BTreeMap<BTreeMap<String, String>, Vec<(i64, f64)>> = BTreeMap::new();
     for line in body.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
         let line: Line = serde_json::from_slice(line)
             .map_err(|error| ReadError::Answer(format!("a line of the export is not what VictoriaMetrics sends: {error}")))?;
@@ -61,8 +62,11 @@ pub(super) fn parse(body: &[u8], mut each: impl FnMut(Exported)) -> Result<(), R
             return Err(ReadError::Answer("a line of the export has more values than timestamps, or fewer".into()));
         }
         let values = line.values.iter().map(Value::as_f64);
-        let samples = line.timestamps.iter().copied().zip(values).collect();
-        each(Exported { labels: line.metric, samples });
+        all.entry(line.metric).or_default().extend(line.timestamps.iter().copied().zip(values));
+    }
+    for (labels, mut samples) in all {
+        samples.sort_by_key(|(timestamp, _)| *timestamp);
+        each(Exported { labels, samples });
     }
     Ok(())
 }
@@ -73,7 +77,8 @@ mod tests {
 
     #[test]
     fn reads_lines_with_all_kinds_of_values() {
-        let body = br#"{"metric":{"__name__":"a","x":"1"},"values":[1,null,"Infinity",-2.5],"timestamps":[1,2,3,4]}
+        let body = br#"{"metric":{"__name__":"a","x":"1"},"values":["Infinity",-2.5],"timestamps":[3,4]}
+{"metric":{"__name__":"a","x":"1"},"values":[1,null],"timestamps":[1,2]}
 "#;
         let mut seen = Vec::new();
         parse(body, |series| seen.push(series)).unwrap();
