@@ -12,7 +12,8 @@ pub(crate) fn faults(arguments: &Faults) -> anyhow::Result<()> {
     if arguments.json {
         let entries: Vec<_> = catalogue()
             .map(|entry| {
-                let verdicts = PROFILES.iter().map(|profile| (format!("{profile:?}"), entry.verdict(*profile).to_string().into()));
+                let verdicts =
+                    PROFILES.iter().map(|profile| (format!("{profile:?}"), entry.verdict(*profile).to_string().into()));
                 json!({
                     "id": entry.id,
                     "name": entry.name,

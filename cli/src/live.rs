@@ -1,6 +1,7 @@
 //! What a run prints while it goes on: one living line on a terminal, a plain line every five seconds elsewhere.
 
-use std::io::{IsTerminal, Write};
+use std::fmt::Write as _;
+use std::io::{IsTerminal, Write as _};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
@@ -45,7 +46,8 @@ impl Live {
             return;
         }
         // A count that moves is no news; another thing waited for is.
-        let waiting = progress.waiting_for.as_ref().map(|text| text.replace(|letter: char| letter.is_ascii_digit(), ""));
+        let waiting =
+            progress.waiting_for.as_ref().map(|text| text.replace(|letter: char| letter.is_ascii_digit(), ""));
         let news = state.phase != Some(progress.phase) || state.waiting != waiting;
         if news || state.printed.is_none_or(|at| at.elapsed() >= PLAIN_EVERY) {
             let _ = writeln!(err, "{line}");
@@ -95,9 +97,9 @@ fn line(progress: &Progress) -> String {
         count(progress.drops as f64),
     );
     if progress.backlog_seconds >= 1.0 {
-        line += &format!("  behind {:.0}s", progress.backlog_seconds);
+        let _ = write!(line, "  behind {:.0}s", progress.backlog_seconds);
         if let Some(trouble) = &progress.trouble {
-            line += &format!(" ({})", trouble.chars().take(100).collect::<String>());
+            let _ = write!(line, " ({})", trouble.chars().take(100).collect::<String>());
         }
     }
     line
@@ -128,7 +130,13 @@ fn count(value: f64) -> String {
 }
 
 fn milliseconds(ms: f64) -> String {
-    if ms >= 1000.0 { format!("{:.2}s", ms / 1000.0) } else if ms >= 10.0 { format!("{ms:.0}ms") } else { format!("{ms:.1}ms") }
+    if ms >= 1000.0 {
+        format!("{:.2}s", ms / 1000.0)
+    } else if ms >= 10.0 {
+        format!("{ms:.0}ms")
+    } else {
+        format!("{ms:.1}ms")
+    }
 }
 
 #[cfg(test)]

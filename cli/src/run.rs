@@ -72,10 +72,10 @@ fn options(arguments: &Run) -> anyhow::Result<Options> {
     let bundle = documents::load(&arguments.files)?;
     let mut resolve = BTreeMap::new();
     for entry in &arguments.resolve {
-        let (host, address) = entry
-            .split_once('=')
-            .filter(|(host, address)| !host.is_empty() && !address.is_empty())
-            .with_context(|| format!("--resolve {entry:?} is not HOST=ADDR: write for example mimir.monitoring=127.0.0.1:9009"))?;
+        let (host, address) =
+            entry.split_once('=').filter(|(host, address)| !host.is_empty() && !address.is_empty()).with_context(
+                || format!("--resolve {entry:?} is not HOST=ADDR: write for example mimir.monitoring=127.0.0.1:9009"),
+            )?;
         resolve.insert(host.to_owned(), address.to_owned());
     }
     let secrets = Secrets::parse(&arguments.secret)?;

@@ -40,13 +40,15 @@ pub(crate) fn crds(arguments: &Crds) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The page and the JUnit file again, from summary.json: after an upgrade, or when they were lost.
+/// The page and the `JUnit` file again, from summary.json: after an upgrade, or when they were lost.
 pub(crate) fn report(arguments: &Report) -> anyhow::Result<()> {
     let path = arguments.folder.join("summary.json");
     let text = fs::read_to_string(&path)
         .with_context(|| format!("cannot read {}: name the results folder of a finished run", path.display()))?;
     let summary = report::Summary::from_json(&text).with_context(|| path.display().to_string())?;
-    for (name, content) in [("report.html", report::render_html(&summary)), ("junit.xml", report::render_junit(&summary))] {
+    for (name, content) in
+        [("report.html", report::render_html(&summary)), ("junit.xml", report::render_junit(&summary))]
+    {
         let path = arguments.folder.join(name);
         fs::write(&path, content).with_context(|| format!("cannot write {}", path.display()))?;
     }

@@ -8,7 +8,12 @@ use measure::{HistogramSet, write_hgrm, write_hlog};
 use report::Summary;
 
 /// Writes every artifact; an error says which file could not be written and why.
-pub(crate) fn write(folder: &Path, summary: &Summary, histograms: &HistogramSet, t0: Option<u64>) -> Result<(), String> {
+pub(crate) fn write(
+    folder: &Path,
+    summary: &Summary,
+    histograms: &HistogramSet,
+    t0: Option<u64>,
+) -> Result<(), String> {
     fs::create_dir_all(folder).map_err(|error| format!("cannot create {}: {error}", folder.display()))?;
     let json = summary.to_json().map_err(|error| error.to_string())?;
     put(folder, "summary.json", json.as_bytes())?;

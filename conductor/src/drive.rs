@@ -177,7 +177,9 @@ impl Driver<'_> {
             tokio::time::sleep(Duration::from_millis(50)).await;
             self.gatherer.poll_generators().await;
         }
-        if !hurried {
+        if hurried {
+            self.gatherer.poll_workers(true).await;
+        } else {
             // Nothing that is not acknowledged has to be waited for, but a moment lets it settle.
             let patience = match self.plan.ack_policy {
                 Some(api::AckPolicy::Buffered) => self.plan.drain_timeout,
@@ -200,8 +202,6 @@ impl Driver<'_> {
                     _ = self.stop.requested() => break,
                 }
             }
-        } else {
-            self.gatherer.poll_workers(true).await;
         }
         self.gatherer.poll_receiver_cpu().await;
         course.complete = true;
@@ -226,9 +226,9 @@ impl Driver<'_> {
             duration: self.workload.duration_ns() as f64 / 1e9,
             stage,
             stages: stages.len(),
-            target_rate: rates.target_now(self.workload, now_ns),
+            target_rate: Rates::target_now(self.workload, now_ns),
             rate: rates.now(),
-            response_p99_ms: rates.recent_p99_ms(self.gatherer),
+            response_p99_ms: Rates::recent_p99_ms(self.gatherer),
             generated: account.generated,
             acknowledged: account.acknowledged,
             refused: account.refused.values().sum(),

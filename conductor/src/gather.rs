@@ -120,11 +120,10 @@ impl Gatherer {
             let incarnation = report.account.incarnation.clone();
             self.current[ordinal] = Some(incarnation.clone());
             let key = (ordinal as u32, incarnation);
-            let set = if histograms { peer.fetch.json::<HistogramSet>(Some(path::HISTOGRAMS)).await.ok() } else { None };
-            let life = self
-                .worker_lives
-                .entry(key)
-                .or_insert_with(|| WorkerLife { report: report.clone(), histograms: None });
+            let set =
+                if histograms { peer.fetch.json::<HistogramSet>(Some(path::HISTOGRAMS)).await.ok() } else { None };
+            let life =
+                self.worker_lives.entry(key).or_insert_with(|| WorkerLife { report: report.clone(), histograms: None });
             life.report = report;
             if set.is_some() {
                 life.histograms = set;
@@ -199,8 +198,8 @@ impl Gatherer {
 
     /// The last trouble that anybody had with the target, in words.
     pub(crate) fn trouble(&self) -> Option<String> {
-        let reports = self.generator_lives.iter().filter_map(|life| life.report.as_ref());
-        self.worker_trouble().or_else(|| reports.filter_map(|report| report.last_error.clone()).next())
+        let mut reports = self.generator_lives.iter().filter_map(|life| life.report.as_ref());
+        self.worker_trouble().or_else(|| reports.find_map(|report| report.last_error.clone()))
     }
 
     pub(crate) fn account(&self) -> GeneratorAccount {

@@ -7,7 +7,8 @@ use api::ChaosAction;
 use faults::FaultPlan;
 use floodmark_http::client::Fetch;
 use ledger::{
-    Context, Disturbance, Finding, FindingName, GeneratorSide, Run, SeriesSeen, Settlement, SlotTable, Store, StoreReport,
+    Context, Disturbance, Finding, FindingName, GeneratorSide, Run, SeriesSeen, Settlement, SlotTable, Store,
+    StoreReport,
 };
 use protocol::path;
 use report::{Coverage, Summary};
@@ -21,7 +22,7 @@ use crate::readback::{ReadError, Reader, Window};
 /// Slots asked for at once: a receiver answers with every series in them.
 const SLOTS_AT_ONCE: usize = 256;
 /// Clocks and lateness around the schedule, and the reach of injected timestamps: documents allow a year.
-const AROUND: Duration = Duration::from_secs(400 * 24 * 3600);
+const AROUND: Duration = Duration::from_hours(400 * 24);
 /// How long acknowledged samples may take to be visible to queries.
 const VISIBLE_PROMETHEUS: Duration = Duration::from_secs(10);
 const VISIBLE_VICTORIA: Duration = Duration::from_secs(45);
@@ -145,11 +146,8 @@ impl Judge<'_> {
             let Some(step) = self.plan.test.chaos.get(entry.index as usize) else { continue };
             let Some(worker) = step.sink_worker else { continue };
             let end = entry.back_at.unwrap_or(entry.executed_at + 60_000);
-            let disturbance = Disturbance {
-                worker,
-                from_unix_ns: entry.executed_at * 1_000_000,
-                to_unix_ns: end * 1_000_000,
-            };
+            let disturbance =
+                Disturbance { worker, from_unix_ns: entry.executed_at * 1_000_000, to_unix_ns: end * 1_000_000 };
             match step.action {
                 ChaosAction::Kill => context.killed.push(disturbance),
                 // A worker that was asked to end has flushed what it held: it explains a repetition, but no loss.

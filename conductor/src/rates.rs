@@ -25,11 +25,8 @@ impl Rates {
     pub(crate) fn sample(&mut self, at_ns: u64, gatherer: &Gatherer) {
         let account = gatherer.account();
         let skipped: u64 = account.skipped.values().sum();
-        let dropped: u64 = gatherer
-            .worker_lives
-            .values()
-            .map(|life| life.report.account.dropped.values().sum::<u64>())
-            .sum();
+        let dropped: u64 =
+            gatherer.worker_lives.values().map(|life| life.report.account.dropped.values().sum::<u64>()).sum();
         let answered = account.acknowledged + account.refused.values().sum::<u64>();
         self.points.push(Point { at_ns, answered, drops: skipped + dropped });
     }
@@ -48,7 +45,7 @@ impl Rates {
     }
 
     /// Samples due a second around a moment.
-    pub(crate) fn target_now(&self, workload: &Workload, now_ns: u64) -> f64 {
+    pub(crate) fn target_now(workload: &Workload, now_ns: u64) -> f64 {
         let to = now_ns.min(workload.duration_ns());
         let from = to.saturating_sub(1_000_000_000);
         let due = workload.samples_due_before(to).saturating_sub(workload.samples_due_before(from));
@@ -56,7 +53,7 @@ impl Rates {
     }
 
     /// The 99th percentile of `response` over the last few finished seconds.
-    pub(crate) fn recent_p99_ms(&self, gatherer: &Gatherer) -> Option<f64> {
+    pub(crate) fn recent_p99_ms(gatherer: &Gatherer) -> Option<f64> {
         let sets: Vec<&HistogramSet> =
             gatherer.generator_lives.iter().filter_map(|life| life.histograms.as_ref()).collect();
         let mut recent: Option<hdr::Sum> = None;

@@ -39,8 +39,8 @@ pub struct Conductor {
 }
 
 impl Conductor {
-    /// Listens at `listen` (port 0 takes a free one) until `stop`.
-    pub async fn start(listen: SocketAddr, stop: Stop) -> anyhow::Result<Self> {
+    /// Listens at `listen` (port 0 takes a free one) until `stop`. Needs a tokio runtime.
+    pub fn start(listen: SocketAddr, stop: Stop) -> anyhow::Result<Self> {
         let listener = floodmark_http::server::bind(listen)?;
         let address = listener.local_addr()?;
         let published = Arc::new(Published::default());
@@ -68,7 +68,7 @@ impl Conductor {
         let mut summary = Summary::default();
         let mut histograms = HistogramSet::default();
         let mut t0 = None;
-        match self.attempt(&mut plan, &engine, &stop, progress, &mut outside).await {
+        match Box::pin(self.attempt(&mut plan, &engine, &stop, progress, &mut outside)).await {
             Err(why) => {
                 summary.name.clone_from(&plan.name);
                 summary.run.clone_from(&plan.run);
@@ -97,7 +97,8 @@ impl Conductor {
         outside: &mut Outside,
     ) -> Result<(Summary, HistogramSet, Option<u64>), String> {
         let test = &plan.test;
-        let workload = Workload::new(&test.workload, &test.stages, test.seed, &plan.run).map_err(|error| error.to_string())?;
+        let workload =
+            Workload::new(&test.workload, &test.stages, test.seed, &plan.run).map_err(|error| error.to_string())?;
         let workload = Arc::new(workload);
         let fault_plan = FaultPlan::new(&test.faults, test.seed, &workload).map_err(|error| error.to_string())?;
         let fault_plan = Arc::new(fault_plan);
@@ -113,7 +114,8 @@ impl Conductor {
         }
         self.publish(plan);
 
-        let mut gatherer = Gatherer::new(&plan.generators, &plan.workers, &plan.receivers).map_err(|error| error.to_string())?;
+        let mut gatherer =
+            Gatherer::new(&plan.generators, &plan.workers, &plan.receivers).map_err(|error| error.to_string())?;
         let abort = |gatherer: &Gatherer| self.missed(plan, &workload, gatherer, engine);
         let driver = Driver {
             plan,
@@ -134,7 +136,12 @@ impl Conductor {
         if course.end == End::Completed {
             let missed = figures.chaos.iter().filter(|step| step.executed_at.is_none());
             outside.inconclusive.extend(missed.map(|step| {
-                format!("{} of sink-worker {} at {} s was not carried out", step.action, step.worker.unwrap_or_default(), step.at)
+                format!(
+                    "{} of sink-worker {} at {} s was not carried out",
+                    step.action,
+                    step.worker.unwrap_or_default(),
+                    step.at
+                )
             }));
         }
 
@@ -192,8 +199,15 @@ impl Conductor {
     }
 
     /// The first threshold with `abortOnFail` that is missed already.
-    fn missed(&self, plan: &ConductorPlan, workload: &Workload, gatherer: &Gatherer, engine: &SharedEngine) -> Option<String> {
-        let thresholds: Vec<_> = plan.test.thresholds.iter().filter(|threshold| threshold.abort_on_fail).cloned().collect();
+    fn missed(
+        &self,
+        plan: &ConductorPlan,
+        workload: &Workload,
+        gatherer: &Gatherer,
+        engine: &SharedEngine,
+    ) -> Option<String> {
+        let thresholds: Vec<_> =
+            plan.test.thresholds.iter().filter(|threshold| threshold.abort_on_fail).cloned().collect();
         if thresholds.is_empty() {
             return None;
         }
@@ -202,9 +216,10 @@ impl Conductor {
         let figures = summary::build(plan, workload, gatherer, &course, &histograms, engine);
         let results = report::thresholds::evaluate(&thresholds, &figures);
         // A minimum (of a rate, say) can only be judged at the end.
-        let missed = results.into_iter().zip(&thresholds).find(|(result, threshold)| {
-            result.proven && !result.ok && threshold.max.is_some()
-        })?;
+        let missed = results
+            .into_iter()
+            .zip(&thresholds)
+            .find(|(result, threshold)| result.proven && !result.ok && threshold.max.is_some())?;
         Some(format!("{} is {}, the bound is {}", missed.0.metric, missed.0.text, missed.0.bound))
     }
 

@@ -6,8 +6,8 @@ use std::time::SystemTime;
 use api::{ChaosAction, LoadTestSpec};
 use measure::{Drops, HistogramSet, Merger, names};
 use report::{
-    Chaos, DropReason, FaultResult, Latencies, Process, RatePoint, Requests, Samples, StageResult, Summary, Target, Worker,
-    rfc3339, second_latencies,
+    Chaos, DropReason, FaultResult, Latencies, Process, RatePoint, Requests, Samples, StageResult, Summary, Target,
+    Worker, rfc3339, second_latencies,
 };
 use workload::Workload;
 
@@ -154,9 +154,10 @@ fn workers(plan: &ConductorPlan, gatherer: &Gatherer, engine: &SharedEngine) -> 
             }
             // A SIGKILL takes the last moments of an account with it.
             let killed = executed.iter().filter(|entry| {
-                plan.test.chaos.get(entry.index as usize).is_some_and(|step| {
-                    step.action == ChaosAction::Kill && step.sink_worker == Some(ordinal)
-                })
+                plan.test
+                    .chaos
+                    .get(entry.index as usize)
+                    .is_some_and(|step| step.action == ChaosAction::Kill && step.sink_worker == Some(ordinal))
             });
             worker.accounts_lost = (killed.count() + ends.iter().filter(|end| end.ordinal == ordinal).count()) as u32;
             worker
@@ -323,7 +324,8 @@ fn saturation(summary: &mut Summary, gatherer: &Gatherer) {
     for report in gatherer.generator_lives.iter().filter_map(|life| life.report.as_ref()) {
         let requests = report.requests.max(1);
         let late = report.late_requests as f64 / requests as f64;
-        let waited = if report.cpu.wall_seconds > 0.0 { report.cpu.run_queue_seconds / report.cpu.wall_seconds } else { 0.0 };
+        let waited =
+            if report.cpu.wall_seconds > 0.0 { report.cpu.run_queue_seconds / report.cpu.wall_seconds } else { 0.0 };
         let missed = summary.stages.iter().any(|stage| !stage.reached && !stage.warm_up);
         if late > LATE && missed {
             summary.generator_saturated = true;

@@ -145,7 +145,7 @@ async fn find_target(plan: &RunPlan, shared: &Shared) -> anyhow::Result<(Route, 
                 Err(why) => why,
             },
             Target::Endpoint { endpoint } => match probe(endpoint).await? {
-                None => return Ok((Route::Direct(Box::new(endpoint.clone())), LaneMap::direct(plan.connections))),
+                None => return Ok((Route::Direct(endpoint.clone()), LaneMap::direct(plan.connections))),
                 Some(why) => why,
             },
         };

@@ -53,13 +53,18 @@ async fn strike(event: &ChaosEvent, parts: &Arc<Vec<Part>>, log: &ChaosLog) {
         // Validation refuses the rest.
         (ChaosAction::Pause | ChaosAction::Scale, _) => return,
     };
-    let Some(part) = parts.iter().find(|part| part.role == Role::SinkWorker && Some(part.ordinal) == event.step.sink_worker)
+    let Some(part) =
+        parts.iter().find(|part| part.role == Role::SinkWorker && Some(part.ordinal) == event.step.sink_worker)
     else {
         warn!(index = event.index, "chaos names a worker that does not run");
         return;
     };
     let Some(mut times) = part.strike(blow).await else {
-        warn!(index = event.index, ordinal = part.ordinal, "the worker is gone for good, the step cannot be carried out");
+        warn!(
+            index = event.index,
+            ordinal = part.ordinal,
+            "the worker is gone for good, the step cannot be carried out"
+        );
         return;
     };
     let index = event.index;

@@ -58,7 +58,8 @@ impl Builder<'_> {
     ) -> Result<(), RunError> {
         let address = self.ports.take().map_err(RunError::Start)?;
         let mut scheme = "http";
-        let mut store = client::Endpoint::new(String::new()).with_timeout(Duration::from_secs(30)).with_max_answer(64 << 20);
+        let mut store =
+            client::Endpoint::new(String::new()).with_timeout(Duration::from_secs(30)).with_max_answer(64 << 20);
         let tls = match &object.spec.tls_config {
             None => None,
             Some(tls) => {
@@ -70,7 +71,10 @@ impl Builder<'_> {
                 Some(ServerFiles {
                     cert_file: file(cert),
                     key_file: file(self.resolver.file(&tls.key_secret, "spec.tlsConfig.keySecret")?),
-                    client_ca_file: self.resolver.certificate(tls.client_ca.as_ref(), "spec.tlsConfig.clientCa")?.map(file),
+                    client_ca_file: self
+                        .resolver
+                        .certificate(tls.client_ca.as_ref(), "spec.tlsConfig.clientCa")?
+                        .map(file),
                 })
             }
         };
@@ -97,7 +101,15 @@ impl Builder<'_> {
         layout.stores.push(store);
         let ordinal = layout.receivers.len() as u32;
         let arguments = vec!["--control".into(), path.into(), "--ordinal".into(), ordinal.to_string().into()];
-        layout.receivers.push(self.part(Role::Receiver, ordinal, &object.name, address, arguments, true, Duration::from_secs(10)));
+        layout.receivers.push(self.part(
+            Role::Receiver,
+            ordinal,
+            &object.name,
+            address,
+            arguments,
+            true,
+            Duration::from_secs(10),
+        ));
         Ok(())
     }
 
@@ -123,7 +135,8 @@ impl Builder<'_> {
             conductor: self.conductor.clone(),
         };
         let plan_path = self.write(&format!("sink-{}.json", object.name), &plan)?;
-        let addresses = (0..spec.replicas).map(|ordinal| self.worker_address(ordinal)).collect::<Result<Vec<_>, _>>()?;
+        let addresses =
+            (0..spec.replicas).map(|ordinal| self.worker_address(ordinal)).collect::<Result<Vec<_>, _>>()?;
         let control = ControlDocument {
             sink_uid: format!("local-{}-{}", object.name, std::process::id()),
             epoch: 1,
@@ -155,7 +168,8 @@ impl Builder<'_> {
         for index in 0..count {
             let address = self.ports.take().map_err(RunError::Start)?;
             let arguments = vec!["--conductor".into(), conductor.into(), "--index".into(), index.to_string().into()];
-            let spec = self.part(Role::Generator, index, "generator", address, arguments, false, Duration::from_secs(10));
+            let spec =
+                self.part(Role::Generator, index, "generator", address, arguments, false, Duration::from_secs(10));
             layout.generators.push(spec);
         }
         Ok(())
@@ -167,7 +181,9 @@ impl Builder<'_> {
             Some(first) => {
                 let port = u32::from(first.port()) + ordinal;
                 let port = u16::try_from(port).map_err(|_| {
-                    RunError::Usage(format!("--listen {first}: worker {ordinal} would need port {port}; take a lower one"))
+                    RunError::Usage(format!(
+                        "--listen {first}: worker {ordinal} would need port {port}; take a lower one"
+                    ))
                 })?;
                 let address = SocketAddr::new(first.ip(), port);
                 // Asked for by name, so it must be free now; a child would only say so in its log.
@@ -190,7 +206,8 @@ impl Builder<'_> {
         restart: bool,
         grace: Duration,
     ) -> PartSpec {
-        let mut arguments: Vec<OsString> = vec![role.as_str().into(), "--listen".into(), address.to_string().into(), "--end-with-stdin".into()];
+        let mut arguments: Vec<OsString> =
+            vec![role.as_str().into(), "--listen".into(), address.to_string().into(), "--end-with-stdin".into()];
         arguments.extend(more);
         let log = self.folders.logs.join(format!("{}-{name}-{ordinal}.log", role.as_str()));
         PartSpec { role, ordinal, program: Program { arguments, log }, address, restart, grace }

@@ -17,7 +17,7 @@ use crate::process::{Child, Program, Spawner, describe};
 const FIRST_BACKOFF: Duration = Duration::from_secs(1);
 const LONGEST_BACKOFF: Duration = Duration::from_secs(30);
 /// A process that ran this long starts over with the first pause.
-const SETTLED: Duration = Duration::from_secs(60);
+const SETTLED: Duration = Duration::from_mins(1);
 
 /// What a child process is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -157,7 +157,12 @@ enum Next {
 }
 
 impl Supervisor {
-    async fn run(mut self, first: Child, mut inbox: mpsc::Receiver<Order>, mut stop: watch::Receiver<Option<Duration>>) {
+    async fn run(
+        mut self,
+        first: Child,
+        mut inbox: mpsc::Receiver<Order>,
+        mut stop: watch::Receiver<Option<Duration>>,
+    ) {
         let mut child = first;
         loop {
             let started = Instant::now();
@@ -295,7 +300,7 @@ impl Supervisor {
 
 /// Waits, up to a minute, until something listens at the address again.
 async fn accepts_connections(address: SocketAddr) -> Option<u64> {
-    let deadline = Instant::now() + Duration::from_secs(60);
+    let deadline = Instant::now() + Duration::from_mins(1);
     while Instant::now() < deadline {
         if tokio::net::TcpStream::connect(address).await.is_ok() {
             return Some(unix_ms());

@@ -8,8 +8,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use api::{LoadTestSpec, Object};
+use conductor::{
+    Conductor, ConductorPlan, Engine, ExecutedChaos, Outcome, Progress, ReadBackKind, ReadBackPlan, SharedEngine,
+    UnaskedEnd,
+};
 use floodmark_http::client::get_json;
-use conductor::{Conductor, ConductorPlan, Engine, ExecutedChaos, Outcome, Progress, ReadBackKind, ReadBackPlan, SharedEngine, UnaskedEnd};
 use protocol::Target;
 use telemetry::Stop;
 use thiserror::Error;
@@ -23,7 +26,7 @@ use crate::process::Spawner;
 use crate::secrets::{SecretError, Secrets};
 
 /// How long parts and target may take to be ready, unless the test's deadline is earlier.
-const READY: Duration = Duration::from_secs(60);
+const READY: Duration = Duration::from_mins(1);
 /// How long a part may take to leave after the verdict: what it still holds can change nothing any more.
 const JUDGED: Duration = Duration::from_secs(3);
 
@@ -60,14 +63,25 @@ pub enum RunError {
 /// What is told while it goes on.
 pub enum Event<'a> {
     /// A test begins.
-    Begins { name: &'a str, run: &'a str, conductor: SocketAddr },
+    Begins {
+        name: &'a str,
+        run: &'a str,
+        conductor: SocketAddr,
+    },
     Progress(Progress),
     /// A test is over and its results are written.
-    Finished { test: &'a Object<LoadTestSpec>, outcome: &'a Outcome, results: &'a std::path::Path },
+    Finished {
+        test: &'a Object<LoadTestSpec>,
+        outcome: &'a Outcome,
+        results: &'a std::path::Path,
+    },
     /// Something that the user has to know, in words.
     Trouble(&'a str),
     /// No test: a sink (or receiver) serves here until it is stopped.
-    Serving { sink: &'a str, addresses: &'a [String] },
+    Serving {
+        sink: &'a str,
+        addresses: &'a [String],
+    },
 }
 
 /// Runs everything; the outcomes are in the order of the tests.
@@ -88,7 +102,7 @@ pub async fn run(
             break;
         }
         let results = if several { options.results.join(&test.name) } else { options.results.clone() };
-        outcomes.push(run_test(&options, test, results, &spawner, &stop, &tell).await?);
+        outcomes.push(Box::pin(run_test(&options, test, results, &spawner, &stop, &tell)).await?);
     }
     Ok(outcomes)
 }
@@ -156,7 +170,6 @@ async fn run_test(
     let resolver = Resolver { secrets: options.secrets.clone(), hosts: options.resolve.clone() };
     let conductor_stop = Stop::new();
     let conductor = Conductor::start(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), conductor_stop.clone())
-        .await
         .map_err(RunError::Conductor)?;
     let base = format!("http://{}", conductor.address());
     let mut ports = Ports::new();
@@ -186,7 +199,7 @@ async fn run_test(
         let tell = Arc::clone(tell);
         move |progress: Progress| tell(Event::Progress(progress))
     };
-    let outcome = conductor.run(plan, Arc::clone(&engine), stop.clone(), &progress, &results).await;
+    let outcome = Box::pin(conductor.run(plan, Arc::clone(&engine), stop.clone(), &progress, &results)).await;
     chaos.abort();
     let _ = chaos.await;
     drop(engine);
@@ -209,7 +222,10 @@ fn lay_out(
     let spec = &test.spec;
     let target = &spec.target;
     let missing = |kind: &str, name: &str| {
-        RunError::Usage(format!("{}: {kind} {name:?} is not in the documents: add it to the files after `run`", test.name))
+        RunError::Usage(format!(
+            "{}: {kind} {name:?} is not in the documents: add it to the files after `run`",
+            test.name
+        ))
     };
     let sink = match &target.sink_ref {
         None => None,
@@ -224,15 +240,15 @@ fn lay_out(
         .map(|reference| reference.name.clone());
     let mut profile = api::Profile::Strict;
     if let Some(name) = &receiver_name {
-        let receiver =
-            options.bundle.receiver(&test.namespace, name).ok_or_else(|| missing("receiverRef", name))?;
+        let receiver = options.bundle.receiver(&test.namespace, name).ok_or_else(|| missing("receiverRef", name))?;
         profile = receiver.spec.profile;
         builder.receiver(&mut layout, receiver)?;
     }
     let (plan_target, target_text, ack_policy, lanes, drain) = if let Some(sink) = sink {
         let plan_target = builder.sink(&mut layout, sink)?;
         let behind = receiver_name.as_deref().or(sink.spec.backend.url.as_deref()).unwrap_or("?");
-        let text = format!("sink {} ({} workers × {} lanes) → {behind}", sink.name, sink.spec.replicas, sink.spec.lanes);
+        let text =
+            format!("sink {} ({} workers × {} lanes) → {behind}", sink.name, sink.spec.replicas, sink.spec.lanes);
         (plan_target, text, Some(sink.spec.ack_policy), sink.spec.lanes, sink.spec.drain_timeout.0)
     } else {
         let url = receiver_name.as_deref().and_then(|name| layout.write_url(name));
@@ -246,7 +262,7 @@ fn lay_out(
             }
         }
         let text = receiver_name.map_or_else(|| endpoint.url.clone(), |name| format!("receiver {name}"));
-        (Target::Endpoint { endpoint }, text, None, 0, Duration::ZERO)
+        (Target::Endpoint { endpoint: Box::new(endpoint) }, text, None, 0, Duration::ZERO)
     };
     let read_back = match &spec.read_back {
         None => None,
@@ -297,7 +313,8 @@ fn run_id() -> String {
 fn run_number() -> u16 {
     use std::sync::atomic::{AtomicU16, Ordering};
     static NEXT: AtomicU16 = AtomicU16::new(0);
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |since| since.subsec_nanos());
+    let now =
+        std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |since| since.subsec_nanos());
     (now >> 4) as u16 ^ NEXT.fetch_add(1, Ordering::Relaxed)
 }
 

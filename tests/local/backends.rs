@@ -46,7 +46,11 @@ fn everything_arrives(version: Prometheus, test: &str) {
     let acknowledged = number(&summary, "/samples/acknowledged");
     assert!(acknowledged >= 5_000_000, "{}", summary["samples"]);
     assert_eq!(number(&summary, "/samples/stored"), acknowledged);
-    assert!(finding(&summary, "SilentLoss").is_none() && finding(&summary, "Altered").is_none(), "{}", summary["findings"]);
+    assert!(
+        finding(&summary, "SilentLoss").is_none() && finding(&summary, "Altered").is_none(),
+        "{}",
+        summary["findings"]
+    );
     // The server counts for itself, by another way than the one that was read back.
     let run = summary["run"].as_str().expect("a run");
     let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock").as_secs_f64();
@@ -132,12 +136,16 @@ fn a_kill_under_buffered_is_counted_and_named() {
     );
     let run = Run::start(&(sink(2, 2, &backend, "  ackPolicy: Buffered") + &load_test(&more)), &[]);
     wait_until("samples flow", Duration::from_secs(60), || {
-        server.query("sum(prometheus_tsdb_head_samples_appended_total)", 0.0).is_some() || run.output().contains("running")
+        server.query("sum(prometheus_tsdb_head_samples_appended_total)", 0.0).is_some()
+            || run.output().contains("running")
     });
-    let workers: Vec<(u32, String)> = run.children().into_iter().filter(|(_, line)| line.contains("sink-worker")).collect();
+    let workers: Vec<(u32, String)> =
+        run.children().into_iter().filter(|(_, line)| line.contains("sink-worker")).collect();
     let (pid, line) = workers.iter().find(|(_, line)| line.contains("--ordinal 0")).expect("worker 0");
     let address = line.split_whitespace().skip_while(|word| *word != "--listen").nth(1).expect("an address").to_owned();
-    wait_until("the worker delivers", Duration::from_secs(30), || metric(&address, "prometheus_remote_storage_samples_total") > 2000.0);
+    wait_until("the worker delivers", Duration::from_secs(30), || {
+        metric(&address, "prometheus_remote_storage_samples_total") > 2000.0
+    });
 
     kill_process(server.pid(), Signal::STOP).expect("SIGSTOP");
     wait_until("the worker holds acknowledged samples", Duration::from_secs(30), || {
@@ -154,7 +162,8 @@ fn a_kill_under_buffered_is_counted_and_named() {
     let name = summary["run"].as_str().expect("a run");
     let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock").as_secs_f64();
     assert_eq!(server.count_samples(name, now + 5.0), stored as f64, "the server's own count");
-    let unacknowledged = finding(&summary, "StoredUnacknowledged").and_then(|finding| finding["count"].as_u64()).unwrap_or(0);
+    let unacknowledged =
+        finding(&summary, "StoredUnacknowledged").and_then(|finding| finding["count"].as_u64()).unwrap_or(0);
     assert_eq!(lost["count"].as_u64(), Some(acknowledged + unacknowledged - stored));
     assert!(lost["count"].as_u64() > Some(0));
     assert!(finding(&summary, "SilentLoss").is_none(), "{}", summary["findings"]);

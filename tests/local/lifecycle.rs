@@ -135,14 +135,20 @@ fn bad_documents_name_file_line_field_and_fix() {
 fn examples_are_valid_and_the_definitions_are_current() {
     let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     for entry in fs::read_dir(root.join("examples")).expect("examples").flatten() {
-        let output = Command::new(env!("CARGO_BIN_EXE_floodmark")).arg("validate").arg(entry.path()).output().expect("validate");
+        let output =
+            Command::new(env!("CARGO_BIN_EXE_floodmark")).arg("validate").arg(entry.path()).output().expect("validate");
         assert!(output.status.success(), "{}: {}", entry.path().display(), String::from_utf8_lossy(&output.stderr));
     }
     let folder = tempfile::TempDir::new().expect("a folder");
-    let status = Command::new(env!("CARGO_BIN_EXE_floodmark")).args(["crds", "-o"]).arg(folder.path()).status().expect("crds");
+    let status =
+        Command::new(env!("CARGO_BIN_EXE_floodmark")).args(["crds", "-o"]).arg(folder.path()).status().expect("crds");
     assert!(status.success());
     for entry in fs::read_dir(folder.path()).expect("definitions").flatten() {
         let kept = fs::read(root.join("crds").join(entry.file_name())).unwrap_or_default();
-        assert!(kept == fs::read(entry.path()).expect("a definition"), "{:?} is out of date: run 'cargo run --release -- crds -o crds'", entry.file_name());
+        assert!(
+            kept == fs::read(entry.path()).expect("a definition"),
+            "{:?} is out of date: run 'cargo run --release -- crds -o crds'",
+            entry.file_name()
+        );
     }
 }

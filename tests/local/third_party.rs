@@ -37,7 +37,9 @@ fn arrives_complete(sender: Prometheus, test: &str) {
     let document = sink(3, 2, &format!("{{url: 'http://{}/api/v1/write'}}", store.address), "");
     let run = Run::start(&document, &["--listen", &listen]);
     wait_until("the workers are ready", Duration::from_secs(60), || {
-        (0..3).all(|ordinal| http::get(&format!("127.0.0.1:{}", port + ordinal), "/readyz").is_ok_and(|(status, _)| status == 200))
+        (0..3).all(|ordinal| {
+            http::get(&format!("127.0.0.1:{}", port + ordinal), "/readyz").is_ok_and(|(status, _)| status == 200)
+        })
     });
     let scraped = free_port();
     let configuration = format!(
@@ -64,8 +66,11 @@ remote_write:
         metric(&sender.address, "prometheus_remote_storage_samples_total") > before + 20_000.0
     });
     // No more scrapes: what is pending goes out.
-    std::fs::write(sender.folder.path().join("prometheus.yml"), configuration.replace("scrape_interval: 250ms", "scrape_interval: 1h"))
-        .expect("the configuration");
+    std::fs::write(
+        sender.folder.path().join("prometheus.yml"),
+        configuration.replace("scrape_interval: 250ms", "scrape_interval: 1h"),
+    )
+    .expect("the configuration");
     kill_process(sender.pid(), Signal::HUP).expect("SIGHUP");
     let mut quiet = 0;
     wait_until("nothing is pending", Duration::from_secs(60), || {

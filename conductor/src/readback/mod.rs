@@ -54,7 +54,7 @@ impl Reader {
     pub(crate) fn new(plan: &ReadBackPlan) -> Result<Self, ReadError> {
         let mut endpoint = plan.endpoint.clone().with_max_answer(MAX_ANSWER);
         // A portion may be large, and the server slow after a flood.
-        endpoint.request_timeout = endpoint.request_timeout.max(std::time::Duration::from_secs(60));
+        endpoint.request_timeout = endpoint.request_timeout.max(std::time::Duration::from_mins(1));
         let prefix = path_of(&endpoint.url);
         Ok(Self { kind: plan.kind, connection: Connection::new(&endpoint)?, prefix, snappy: Snappy::new() })
     }
@@ -108,7 +108,12 @@ impl Reader {
         Ok(store)
     }
 
-    async fn prometheus(&mut self, labels: &[(&str, &str)], window: Window, store: &mut Store) -> Result<(), ReadError> {
+    async fn prometheus(
+        &mut self,
+        labels: &[(&str, &str)],
+        window: Window,
+        store: &mut Store,
+    ) -> Result<(), ReadError> {
         let body = prometheus::request(labels, window, &mut self.snappy);
         let mut headers = HeaderMap::new();
         headers.insert("content-type", HeaderValue::from_static("application/x-protobuf"));
@@ -125,7 +130,8 @@ impl Reader {
     async fn victoria(&mut self, labels: &[(&str, &str)], window: Window, store: &mut Store) -> Result<(), ReadError> {
         let answer = self.get(&victoria::path(labels, window)).await?;
         victoria::parse(&answer, |series| {
-            let labels = series.labels.iter().map(|(name, value)| Label { name: name.as_bytes(), value: value.as_bytes() });
+            let labels =
+                series.labels.iter().map(|(name, value)| Label { name: name.as_bytes(), value: value.as_bytes() });
             for (timestamp, value) in &series.samples {
                 store.observe_labels(labels.clone(), *timestamp, value.to_bits());
             }

@@ -56,12 +56,9 @@ pub(super) fn request(labels: &[(&str, &str)], window: Window, snappy: &mut Snap
 }
 
 /// Calls `each` with every series of an answer.
-pub(super) fn parse(
-    body: &[u8],
-    snappy: &mut Snappy,
-    mut each: impl FnMut(&v1::Series<'_>),
-) -> Result<(), ReadError> {
-    let corrupt = |what: String| ReadError::Answer(format!("the answer of remote read is not what Prometheus sends: {what}"));
+pub(super) fn parse(body: &[u8], snappy: &mut Snappy, mut each: impl FnMut(&v1::Series<'_>)) -> Result<(), ReadError> {
+    let corrupt =
+        |what: String| ReadError::Answer(format!("the answer of remote read is not what Prometheus sends: {what}"));
     let decoded = snappy.decompress(body, MAX_DECODED).map_err(|error| corrupt(error.to_string()))?;
     let response = ReadResponse::decode(decoded).map_err(|error| corrupt(error.to_string()))?;
     for result in &response.results {

@@ -56,8 +56,9 @@ pub(super) fn path(labels: &[(&str, &str)], window: Window) -> String {
 pub(super) fn parse(body: &[u8], mut each: impl FnMut(Exported)) -> Result<(), ReadError> {
     let mut all: BTreeMap<BTreeMap<String, String>, Vec<(i64, f64)>> = BTreeMap::new();
     for line in body.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
-        let line: Line = serde_json::from_slice(line)
-            .map_err(|error| ReadError::Answer(format!("a line of the export is not what VictoriaMetrics sends: {error}")))?;
+        let line: Line = serde_json::from_slice(line).map_err(|error| {
+            ReadError::Answer(format!("a line of the export is not what VictoriaMetrics sends: {error}"))
+        })?;
         if line.values.len() != line.timestamps.len() {
             return Err(ReadError::Answer("a line of the export has more values than timestamps, or fewer".into()));
         }

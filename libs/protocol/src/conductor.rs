@@ -30,7 +30,7 @@ pub enum Target {
     /// Base addresses (`http://host:port`) of the sink's workers by ordinal; the map comes from any of them.
     Sink { workers: Vec<String> },
     /// A Remote-Write endpoint without a sink in front.
-    Endpoint { endpoint: floodmark_http::client::Endpoint },
+    Endpoint { endpoint: Box<floodmark_http::client::Endpoint> },
 }
 
 /// A run goes through these in order; `Aborted` may come after any but `Finished`.

@@ -30,7 +30,11 @@ fn exchange(address: &str, head: &str, body: &[u8]) -> std::io::Result<(u16, Vec
     let text = String::from_utf8_lossy(&answer[..end]).to_ascii_lowercase();
     let status = text.split(' ').nth(1).and_then(|code| code.parse().ok()).ok_or_else(|| invalid("no status"))?;
     let raw = &answer[end + 4..];
-    let body = if text.contains("transfer-encoding: chunked") { dechunk(raw).ok_or_else(|| invalid("chunks"))? } else { raw.to_vec() };
+    let body = if text.contains("transfer-encoding: chunked") {
+        dechunk(raw).ok_or_else(|| invalid("chunks"))?
+    } else {
+        raw.to_vec()
+    };
     Ok((status, body))
 }
 

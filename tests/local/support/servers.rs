@@ -52,7 +52,8 @@ impl Server {
     /// series of one histogram differ by little else.
     pub fn count_samples(&self, run: &str, at_seconds: f64) -> f64 {
         let matcher = http::escape(&format!("{{floodmark_run=\"{run}\"}}"));
-        let (_, body) = http::get(&self.address, &format!("/api/v1/label/__name__/values?match[]={matcher}")).expect("names");
+        let (_, body) =
+            http::get(&self.address, &format!("/api/v1/label/__name__/values?match[]={matcher}")).expect("names");
         let names: serde_json::Value = serde_json::from_slice(&body).expect("JSON");
         let names = names["data"].as_array().expect("names").iter().filter_map(serde_json::Value::as_str);
         names
@@ -85,9 +86,7 @@ impl Prometheus {
     pub fn program(self) -> Option<PathBuf> {
         match self {
             Self::Two => Some(PathBuf::from("/usr/bin/prometheus")).filter(|path| path.exists()),
-            Self::Three => {
-                std::env::var_os("FLOODMARK_PROMETHEUS3").map(PathBuf::from).filter(|path| path.exists())
-            }
+            Self::Three => std::env::var_os("FLOODMARK_PROMETHEUS3").map(PathBuf::from).filter(|path| path.exists()),
         }
     }
 
