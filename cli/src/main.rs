@@ -42,9 +42,9 @@ fn main() -> ExitCode {
             clap_complete::generate(shell, &mut Cli::command(), "floodmark", &mut std::io::stdout());
             ExitCode::SUCCESS
         }
-        Command::Generator(role) => roles::generator(role),
-        Command::SinkWorker(role) => roles::sink_worker(role),
-        Command::Receiver(role) => roles::receiver(role),
+        Command::Generator(role) => roles::generator(&role),
+        Command::SinkWorker(role) => roles::sink_worker(&role),
+        Command::Receiver(role) => roles::receiver(&role),
     }
 }
 

@@ -39,7 +39,7 @@ where
     })
 }
 
-pub(crate) fn generator(arguments: args::Generator) -> ExitCode {
+pub(crate) fn generator(arguments: &args::Generator) -> ExitCode {
     block_on(&arguments.role, "generator", |stop| {
         let options = generator::Options {
             conductor: arguments.conductor.clone(),
@@ -50,7 +50,7 @@ pub(crate) fn generator(arguments: args::Generator) -> ExitCode {
     })
 }
 
-pub(crate) fn sink_worker(arguments: args::SinkWorker) -> ExitCode {
+pub(crate) fn sink_worker(arguments: &args::SinkWorker) -> ExitCode {
     block_on(&arguments.role, "sink-worker", |stop| {
         let options = sink_worker::Options {
             plan: arguments.plan.clone(),
@@ -67,7 +67,7 @@ pub(crate) fn sink_worker(arguments: args::SinkWorker) -> ExitCode {
     })
 }
 
-pub(crate) fn receiver(arguments: args::Receiver) -> ExitCode {
+pub(crate) fn receiver(arguments: &args::Receiver) -> ExitCode {
     block_on(&arguments.role, "receiver", |stop| {
         let options = receiver::Options {
             control: arguments.control.clone(),
