@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, SystemTime};
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 use api::FaultType;
 use bytes::Bytes;
 use floodmark_http::client::{Connection, Response, TransportError};
@@ -17,6 +17,7 @@ use tokio::time::sleep;
 
 use crate::clock::Clock;
 use crate::outcome::Measured;
+use crate::poison::{Ruling, Streak};
 use crate::prepare::{Prepared, Route, ownership, protocol_headers};
 use crate::shared::Shared;
 
@@ -27,8 +28,6 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 const CAPS: Caps = Caps { max_retry_after: Duration::from_secs(10) };
 /// What is in flight when the run is halted may still be answered for so long.
 const LAST_WORDS: Duration = Duration::from_secs(2);
-/// The same 5xx so often, to a request that is faulty on purpose, is its verdict.
-const POISON: u32 = 5;
 /// Redirects followed for one request.
 const REDIRECTS: u32 = 3;
 
@@ -42,6 +41,9 @@ pub(crate) enum Delivered {
     Refused(u16),
     /// Sent, but without a final answer when the run was halted.
     Unresolved,
+    /// A fault that got the same 5xx again and again, while nothing shows that the target is alive. To be sent once more
+    /// behind the lane's next good request.
+    Undecided(Streak),
     /// Never sent: the run was halted before.
     NotSent,
 }
@@ -64,12 +66,18 @@ pub(crate) enum Contents {
     Good,
     /// Good samples and faults among them, which may have changed the labels that the lane follows from.
     Mixed,
-    Fault(FaultType),
+    Fault {
+        kind: FaultType,
+        /// What it was answered when it was sent before the good request that it is now sent behind.
+        before: Option<Streak>,
+        /// May wait for the next good request: being refused is what it is for, whatever came before it.
+        may_wait: bool,
+    },
 }
 
 impl Parcel<'_> {
     fn is_fault(&self) -> bool {
-        matches!(self.contents, Contents::Fault(_))
+        matches!(self.contents, Contents::Fault { .. })
     }
 }
 
@@ -79,6 +87,8 @@ pub(crate) struct Link {
     connection: Connection,
     headers: HeaderMap,
     epoch: u64,
+    /// When this lane's latest acknowledged good request left, ns since t0.
+    good: u64,
     prepared: Arc<Prepared>,
     shared: Arc<Shared>,
     clock: Clock,
@@ -90,8 +100,19 @@ pub(crate) struct Link {
 pub(crate) struct Receipt {
     pub(crate) delivered: Delivered,
     pub(crate) attempts: u32,
+    /// It was sent again although the target may have taken an attempt before.
+    pub(crate) repeated: bool,
     /// When the final answer came, ns since t0.
     pub(crate) at: u64,
+    /// Why the lane cannot go on. The request is accounted for all the same.
+    pub(crate) fatal: Option<anyhow::Error>,
+}
+
+impl Receipt {
+    /// Of a request that is not sent any more.
+    pub(crate) fn not_sent(at: u64) -> Self {
+        Self { delivered: Delivered::NotSent, attempts: 0, repeated: false, at, fatal: None }
+    }
 }
 
 enum Next {
@@ -99,6 +120,8 @@ enum Next {
     After(Duration),
     /// The ownership map moved.
     Moved,
+    /// The lane cannot go on.
+    Fatal(anyhow::Error),
 }
 
 impl Link {
@@ -107,24 +130,43 @@ impl Link {
             Connection::new(&prepared.route.endpoint(lane)).context("the target's endpoint cannot be used")?;
         let halt = shared.halted();
         let jitter = 0x9e37_79b9_7f4a_7c15 ^ u64::from(lane) << 32 ^ u64::from(shared.index);
-        let mut link =
-            Self { lane, connection, headers: protocol_headers(), epoch: 0, prepared, shared, clock, halt, jitter };
+        let mut link = Self {
+            lane,
+            connection,
+            headers: protocol_headers(),
+            epoch: 0,
+            good: 0,
+            prepared,
+            shared,
+            clock,
+            halt,
+            jitter,
+        };
         link.set_epoch();
         Ok(link)
     }
 
-    /// Delivers, however often it takes. Fails only if the run makes no sense any more.
-    pub(crate) async fn deliver(&mut self, parcel: Parcel<'_>) -> anyhow::Result<Receipt> {
+    /// Delivers, however often it takes.
+    pub(crate) async fn deliver(&mut self, parcel: Parcel<'_>) -> Receipt {
         self.address(&parcel);
+        let sink = matches!(self.prepared.route, Route::Sink { .. });
         let mut pause = FIRST_PAUSE;
         let (mut attempts, mut redirects) = (0u32, 0u32);
-        let (mut poison, mut last_status) = (0u32, 0u16);
+        // The target may have taken an attempt; and it was sent again after that.
+        let (mut maybe, mut repeated) = (false, false);
+        let mut streak = match parcel.contents {
+            Contents::Fault { before, .. } => before.unwrap_or_default(),
+            _ => Streak::default(),
+        };
         let mut path: Option<String> = None;
+        let mut fatal = None;
         let begun = self.clock.now();
         let delivered = loop {
             if *self.halt.borrow() {
                 break if attempts == 0 { Delivered::NotSent } else { Delivered::Unresolved };
             }
+            repeated |= maybe;
+            let good = self.latest_good(sink);
             let sent = self.clock.now();
             let mut halt = self.halt.clone();
             let answer = tokio::select! {
@@ -135,9 +177,9 @@ impl Link {
             self.record(&parcel, answer.as_ref(), now, now.saturating_sub(sent), attempts > 0);
             attempts += 1;
             let Some(answer) = answer else { break Delivered::Unresolved };
+            maybe |= maybe_taken(&answer);
             let status = answer.as_ref().map_or(0, |r| r.status);
-            poison = if status == last_status && matches!(status, 500 | 501 | 505..=599) { poison + 1 } else { 1 };
-            last_status = status;
+            streak.answered(status, now, sink);
             if let Ok(response) = &answer
                 && let Some(place) = self.redirected(response).filter(|_| redirects < REDIRECTS)
             {
@@ -145,35 +187,51 @@ impl Link {
                 path = Some(place);
                 continue;
             }
-            let next = match &answer {
-                // A fault that the target cannot digest would stop the lane for ever.
-                Ok(_) if parcel.is_fault() && poison >= POISON && status >= 500 => {
-                    Next::Final(Delivered::Refused(status))
-                }
-                answer => self.judge(answer, &parcel)?,
+            let next = match ruling(&parcel, &streak, now, good) {
+                Some(delivered) => Next::Final(delivered),
+                None => self.judge(&answer, &parcel),
             };
             match next {
-                Next::Final(delivered) => break delivered,
+                Next::Final(delivered) => {
+                    if delivered == Delivered::Acknowledged && !parcel.is_fault() {
+                        self.good = sent;
+                        self.shared.latest_good.fetch_max(sent, Relaxed);
+                    }
+                    break delivered;
+                }
                 Next::After(wait) => {
                     let wait = wait.max(self.jittered(pause));
                     pause = (pause * 2).min(LONGEST_PAUSE);
                     self.rest(wait).await;
                 }
                 Next::Moved => {
-                    self.refetch().await?;
+                    if let Err(error) = self.refetch().await {
+                        fatal = Some(error);
+                        break given_up(maybe, status);
+                    }
                     let wait = self.jittered(pause);
                     pause = (pause * 2).min(LONGEST_PAUSE);
                     self.rest(wait).await;
+                }
+                Next::Fatal(error) => {
+                    fatal = Some(error);
+                    break given_up(maybe, status);
                 }
             }
         };
         let at = self.clock.now();
         self.shared.books().busy_ns += at.saturating_sub(begun);
-        Ok(Receipt { delivered, attempts, at })
+        Receipt { delivered, attempts, repeated, at, fatal }
     }
 
-    fn judge(&self, answer: &Result<Response, TransportError>, parcel: &Parcel<'_>) -> anyhow::Result<Next> {
-        Ok(match answer {
+    /// When the latest good request left that is known to be acknowledged. A sink may acknowledge what its backend does not
+    /// have yet; only in one lane it keeps the order.
+    fn latest_good(&self, sink: bool) -> u64 {
+        if sink { self.good } else { self.good.max(self.shared.latest_good.load(Relaxed)) }
+    }
+
+    fn judge(&self, answer: &Result<Response, TransportError>, parcel: &Parcel<'_>) -> Next {
+        match answer {
             Err(error) => {
                 self.trouble(&error.to_string());
                 Next::After(Duration::ZERO)
@@ -187,7 +245,8 @@ impl Link {
                 }
                 Answer::Fatal(status) if !parcel.is_fault() => {
                     let url = &self.connection.endpoint().url;
-                    bail!("{url} answered {status} {}: check the address and the credentials", response.text(200))
+                    let text = response.text(200);
+                    Next::Fatal(anyhow!("{url} answered {status} {text}: check the address and the credentials"))
                 }
                 _ => {
                     if !parcel.is_fault() {
@@ -196,7 +255,7 @@ impl Link {
                     Next::Final(Delivered::Refused(response.status))
                 }
             },
-        })
+        }
     }
 
     /// Where a 307 or 308 sends the same POST, if that is the same origin.
@@ -241,7 +300,7 @@ impl Link {
         let fault = match parcel.contents {
             Contents::Good => None,
             Contents::Mixed => Some(ours::MIXED),
-            Contents::Fault(fault) => Some(fault.name()),
+            Contents::Fault { kind, .. } => Some(kind.name()),
         };
         self.set(ours::FAULT, fault.map(HeaderValue::from_static));
     }
@@ -306,6 +365,31 @@ impl Link {
         let text = format!("{} {}", response.status, response.text(300));
         telemetry::warn_limited!(REFUSALS, lane = self.lane, samples, answer = text, "refused for good");
         self.shared.books().last_error = Some(text);
+    }
+}
+
+/// Whether the target may have taken what it answered so. It throttles (429) and redirects without looking inside.
+fn maybe_taken(answer: &Result<Response, TransportError>) -> bool {
+    match answer {
+        Ok(response) => response.status >= 500,
+        Err(error) => error.maybe_processed(),
+    }
+}
+
+/// What became of a request whose lane cannot go on.
+fn given_up(maybe_taken: bool, status: u16) -> Delivered {
+    if maybe_taken { Delivered::Unresolved } else { Delivered::Refused(status) }
+}
+
+/// A fault that the target cannot digest would stop the lane for ever.
+fn ruling(parcel: &Parcel<'_>, streak: &Streak, at: u64, good: u64) -> Option<Delivered> {
+    let Contents::Fault { before, may_wait, .. } = parcel.contents else { return None };
+    match streak.rule(at, good) {
+        Ruling::Again => None,
+        Ruling::Refused => Some(Delivered::Refused(streak.status)),
+        Ruling::Undecided if may_wait && before.is_none() => Some(Delivered::Undecided(*streak)),
+        Ruling::Undecided => None,
+        Ruling::Unknown => Some(Delivered::Unresolved),
     }
 }
 

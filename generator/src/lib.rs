@@ -13,6 +13,7 @@ mod lane;
 mod metrics;
 mod outcome;
 mod pack;
+mod poison;
 mod prepare;
 mod report;
 mod serve;

@@ -25,6 +25,8 @@ pub(crate) struct Shared {
     pub(crate) builders: Builders,
     /// Epoch of the ownership map that requests are routed by; 0 without a sink.
     pub(crate) epoch: AtomicU64,
+    /// When the latest good request left that was acknowledged, in any lane, ns since t0.
+    pub(crate) latest_good: AtomicU64,
     /// Makes one lane fetch a new map while the others wait for it.
     pub(crate) refetching: tokio::sync::Mutex<()>,
     pub(crate) started: Instant,
@@ -50,6 +52,7 @@ impl Shared {
             ops,
             builders: Builders::default(),
             epoch: AtomicU64::new(0),
+            latest_good: AtomicU64::new(0),
             refetching: tokio::sync::Mutex::new(()),
             started: Instant::now(),
             books: Mutex::new(Books::new()),

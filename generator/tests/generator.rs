@@ -5,9 +5,9 @@
 mod house;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use faults::FaultPlan;
 use floodmark_http::server::Abort;
@@ -46,6 +46,12 @@ fn stored(arrivals: &[Arrival]) -> BTreeMap<(u64, i64, u64), usize> {
         }
     }
     samples
+}
+
+fn samples_in(arrival: &Arrival) -> usize {
+    let mut snappy = Snappy::new();
+    let body = snappy.decompress(&arrival.body, 1 << 24).unwrap();
+    v1::walk(body).map(|series| series.unwrap().samples().count()).sum()
 }
 
 struct Expected {
@@ -160,6 +166,10 @@ async fn a_shaky_target_gets_the_same_bytes_again_in_order() {
     let report = &reports[0];
     report.account.balance().unwrap();
     assert!(report.retries as usize == arrivals.len() - bodies.len() && report.retries > 0);
+    // Whoever was answered 5xx, or not at all, and then came again.
+    let doubtful: BTreeMap<&str, usize> =
+        arrivals.iter().filter(|a| matches!(a.status, 502 | 503)).map(|a| (a.id.as_str(), samples_in(a))).collect();
+    assert_eq!(report.account.retried, doubtful.values().sum::<usize>() as u64);
     assert_eq!((report.exceptions.len(), report.account.acknowledged), (0, report.account.generated));
 }
 
@@ -180,6 +190,11 @@ async fn refusals_are_counted_and_named_and_not_repeated() {
     let refused = arrivals.iter().filter(|a| a.status == 400 && a.fault.is_none()).count() as u64;
     assert_eq!(good[0].to_request + 1, refused);
     // In lane 1 the predecessors are missing: nothing can be said of these faults. Elsewhere they were taken wrongly.
+    // Good samples that were refused did not arrive in time; faults that were did what they are for.
+    let missing: usize = arrivals.iter().filter(|a| a.status == 400 && a.fault.is_none()).map(samples_in).sum();
+    let stage = report.stages[0];
+    assert!(missing > 0);
+    assert_eq!(stage.in_time, stage.due - missing as u64);
     let heard = report.faults[0].account;
     assert!(heard.indeterminate > 0 && heard.acknowledged > 0 && heard.refused == 0, "{heard:?}");
     assert!(report.faults[0].examples.len() == 10 && report.faults[0].examples[0].contains("2xx"));
@@ -257,6 +272,8 @@ async fn a_sink_is_routed_by_its_map_and_followed_to_a_new_epoch() {
     mover.await.unwrap();
     assert_eq!((reports[0].state.clone(), reports[0].replicas, reports[0].lanes), (GeneratorState::Done, 2, 4));
     assert_eq!(slots, expected(&plan, t0).table);
+    assert!(reports[0].retries > 0);
+    assert_eq!(reports[0].account.retried, 0, "421 took nothing");
     // Every series went through the lane of its owner.
     let (mut snappy, mut scratch) = (Snappy::new(), Scratch::new());
     for arrival in house.arrivals.lock().unwrap().iter() {
@@ -266,5 +283,118 @@ async fn a_sink_is_routed_by_its_map_and_followed_to_a_new_epoch() {
             let slot = slot_of(series.unwrap().canonical_hash(&mut scratch));
             assert_eq!(lane, ownership::owner(slot, 2) * 2 + u32::from(slot) % 2);
         }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn throttled_samples_are_not_counted_as_sent_twice() {
+    let house = House::new(Box::new(|_, before| answer(if before == 0 { 429 } else { 200 })));
+    let plan = plan(&house.endpoint(), 1, "{}");
+    let (_, reports, _) = house.run(plan, None).await;
+    assert!(reports[0].retries > 0);
+    assert_eq!((reports[0].account.retried, reports[0].account.acknowledged), (0, reports[0].account.generated));
+}
+
+/// One lane, about ten requests.
+const FAULTS: &str = r#"{"faults": [{"type": "DuplicateLabel", "share": "10%"}], "connections": 1,
+    "samplesPerRequest": 500, "stages": [{"for": "800ms"}]}"#;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_outage_is_no_verdict_on_a_fault() {
+    // The first fault finds the target away, and so does everybody else for a while.
+    let away: Mutex<Option<Instant>> = Mutex::default();
+    let house = House::new(Box::new(move |a, _| {
+        let mut away = away.lock().unwrap();
+        if a.fault.is_some() {
+            away.get_or_insert_with(Instant::now);
+        }
+        let is_away = away.is_some_and(|since| since.elapsed() < Duration::from_millis(900));
+        answer(if is_away {
+            500
+        } else if a.fault.is_some() {
+            400
+        } else {
+            200
+        })
+    }));
+    let plan = plan(&house.endpoint(), 1, FAULTS);
+    let (t0, reports, slots) = house.run(plan.clone(), None).await;
+    let expected = expected(&plan, t0);
+    let report = &reports[0];
+    report.account.balance().unwrap();
+    assert!(house.arrivals.lock().unwrap().iter().filter(|a| a.fault.is_some() && a.status == 500).count() > 4);
+    assert_eq!(report.faults[0].statuses.keys().copied().collect::<Vec<_>>(), [400]);
+    assert_eq!((report.faults[0].account.refused, report.faults[0].account.indeterminate), (expected.drawn[&0], 0));
+    assert_eq!(slots, expected.table);
+    assert!(report.exceptions.iter().all(|e| e.outcome == Outcome::Refused { status: 400 } && e.fault == Some(0)));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_target_that_chokes_on_faults_refuses_them_though_one_lane_waits_for_its_own_evidence() {
+    let house = House::new(Box::new(|a, _| answer(if a.fault.is_some() { 500 } else { 200 })));
+    let plan = plan(&house.endpoint(), 1, FAULTS);
+    let started = Instant::now();
+    let (t0, reports, slots) = house.run(plan.clone(), None).await;
+    assert!(started.elapsed() < Duration::from_secs(20));
+    let expected = expected(&plan, t0);
+    let report = &reports[0];
+    report.account.balance().unwrap();
+    assert_eq!(slots, expected.table, "no good sample is held up for ever");
+    let arrivals = house.arrivals.lock().unwrap().clone();
+    let heard = report.faults[0].account;
+    assert_eq!(heard.sent, expected.drawn[&0]);
+    // Behind the very last good request there is none that could tell.
+    let last = arrivals.iter().rfind(|a| a.fault.is_some()).map(samples_in).unwrap() as u64;
+    assert_eq!((heard.refused, heard.indeterminate), (heard.sent - last, last));
+    assert_eq!(report.account.unresolved, last);
+    // The number of a request is of one body, and numbers never fall: a worker would not take an older one.
+    let mut bodies: BTreeMap<&str, &[u8]> = BTreeMap::new();
+    let mut highest = 0;
+    for arrival in &arrivals {
+        assert_eq!(*bodies.entry(&arrival.id).or_insert(&arrival.body), &arrival.body[..]);
+        let sequence: u64 = arrival.id.rsplit_once('/').unwrap().1.parse().unwrap();
+        assert!(sequence >= highest);
+        highest = sequence;
+    }
+    // In order, without overlap.
+    let ranges: Vec<_> = report.exceptions.iter().map(|e| (e.from_request, e.to_request)).collect();
+    assert!(ranges.windows(2).all(|two| two[0].1 < two[1].0), "{ranges:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lane_that_cannot_go_on_accounts_for_all_of_its_requests() {
+    // In lane 1 the credentials end with the second request: at once, or after an answer that may have been a lie.
+    for (lies, status) in [(0, 401), (1, 403)] {
+        let house = House::new(Box::new(move |a, before| {
+            let ends = a.id.split('/').nth(2) == Some("1") && !a.id.ends_with("/0") && a.fault.is_none();
+            answer(match ends {
+                true if before < lies => 500,
+                true => status,
+                false => 200,
+            })
+        }));
+        let faults = r#"{"faults": [{"type": "InvalidLabelName", "share": "20%"}]}"#;
+        let (_, reports, _) = house.run(plan(&house.endpoint(), 1, faults), None).await;
+        let report = &reports[0];
+        assert!(matches!(&report.state, GeneratorState::Failed(why) if why.contains(&status.to_string())));
+        report.account.balance().unwrap();
+        let of = |lane, fault| -> Vec<_> {
+            report.exceptions.iter().filter(|e| e.lane == lane && e.fault == fault).copied().collect()
+        };
+        let good = of(1, None);
+        let outcome = if lies == 0 { Outcome::Refused { status } } else { Outcome::Unresolved };
+        assert_eq!((good[0].from_request, good[0].to_request, good[0].outcome), (1, 1, outcome));
+        assert_eq!((good[1].from_request, good[1].to_request, good[1].outcome), (2, u64::MAX, Outcome::Skipped));
+        let unresolved = report.account.unresolved > 0;
+        assert_eq!((report.account.refused.contains_key("status_401"), unresolved), (lies == 0, lies > 0));
+        for lane in 0..3 {
+            for fault in [None, Some(0)] {
+                let last = *of(lane, fault).last().unwrap();
+                assert_eq!((last.to_request, last.outcome), (u64::MAX, Outcome::Skipped), "lane {lane} {fault:?}");
+            }
+        }
+        // The faults of the request that failed were not sent.
+        let skipped = |e: &ledger::Exception| e.from_request == 1 && e.outcome == Outcome::Skipped;
+        assert!(of(1, Some(0)).iter().any(skipped), "{:?}", of(1, Some(0)));
     }
 }

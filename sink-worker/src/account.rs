@@ -148,18 +148,14 @@ impl Books {
     }
 
     /// An answer changed where samples are.
-    pub(crate) fn settle(&self, clock: &Clock, now: Nanos, effects: &Effects, first_retry: bool) {
+    pub(crate) fn settle(&self, clock: &Clock, now: Nanos, effects: &Effects) {
         let mut inner = self.open();
         for (how, samples) in &effects.settled {
             count(&mut inner.account, how, *samples);
             self.metrics.outcome(how, *samples);
         }
-        if effects.again > 0 {
-            self.metrics.retried.add(effects.again);
-            if first_retry {
-                inner.account.retried += effects.again;
-            }
-        }
+        self.metrics.retried.add(effects.again);
+        inner.account.retried += effects.repeated;
         let now_us = clock.unix(now) / 1000;
         for &(intended, samples) in &effects.delivered {
             if let Some(intended) = intended {
@@ -185,7 +181,11 @@ impl Books {
             inner.drops.record("shutdown", unsent);
             self.metrics.outcome(&How::Dropped("shutdown"), unsent);
         }
-        count(&mut inner.account, &How::Ambiguous, ambiguous);
+        if ambiguous > 0 {
+            count(&mut inner.account, &How::Ambiguous, ambiguous);
+            self.metrics.outcome(&How::Ambiguous, ambiguous);
+        }
+        self.metrics.pending.set(inner.account.buffered as f64);
     }
 
     /// Trouble that will be tried again.

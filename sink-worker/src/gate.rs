@@ -15,6 +15,8 @@ pub(crate) trait Ticket: Clone {
     fn serves(&self) -> bool;
     /// Whether it is in progress.
     fn open(&self) -> bool;
+    /// Whether it ended without an outcome, so that a repeat is a new request.
+    fn undecided(&self) -> bool;
 }
 
 /// How a part is known again.
@@ -160,7 +162,7 @@ impl<T: Ticket> Gate<T> {
             let ticket = match &offer.key {
                 Key::Request(id) => match self.sequences.look(id, epoch) {
                     Seen::New => None,
-                    Seen::Again(ticket) => Some(ticket),
+                    Seen::Again(ticket) => Some(ticket).filter(|ticket| !ticket.undecided()),
                     Seen::Older => return Err(Refused::Older),
                 },
                 Key::Bytes(key) => self.parts.look(*key, now, T::open).filter(T::serves),

@@ -118,6 +118,8 @@ impl<T: Clone> Sequences<T> {
         if last.incarnation != id.incarnation || last.epoch != epoch || last.sequence != id.sequence {
             last.requests.clear();
         }
+        // One that ended without an outcome comes again.
+        last.requests.retain(|known| known.0 != id.fault);
         (last.incarnation, last.epoch, last.sequence, last.at) = (id.incarnation, epoch, id.sequence, now);
         if last.requests.len() >= MAX_FAULTS {
             last.requests.remove(0);

@@ -39,4 +39,8 @@ impl Ticket for Slip {
     fn open(&self) -> bool {
         self.0.borrow().is_none()
     }
+
+    fn undecided(&self) -> bool {
+        matches!(*self.0.borrow(), Some(Verdict::Undecided { .. }))
+    }
 }

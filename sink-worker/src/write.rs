@@ -147,7 +147,8 @@ async fn generator(
     };
     let Pure { series, samples, newest, .. } = pure;
     let small = shared.plan.ack_policy == AckPolicy::Buffered && samples.saturating_mul(2) <= shared.rules.max_samples;
-    let payload = if small && !fault {
+    // The verdict on faults must be on them alone.
+    let payload = if small && !named {
         Payload::Fields(DECODER.with_borrow_mut(|decoder| decoder.fields(&body))?)
     } else {
         Payload::Original { body: body.clone(), series, samples }
@@ -172,7 +173,9 @@ async fn generator(
         other => refuse(other),
     })?;
     raise(&shared.books.metrics().highest, newest);
-    settled(shared, &tickets, Vec::new()).await
+    // The outcome is what faults are sent for.
+    let wait = named || shared.plan.ack_policy != AckPolicy::Buffered;
+    settled(wait, &tickets, Vec::new()).await
 }
 
 /// Anybody else's request is split by owner and lane.
@@ -219,7 +222,7 @@ async fn third_party(shared: &Arc<Shared>, map: &Map, forwarded: Option<&str>, b
             }
         }));
     }
-    settled(shared, &tickets, others).await
+    settled(shared.plan.ack_policy != AckPolicy::Buffered, &tickets, others).await
 }
 
 fn admit(shared: &Shared, epoch: u64, offers: Vec<Offer>) -> Result<Vec<Slip>, Refused> {
@@ -230,15 +233,11 @@ fn admit(shared: &Shared, epoch: u64, offers: Vec<Offer>) -> Result<Vec<Slip>, R
     Ok(tickets)
 }
 
-/// Waits as long as the policy wants and makes one answer of all outcomes.
-async fn settled(
-    shared: &Shared,
-    tickets: &[Slip],
-    others: Vec<tokio::task::JoinHandle<Verdict>>,
-) -> Result<Reply, Reply> {
+/// Makes one answer of all outcomes. `wait`: of the parts that this worker took, too; other workers wait themselves.
+async fn settled(wait: bool, tickets: &[Slip], others: Vec<tokio::task::JoinHandle<Verdict>>) -> Result<Reply, Reply> {
     let all = async {
         let mut verdicts = Vec::with_capacity(tickets.len() + others.len());
-        if shared.plan.ack_policy != AckPolicy::Buffered {
+        if wait {
             for ticket in tickets {
                 verdicts.push(ticket.settled().await);
             }
@@ -260,6 +259,11 @@ async fn settled(
             Verdict::Rejected { status, text } => {
                 let shown = if matches!(status, 409 | 422) { status } else { 400 };
                 reply = Reply::new(shown, format!("the backend answers {status}: {text}"));
+            }
+            Verdict::Passed { status, text } => reply = Reply::new(status, text),
+            // A generator tries its good samples first, and then again.
+            Verdict::Undecided { text } => {
+                return Err(Reply::new(504, format!("cannot tell a refusal from an outage: {text}")));
             }
             Verdict::Discarded { text } if reply.status == 204 => reply = Reply::new(400, text),
             Verdict::Delivered | Verdict::Discarded { .. } => {}

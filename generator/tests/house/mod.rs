@@ -92,7 +92,7 @@ impl House {
 
     pub(crate) fn endpoint(&self) -> Target {
         let url = format!("http://{}{}", self.target, path::WRITE);
-        Target::Endpoint { endpoint: Endpoint::new(url).with_timeout(Duration::from_millis(500)) }
+        Target::Endpoint { endpoint: Box::new(Endpoint::new(url).with_timeout(Duration::from_millis(500))) }
     }
 
     fn set(&self, phase: RunPhase) {

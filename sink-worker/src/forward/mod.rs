@@ -48,7 +48,8 @@ impl Forwarder {
         drop(idle);
         match response.status {
             200..=299 => Verdict::Delivered,
-            400 => Verdict::Rejected { status: 400, text: response.text(512) },
+            // Final: the sender would be told to come again for ever.
+            status @ (400 | 409 | 413 | 415 | 422) => Verdict::Passed { status, text: response.text(512) },
             status => unavailable(format!("{status} {}", response.text(256))),
         }
     }

@@ -13,7 +13,8 @@ use super::rules::{OnExhausted, OnRejected, Partial, Rules, Step};
 const PATIENCE: u32 = 8;
 /// The same for a fragment of a doubted batch.
 const PROBE_PATIENCE: u32 = 2;
-/// The same for a request of faults: being refused is what they are sent for.
+/// The same for a request of faults: being refused is what they are sent for. Their sender knows how to wait for evidence
+/// that the backend is alive; here they would keep away the good samples that bring it.
 const FAULT_PATIENCE: u32 = 4;
 
 #[derive(Debug, Default)]
@@ -242,7 +243,13 @@ impl Lane {
             return Some(batch);
         }
         if batch.fault {
-            self.refuse(&batch, status, why.to_owned(), effects);
+            if self.evidence {
+                self.refuse(&batch, status, why.to_owned(), effects);
+            } else {
+                note(&batch, status, "undecided", why, effects);
+                let verdict = Verdict::Undecided { text: why.to_owned() };
+                self.settle(&batch, &How::Rejected("undecided".into()), Some(&verdict), effects);
+            }
             return None;
         }
         // Who bounds the attempts has said what happens to a batch that stays stuck.
@@ -290,6 +297,10 @@ impl Lane {
         batch.delay = self.rules.backoff.delay(batch.attempts, batch.delay, self.random);
         self.not_before = now.saturating_add(self.rules.backoff.wait(batch.delay, after));
         effects.again = batch.samples();
+        if batch.maybe_stored && !batch.repeated {
+            batch.repeated = true;
+            effects.repeated = effects.again;
+        }
         self.work.push_front(batch);
     }
 

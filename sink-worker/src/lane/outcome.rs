@@ -69,6 +69,18 @@ pub(crate) enum Verdict {
         /// In words.
         text: String,
     },
+    /// Refused by the worker that owns it.
+    Passed {
+        /// HTTP status of the owner, to be shown as it is.
+        status: u16,
+        /// Its words.
+        text: String,
+    },
+    /// Faults that the backend answers 5xx, while nothing shows that it is alive: their verdict, or an outage.
+    Undecided {
+        /// In words.
+        text: String,
+    },
     /// Not settled by this worker: send it again.
     Unavailable {
         /// In words.
@@ -108,4 +120,6 @@ pub(crate) struct Effects {
     pub(crate) halted: Option<String>,
     /// Samples that will be sent again.
     pub(crate) again: u64,
+    /// Those of them that the backend may have all the same, each told once.
+    pub(crate) repeated: u64,
 }

@@ -135,6 +135,70 @@ fn a_halted_lane_keeps_what_it_has_and_says_so_once() {
     }
 }
 
+fn suspect(status: u16) -> Answer {
+    Answer::Retry { after: None, maybe_processed: true, suspect: Some(status), why: status.to_string() }
+}
+
+#[test]
+fn a_fault_is_refused_for_a_5xx_only_while_the_backend_takes_others() {
+    for alive in [true, false] {
+        let mut lane = Lane::new(RULES, 1);
+        // Evidence from before the first failure is none.
+        lane.elsewhere();
+        lane.push(Part { fault: true, alone: true, ..part(1, &[&[(0, 1)]]) });
+        let mut effects = Effects::default();
+        for attempt in 1..=4 {
+            assert!(effects.finished.is_empty());
+            send(&mut lane, attempt * 1000);
+            if alive && attempt == 3 {
+                lane.elsewhere();
+            }
+            effects = lane.answered(attempt * 1000, suspect(500));
+        }
+        let (reason, verdict) = if alive {
+            ("status_500", Verdict::Rejected { status: 500, text: "500".into() })
+        } else {
+            ("undecided", Verdict::Undecided { text: "500".into() })
+        };
+        assert_eq!(effects.finished, [(1, verdict)]);
+        assert_eq!(effects.settled, [(How::Rejected(reason.into()), 1)]);
+        assert!(effects.note.is_some());
+    }
+}
+
+#[test]
+fn samples_are_told_as_repeated_once_and_only_if_the_backend_may_have_them() {
+    let mut lane = Lane::new(RULES, 1);
+    lane.push(part(1, &[&[(0, 1), (1, 1), (2, 1), (3, 1)]]));
+    let mut repeated = Vec::new();
+    // Not taken for sure; then maybe; then too large, so that fragments go on; one of them is lost again.
+    for answer in [
+        retry(false),
+        retry(false),
+        retry(true),
+        retry(true),
+        Answer::TooLarge { text: String::new() },
+        retry(true),
+        Answer::Delivered,
+        Answer::Delivered,
+    ] {
+        let now = (repeated.len() as u64 + 1) * 1000;
+        send(&mut lane, now);
+        repeated.push(lane.answered(now, answer).repeated);
+    }
+    assert_eq!(repeated, [0, 0, 4, 0, 0, 0, 0, 0]);
+    // Merged requests that are refused and sent one by one, and then lost.
+    lane.push(part(2, &[&[(0, 2)]]));
+    lane.push(part(3, &[&[(1, 2)]]));
+    let mut repeated = Vec::new();
+    for answer in [rejected(), Answer::Delivered, retry(true), Answer::Delivered] {
+        let now = 100_000 + repeated.len() as u64 * 1000;
+        send(&mut lane, now);
+        repeated.push(lane.answered(now, answer).repeated);
+    }
+    assert_eq!((repeated.as_slice(), lane.held()), (&[0, 0, 1, 0][..], 0));
+}
+
 #[derive(Clone, Debug)]
 enum Do {
     Push(Vec<(u8, u8)>),
@@ -142,8 +206,6 @@ enum Do {
 }
 
 fn script() -> impl Strategy<Value = Vec<Do>> {
-    let suspect =
-        |status| Answer::Retry { after: None, maybe_processed: true, suspect: Some(status), why: "500".into() };
     let answer = prop_oneof![
         3 => Just(Answer::Delivered),
         2 => Just(retry(true)),

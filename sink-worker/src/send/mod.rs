@@ -108,6 +108,9 @@ impl Driver {
         }
         let (unsent, ambiguous) = self.lane.abandon();
         self.shared.books.abandon(unsent, ambiguous);
+        if unsent + ambiguous > 0 {
+            warn_limited!(DROPS, unsent, ambiguous, "the worker stops before this was delivered");
+        }
         let text = "the worker stops before this was delivered".to_owned();
         for (_, (_, slip)) in self.waiting.drain() {
             slip.settle(Verdict::Unavailable { text: text.clone() });
@@ -160,7 +163,7 @@ impl Driver {
             books.trouble(why.clone());
         }
         let effects = self.lane.answered(now, answer);
-        books.settle(clock, now, &effects, attempts == 1);
+        books.settle(clock, now, &effects);
         self.tell(effects);
     }
 

@@ -190,7 +190,10 @@ async fn a_refused_connection_backs_off_and_recovers() {
     tokio::pin!(waiting);
     tokio::select! {
         status = &mut waiting => panic!("answered {status} without a backend"),
-        report = worker.until(|report| report.account.retries >= 5) => assert!(report.account.retries < 200, "it backs off"),
+        report = worker.until(|report| report.account.retries >= 5) => {
+            assert!(report.account.retries < 200, "it backs off");
+            assert_eq!(report.account.retried, 0, "nobody can have taken it");
+        }
     }
     let backend = Backend::on(floodmark_http::server::bind(address).unwrap(), Script::Status(ALL));
     assert_eq!(waiting.await, 204);
@@ -321,13 +324,61 @@ async fn a_series_that_a_backend_chokes_on_is_found() {
     let samples: Vec<_> = names.iter().map(|name| (name.as_str(), 7)).collect();
     assert_eq!(worker.write(&samples).await, 400);
     assert_eq!(backend.stored().len(), 29);
-    // A fault is refused sooner: nobody needs it.
-    let before = backend.seen().len();
-    let headers = [("floodmark-request", "g/1/0/1"), ("floodmark-epoch", "1"), ("floodmark-fault", "DuplicateLabel")];
-    assert_eq!(worker.post(body(&[("bad", 8), ("bad", 9)]), &headers).await.status, 400);
-    assert_eq!(backend.seen().len() - before, 4);
     let account = worker.stop().await.account;
-    assert_eq!((account.delivered, account.rejected["poison"], account.rejected["status_500"]), (29, 1, 2));
+    assert_eq!((account.delivered, account.rejected["poison"]), (29, 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fault_that_a_backend_chokes_on_is_refused_only_while_it_takes_others() {
+    let backend = Backend::start(Script::Judge(chokes));
+    let mut plan = plan(&backend.url());
+    // Long enough for the other lane to get its answer meanwhile.
+    plan.retry.initial_delay = api::Duration::from_millis(20);
+    let worker = Worker::lanes(&plan, 2);
+    let name = (0..100).map(|i| format!("m{i}")).find(|name| place(name, 1, 2).1 == 1).unwrap();
+    let headers = |id| [("floodmark-request", id), ("floodmark-epoch", "1"), ("floodmark-fault", "DuplicateLabel")];
+    let fault = body(&[("bad", 8), ("bad", 9)]);
+    // Nobody can tell; and a repeat is a new attempt, not the old outcome.
+    for round in 1..=2 {
+        assert_eq!(worker.post(fault.clone(), &headers("g/1/0/1")).await.status, 504);
+        assert_eq!(backend.seen().len(), 4 * round);
+    }
+    assert_eq!(worker.report().await.account.rejected["undecided"], 4);
+    let headers = headers("g/1/0/2");
+    let verdict = worker.post(fault, &headers);
+    let others = async {
+        let mut time = 0;
+        loop {
+            time += 1;
+            assert_eq!(worker.write(&[(&name, time)]).await, 204);
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    };
+    tokio::select! {
+        answer = verdict => assert_eq!(answer.status, 400),
+        () = others => unreachable!(),
+    }
+    assert_eq!(worker.stop().await.account.rejected["status_500"], 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_lost_is_in_the_metrics_and_what_may_be_there_twice_is_counted() {
+    let backend = Backend::start(Script::Status(ALL));
+    let worker = Worker::alone(&plan(&backend.url()));
+    backend.script([429, 429].map(Script::Status));
+    assert_eq!(worker.write(&[("a", 1), ("b", 1)]).await, 204);
+    assert_eq!((worker.report().await.account.retried, worker.report().await.account.retries), (0, 2));
+    backend.script([429, 503, 502].map(Script::Status));
+    assert_eq!(worker.write(&[("a", 2), ("b", 2), ("c", 2)]).await, 204);
+    assert_eq!((worker.report().await.account.retried, worker.report().await.account.retries), (3, 5));
+    backend.usually(Script::Status(400));
+    assert_eq!(worker.generate(1, body(&[("d", 1)])).await.status, 400);
+    let text = String::from_utf8(worker.get("/metrics").await.body.to_vec()).unwrap();
+    let value =
+        |start: &str| text.lines().find(|line| line.starts_with(start)).map(|line| line.rsplit(' ').next().unwrap());
+    assert_eq!(value("prometheus_remote_storage_samples_failed_total"), Some("1"));
+    assert_eq!(value("prometheus_remote_storage_samples_dropped_total{reason=\"status_400\"}"), Some("1"));
+    assert_eq!(worker.stop().await.account.retried, 3);
 }
 
 #[tokio::test(flavor = "multi_thread")]

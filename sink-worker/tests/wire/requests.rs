@@ -238,6 +238,50 @@ async fn third_parties_are_forwarded_to_the_owners_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_owners_refusal_reaches_the_third_party_as_it_is() {
+    let backend = Backend::start(OK);
+    let listeners: Vec<_> = (0..2).map(|_| server::bind("127.0.0.1:0".parse().unwrap()).unwrap()).collect();
+    let addresses: Vec<_> = listeners.iter().map(|listener| listener.local_addr().unwrap().to_string()).collect();
+    let document = control(1, Phase::Stable, 2, addresses);
+    let mut workers = Vec::new();
+    for (ordinal, listener) in (0..).zip(listeners) {
+        let mut plan = plan(&backend.url());
+        if ordinal == 1 {
+            plan.buffer.max_samples = api::Count(2);
+        }
+        workers.push(Worker::on(listener, &plan, ordinal, &document));
+    }
+    let names: Vec<_> = (0..100).map(|i| format!("m{i}")).filter(|name| place(name, 2, 2).0 == 1).collect();
+    let samples: Vec<_> = names.iter().map(|name| (name.as_str(), 1)).collect();
+    assert_eq!(workers[0].write(&samples).await, 413, "it never fits into the owner's buffer");
+    for (status, shown) in [(400, 400), (409, 409), (422, 422)] {
+        backend.usually(Script::Status(status));
+        let answer = workers[0].post(body(&[(&names[0], i64::from(status))]), &[]).await;
+        assert_eq!(answer.status, shown);
+        assert_eq!(answer.text(200).matches("the backend answers").count(), 1, "{}", answer.text(200));
+    }
+    for worker in workers {
+        worker.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn buffered_faults_wait_for_their_verdict() {
+    let backend = Backend::start(Script::Status(400));
+    let mut plan = plan(&backend.url());
+    plan.ack_policy = api::AckPolicy::Buffered;
+    let worker = Worker::alone(&plan);
+    let fault = |id, kind| [("floodmark-request", id), ("floodmark-epoch", "1"), ("floodmark-fault", kind)];
+    assert_eq!(worker.generate(1, body(&[("a", 1)])).await.status, 204, "a good one does not wait");
+    assert_eq!(worker.post(body(&[("a", 1), ("a", 1)]), &fault("g/1/0/2", "ConflictingDuplicate")).await.status, 400);
+    assert_eq!(worker.post(body(&[("a", 2), ("b", 2)]), &fault("g/1/0/3", protocol::header::MIXED)).await.status, 400);
+    backend.usually(OK);
+    assert_eq!(worker.post(body(&[("a", 3), ("b", 3)]), &fault("g/1/0/4", protocol::header::MIXED)).await.status, 204);
+    assert_eq!(backend.stored().len(), 2, "stored before it was acknowledged");
+    worker.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_draining_map_takes_nothing_and_the_next_one_holds() {
     let backend = Backend::start(OK);
     let worker = Worker::lanes(&plan(&backend.url()), 2);

@@ -28,6 +28,9 @@ impl Ticket for Slip {
     fn open(&self) -> bool {
         self.0.borrow().is_none()
     }
+    fn undecided(&self) -> bool {
+        matches!(*self.0.borrow(), Some(Verdict::Undecided { .. }))
+    }
 }
 
 /// Choices of a run: given ones first, then always the first; counts up like an odometer.
