@@ -7,8 +7,8 @@ use api::ChaosAction;
 use faults::FaultPlan;
 use floodmark_http::client::Fetch;
 use ledger::{
-    Context, Disturbance, Finding, FindingName, GeneratorSide, Run, SeriesSeen, Settlement, SlotTable, Store,
-    StoreReport,
+    Context, Disturbance, FaultAccount, FaultSeen, Finding, FindingName, GeneratorSide, Run, SeriesSeen, Settlement,
+    SlotTable, Store, StoreReport,
 };
 use protocol::path;
 use report::{Coverage, Summary};
@@ -55,6 +55,7 @@ impl Judge<'_> {
             return Err(format!("what was stored is gone, so nothing is proven: {end}"));
         }
         let run = self.run(t0);
+        let context = Context { lag_ns: lag_ns(summary), ..self.context() };
         let sides = self.sides();
         let held = match reader {
             Some(reader) => Some(self.read_back(reader, &run, &sides, t0).await?),
@@ -62,16 +63,18 @@ impl Judge<'_> {
             None => Some(self.receivers().await?),
         };
         let Some(held) = held else {
-            // Nobody looked: the faults' answers are known all the same.
+            // Nobody looked: the faults' answers are known all the same, and whether good samples were kept is not.
+            wrong(summary, &run, &[]);
+            let run = Run { keeps_good: false, ..run };
             let report = StoreReport { t0_ns: t0, distinct: acknowledged(&sides), ..StoreReport::default() };
             let report = StoreReport { arrivals: report.distinct.clone(), ..report };
-            let findings = Settlement::new(run, &sides, report, self.context()).findings();
+            let findings = Settlement::new(run, &sides, report, context).findings();
             put_findings(summary, &findings);
             return Ok(());
         };
         let counters = held.report.counters;
-        let seen = held.report.faults.clone();
-        let mut settlement = Settlement::new(run, &sides, held.report, self.context());
+        wrong(summary, &run, &held.report.faults);
+        let mut settlement = Settlement::new(run, &sides, held.report, context);
         let slots = settlement.slots().to_vec();
         for portion in slots.chunks(SLOTS_AT_ONCE) {
             let series = match &held.read_back {
@@ -85,14 +88,6 @@ impl Judge<'_> {
         summary.samples.stored = Some(counters.distinct);
         summary.samples.duplicates = Some(counters.duplicates);
         summary.samples.unexpected = Some(counters.unexpected);
-        for (fault, seen) in summary.faults.iter_mut().zip(&seen) {
-            fault.wrong = match fault.expected.as_str() {
-                "Refused" => seen.stored.max(fault.accepted),
-                "Stored" => fault.refused,
-                "AcceptedNotStored" => seen.stored,
-                _ => 0,
-            };
-        }
         summary.coverage = Some(held.coverage);
         put_findings(summary, &findings);
         Ok(())
@@ -116,6 +111,7 @@ impl Judge<'_> {
             lanes,
             generators: self.plan.generators.len() as u32,
             samples_per_request: self.plan.test.generator.samples_per_request,
+            keeps_good: faults::keeps_good(self.plan.profile),
         }
     }
 
@@ -245,6 +241,26 @@ impl Judge<'_> {
     }
 }
 
+/// Fills in how many samples of each fault went against the verdict that it should have had; `seen` is empty when nobody looked.
+fn wrong(summary: &mut Summary, run: &Run, seen: &[FaultSeen]) {
+    for (index, (fault, expect)) in summary.faults.iter_mut().zip(&run.expect).enumerate() {
+        let account = FaultAccount {
+            sent: fault.sent,
+            acknowledged: fault.accepted,
+            refused: fault.refused,
+            indeterminate: fault.indeterminate,
+        };
+        fault.wrong = ledger::wrong(*expect, &account, seen.get(index));
+    }
+}
+
+/// How far behind its schedule a request was sent at most, whoever's doing that was.
+fn lag_ns(summary: &Summary) -> u64 {
+    let waits = [&summary.latency.queued, &summary.latency.late];
+    let longest = waits.into_iter().flatten().map(|wait| wait.points.max).fold(0.0, f64::max);
+    (longest * 1e6) as u64
+}
+
 fn acknowledged(sides: &[GeneratorSide]) -> SlotTable {
     let mut sum = SlotTable::new();
     for side in sides {
@@ -276,6 +292,6 @@ fn put_findings(summary: &mut Summary, findings: &[Finding]) {
         && let Some(coverage) = &mut summary.coverage
     {
         coverage.unproven.extend(["SilentLoss".to_owned(), "AckedLoss".to_owned()]);
-        coverage.detail = format!("{} acknowledged samples could not be settled", unproven.count);
+        coverage.detail = format!("{} samples could not be settled", unproven.count);
     }
 }

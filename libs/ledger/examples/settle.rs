@@ -29,6 +29,7 @@ fn main() {
         lanes,
         generators: 1,
         samples_per_request: 2000,
+        keeps_good: true,
     };
     for (case, lost, outage) in [
         ("clean", None, None),

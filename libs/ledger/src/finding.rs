@@ -20,7 +20,7 @@ pub enum FindingName {
     Duplicated,
     /// An injected fault answered 2xx or stored, though it had to be refused (or accepted, but not stored).
     WronglyAccepted,
-    /// A sample that had to be accepted was refused.
+    /// A sample that had to be accepted was refused, stored or not.
     WronglyRefused,
     /// Good samples refused because of a fault in the same request.
     Collateral,
@@ -30,7 +30,7 @@ pub enum FindingName {
     Unexpected,
     /// Sent, not acknowledged, not stored: nobody promised anything.
     Unresolved,
-    /// Acknowledged samples of which nobody could say whether they are stored.
+    /// Nobody could say whether they are stored, or accounts and store contradict each other.
     Unproven,
 }
 

@@ -1,9 +1,13 @@
 //! What is known to have gone wrong on the way, and which samples it explains.
 
-/// How long before a disturbance a sample may have been due that it still concerns: a worker may lag behind.
-const REACH_NS: u64 = 60_000_000_000;
-/// How far the clocks of the parts may be apart, and how long a request may take to be noticed as lost.
-const SLACK_NS: u64 = 5_000_000_000;
+use std::collections::BTreeMap;
+
+/// How long before a disturbance a sample may have been due that it still doubles: a worker may hold a backlog.
+const BACKLOG_NS: u64 = 60_000_000_000;
+/// How long after a disturbance a sample may be due that it doubles: a request takes its time to be given up.
+const GIVE_UP_NS: u64 = 5_000_000_000;
+/// How far the clocks of the parts may be apart, and how long a request may stay open before it leaves.
+const SLACK_NS: u64 = 1_000_000_000;
 
 /// A time in which a worker was killed, stopped or stuck. For a kill, `to_unix_ns` is the instant itself or the return.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,6 +18,13 @@ pub struct Disturbance {
     pub to_unix_ns: u64,
 }
 
+impl Disturbance {
+    /// The last instant at which a sample may be due that was acknowledged before this kill.
+    pub(super) fn last_before(&self) -> u64 {
+        self.from_unix_ns.saturating_add(SLACK_NS)
+    }
+}
+
 /// What may explain differences.
 #[derive(Clone, Debug, Default)]
 pub struct Context {
@@ -21,29 +32,53 @@ pub struct Context {
     pub buffered: bool,
     /// Lanes of one worker; 0 when there are no workers between generator and store.
     pub lanes_per_worker: u32,
+    /// Ends that left a worker no time to pass on what it held. Asked-for ends, which do, belong to `paused`.
     pub killed: Vec<Disturbance>,
     pub paused: Vec<Disturbance>,
-    /// Samples of requests and batches that were sent more than once, by the accounts of generators and workers.
+    /// Samples of requests and batches that may have been taken more than once, by the accounts of generators and workers.
     pub retried: u64,
+    /// How far behind its schedule a request may have been sent: the largest wait that generators measured.
+    pub lag_ns: u64,
+    /// The most samples that a lane of a worker sends at once. Less than a request: a request.
+    pub samples_per_batch: u32,
 }
 
 impl Context {
-    fn hit(&self, disturbances: &[Disturbance], lane: u16, due_unix_ns: u64) -> bool {
-        let Some(worker) = u32::from(lane).checked_div(self.lanes_per_worker) else { return false };
-        disturbances.iter().any(|d| {
-            d.worker == worker
-                && due_unix_ns >= d.from_unix_ns.saturating_sub(REACH_NS)
-                && due_unix_ns <= d.to_unix_ns.saturating_add(SLACK_NS)
-        })
+    /// The killed worker's disturbances that may have taken acknowledged samples of a lane.
+    pub(super) fn kills(&self, lane: u16) -> impl Iterator<Item = &Disturbance> {
+        let worker = u32::from(lane).checked_div(self.lanes_per_worker).filter(|_| self.buffered);
+        self.killed.iter().filter(move |kill| Some(kill.worker) == worker)
     }
 
-    /// Whether a sample that was acknowledged and lost was in the memory of a killed worker.
-    pub(super) fn lost_with_worker(&self, lane: u16, due_unix_ns: u64) -> bool {
-        self.buffered && self.hit(&self.killed, lane, due_unix_ns)
+    /// What was due before this instant was certainly sent before the kill, if ever.
+    pub(super) fn sent_before(&self, kill: &Disturbance) -> u64 {
+        kill.from_unix_ns.saturating_sub(SLACK_NS).saturating_sub(self.lag_ns)
     }
+}
 
-    /// Whether a kill or a pause explains that a sample arrived twice.
-    pub(super) fn explains_duplicate(&self, lane: u16, due_unix_ns: u64) -> bool {
-        self.hit(&self.killed, lane, due_unix_ns) || self.hit(&self.paused, lane, due_unix_ns)
+/// How many samples kills and pauses explain as doubled: of each lane, each time, what it had in flight.
+#[derive(Default)]
+pub(super) struct Doubled {
+    /// By position among kills and pauses, and lane.
+    taken: BTreeMap<(usize, u16), u64>,
+}
+
+impl Doubled {
+    /// How many of `count` repetitions of a sample kills or pauses explain, each with room for `room` samples a lane.
+    pub(super) fn take(&mut self, context: &Context, room: u64, lane: u16, due_unix_ns: u64, count: u64) -> u64 {
+        let Some(worker) = u32::from(lane).checked_div(context.lanes_per_worker) else { return 0 };
+        let mut left = count;
+        for (at, d) in context.killed.iter().chain(&context.paused).enumerate() {
+            let from = d.from_unix_ns.saturating_sub(BACKLOG_NS).saturating_sub(context.lag_ns);
+            let to = d.to_unix_ns.saturating_add(GIVE_UP_NS);
+            if left == 0 || d.worker != worker || !(from..=to).contains(&due_unix_ns) {
+                continue;
+            }
+            let taken = self.taken.entry((at, lane)).or_default();
+            let more = room.saturating_sub(*taken).min(left);
+            *taken += more;
+            left -= more;
+        }
+        count - left
     }
 }

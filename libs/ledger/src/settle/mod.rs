@@ -4,10 +4,12 @@
 //! ([`Settlement::slots`], [`Settlement::settle_series`], in portions of any size) and the workload is replayed for them.
 
 mod explain;
+mod kills;
 mod replay;
 mod series;
 mod verdicts;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use faults::{Expect, FaultPlan};
@@ -15,9 +17,12 @@ use remote_write::slot_of;
 use workload::{LaneMap, SeriesId, Workload};
 
 pub use explain::{Context, Disturbance};
+pub use verdicts::wrong;
 
 use crate::truth::Truth;
 use crate::{Examples, Exception, FaultAccount, Finding, FindingName, SlotTable, StoreReport};
+use explain::Doubled;
+use kills::Missing;
 use replay::Fates;
 
 /// What was meant to be sent, as all parts computed it.
@@ -34,6 +39,8 @@ pub struct Run {
     /// Generators in all.
     pub generators: u32,
     pub samples_per_request: u32,
+    /// Whether a receiver that refuses a request for a fault in it stores the good samples beside it, and somebody looked.
+    pub keeps_good: bool,
 }
 
 /// What one generator says.
@@ -62,12 +69,16 @@ pub struct Settlement {
     /// Series and generations of the differing slots, by slot.
     members: Vec<(u16, SeriesId)>,
     fates: Fates,
+    missing: Missing,
+    /// Of lanes whose killed workers may explain losses, by generator and lane: good requests that were not acknowledged.
+    exceptions: BTreeMap<(u32, u32), Vec<Exception>>,
     /// Acknowledged less stored, good samples: what the named differences must add up to.
     net: i128,
     named: i128,
     /// Samples that more than one store holds, less one each.
     shared: u64,
     duplicates_explained: u64,
+    doubled: Doubled,
     late_explained: u64,
     examples: Examples,
 }
@@ -92,10 +103,13 @@ impl Settlement {
             slots: Vec::new(),
             members: Vec::new(),
             fates: Fates::default(),
+            missing: Missing::default(),
+            exceptions: BTreeMap::new(),
             net: i128::from(sent) - i128::from(stored),
             named: 0,
             shared: 0,
             duplicates_explained: 0,
+            doubled: Doubled::default(),
             late_explained: 0,
             examples: Examples::default(),
             store,
@@ -115,6 +129,7 @@ impl Settlement {
         {
             differs[usize::from(slot)] = true;
         }
+        settlement.keep_exceptions(generators);
         settlement.replay(generators, &differs);
         settlement.judge_faults(generators);
         settlement.slots = (0..crate::SLOTS as u16).filter(|slot| differs[usize::from(*slot)]).collect();
@@ -122,6 +137,20 @@ impl Settlement {
             settlement.gather(&differs);
         }
         settlement
+    }
+
+    fn keep_exceptions(&mut self, generators: &[GeneratorSide]) {
+        for side in generators {
+            for exception in side.exceptions.iter().filter(|e| e.fault.is_none()) {
+                let lane = u16::try_from(exception.lane).unwrap_or(u16::MAX);
+                if self.context.kills(lane).next().is_some() {
+                    self.exceptions.entry((side.index, exception.lane)).or_default().push(*exception);
+                }
+            }
+        }
+        for exceptions in self.exceptions.values_mut() {
+            exceptions.sort_unstable_by_key(|e| e.from_request);
+        }
     }
 
     /// The slots that differ: what the store holds of their series has to be given to [`Self::settle_series`].
@@ -150,6 +179,7 @@ impl Settlement {
 
     /// The findings, the worst first.
     pub fn findings(mut self) -> Vec<Finding> {
+        self.settle_missing();
         let counters = self.store.counters;
         let retried = self.context.retried;
         let duplicates = counters.duplicates.saturating_add(self.shared);

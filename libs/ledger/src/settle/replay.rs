@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use faults::Expect;
 use remote_write::slot_of;
-use workload::{LanePlan, LaneWalk, Scheduled, SeriesId};
+use workload::{LanePlan, LaneWalk, RequestPlan, Scheduled, SeriesId};
 
 use super::{GeneratorSide, Settlement};
 use crate::{Exception, FindingName, Outcome};
@@ -12,10 +13,12 @@ use crate::{Exception, FindingName, Outcome};
 /// What became of a good sample that was not acknowledged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fate {
-    /// Its request was refused, and nothing in it was wrong.
+    /// Its request was refused, and nothing in it was a reason to.
     Refused(u16),
-    /// Its request was refused, and carried an injected fault.
+    /// Its request was refused, as an injected fault in it demands or allows.
     RefusedWithFault(u16),
+    /// The same, by a receiver that stores the good samples all the same.
+    RefusedKeeping(u16),
     Skipped,
     Unresolved,
 }
@@ -108,15 +111,8 @@ impl Settlement {
             if exception.from_request > request.index {
                 continue;
             }
-            let mut mixed = false;
-            if let Outcome::Refused { .. } = exception.outcome {
-                walk.for_each(&request, |s| {
-                    mixed |= self.truth.drawn(s.id, s.k, s.due_ns).is_some_and(|fault| !self.run.faults.own(fault));
-                });
-            }
             let fate = match exception.outcome {
-                Outcome::Refused { status } if mixed => Fate::RefusedWithFault(status),
-                Outcome::Refused { status } => Fate::Refused(status),
+                Outcome::Refused { status } => self.refused(&walk, &request, status),
                 Outcome::Skipped => Fate::Skipped,
                 Outcome::Unresolved => Fate::Unresolved,
             };
@@ -133,12 +129,36 @@ impl Settlement {
         }
     }
 
+    /// The fate of the good samples of a refused request: are the faults that it carries a reason to refuse it?
+    fn refused(&self, walk: &LaneWalk<'_>, request: &RequestPlan, status: u16) -> Fate {
+        let (mut must, mut may) = (false, false);
+        walk.for_each(request, |s| {
+            let drawn = if s.stale { None } else { self.truth.drawn(s.id, s.k, s.due_ns) };
+            if let Some(fault) = drawn.filter(|fault| !self.run.faults.own(*fault)) {
+                match self.run.expect.get(fault as usize) {
+                    Some(Expect::Refused) => must = true,
+                    Some(Expect::Any) | None => may = true,
+                    Some(Expect::Stored | Expect::AcceptedNotStored) => {}
+                }
+            }
+        });
+        match (must, may) {
+            (false, false) => Fate::Refused(status),
+            (true, false) if self.run.keeps_good => Fate::RefusedKeeping(status),
+            _ => Fate::RefusedWithFault(status),
+        }
+    }
+
     /// Names a sample that was neither acknowledged nor stored.
     pub(super) fn not_stored(&mut self, id: SeriesId, k: u32, stale: bool, fate: Fate) {
         let (name, detail) = match fate {
             Fate::Refused(status) => (FindingName::WronglyRefused, format!("a good request was answered {status}")),
             Fate::RefusedWithFault(status) => {
                 (FindingName::Collateral, format!("refused with {status} beside an injected fault"))
+            }
+            Fate::RefusedKeeping(status) => {
+                let detail = format!("refused with {status} beside an injected fault, and not kept as it should be");
+                (FindingName::WronglyRefused, detail)
             }
             Fate::Unresolved => (FindingName::Unresolved, String::from("never acknowledged and not stored")),
             Fate::Skipped => return,

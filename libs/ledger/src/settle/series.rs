@@ -45,8 +45,7 @@ impl Settlement {
             if self.truth.replaced(id.base, k).is_none() {
                 self.shared += again;
                 self.named -= i128::from(again);
-                let explained = self.context.explains_duplicate(lane, self.due_unix_ns(id.base, k));
-                self.duplicates_explained += if explained { again } else { 0 };
+                self.explain_duplicates(lane, id.base, k, again);
             }
         }
         let markers = stores.iter().filter(|store| store.stale.contains(&id.generation)).count() as u64;
@@ -85,9 +84,9 @@ impl Settlement {
         }
         self.settle_stale(id, lane, seen);
         for (from, to) in clipped(&seen.duplicates, &samples) {
-            let explained =
-                (from..to).filter(|&k| self.context.explains_duplicate(lane, self.due_unix_ns(id.base, k))).count();
-            self.duplicates_explained += explained as u64;
+            for k in from..to {
+                self.explain_duplicates(lane, id.base, k, 1);
+            }
         }
         for (from, to) in clipped(&seen.late, &samples) {
             let explained = (from..to).filter(|&k| self.fate(id.base, k) == Some(Fate::Unresolved)).count();
@@ -98,8 +97,8 @@ impl Settlement {
     fn settle_stale(&mut self, id: SeriesId, lane: u16, seen: &SeriesSeen) {
         let Some(k) = self.run.workload.stale_k(id) else { return };
         let again = clipped(&seen.duplicates, &(k..k + 1)).next().is_some();
-        if again && self.context.explains_duplicate(lane, self.due_unix_ns(id.base, k)) {
-            self.duplicates_explained += 1;
+        if again {
+            self.explain_duplicates(lane, id.base, k, 1);
         }
         match (self.fates.stale(id), seen.stale.contains(&id.generation)) {
             (None, true) => {}
@@ -116,42 +115,49 @@ impl Settlement {
         runs.get(at).filter(|run| k < run.to).map(|run| run.fate)
     }
 
-    fn due_unix_ns(&self, base: u32, k: u32) -> u64 {
-        self.run.t0_ns.saturating_add(self.run.workload.due_ns(base, k).unwrap_or_default())
+    /// Sets repetitions of a sample against what kills and pauses of its lane's worker may have doubled.
+    fn explain_duplicates(&mut self, lane: u16, base: u32, k: u32, count: u64) {
+        let due = self.run.t0_ns.saturating_add(self.run.workload.due_ns(base, k).unwrap_or_default());
+        let room = u64::from(self.context.samples_per_batch.max(self.run.samples_per_request));
+        self.duplicates_explained += self.doubled.take(&self.context, room, lane, due, count);
     }
 
-    /// Names a sample that was acknowledged and is not stored.
+    /// Names a sample that was acknowledged and is not stored, or keeps it until all that are missing from its lane are known.
     fn lost(&mut self, id: SeriesId, k: u32, stale: bool, lane: u16) {
         self.named += 1;
         let target = self.run.workload.place(id.base).map_or(0, |place| place.target);
-        let generator = (target % self.run.generators.max(1)) as usize;
-        let (name, detail) = if self.truncated.get(generator) == Some(&true) {
+        let generator = target % self.run.generators.max(1);
+        let (name, detail) = if self.truncated.get(generator as usize) == Some(&true) {
             (
                 FindingName::Unproven,
                 format!("not stored; generator {generator} has too many exceptions to say whether it was acknowledged"),
             )
-        } else if self.context.lost_with_worker(lane, self.due_unix_ns(id.base, k)) {
-            (FindingName::AckedLoss, "acknowledged by a worker that was killed before it passed it on".into())
+        } else if self.context.kills(lane).next().is_some() {
+            let due = self.run.workload.due_ns(id.base, k).unwrap_or_default();
+            self.missing.add(generator, lane, id, k, stale, due);
+            return;
         } else {
             (FindingName::SilentLoss, "acknowledged, not stored".into())
         };
-        let explained = name == FindingName::AckedLoss;
         let truth = &self.truth;
-        self.examples.add(name, explained, || truth.scheduled(id, k, stale, detail));
+        self.examples.add(name, false, || truth.scheduled(id, k, stale, detail));
     }
 
     /// Names a sample that is stored though it was not acknowledged.
     fn stored_anyway(&mut self, id: SeriesId, k: u32, stale: bool, fate: Fate) {
         self.named -= 1;
-        let (explained, detail) = match fate {
+        let (name, explained, detail) = match fate {
             // The receiver kept the good samples of a request that it refused for a fault: as it may.
-            Fate::RefusedWithFault(_) => return,
-            Fate::Unresolved => (true, String::from("the answer was lost")),
-            Fate::Refused(status) => (false, format!("answered {status}, but stored")),
-            Fate::Skipped => (false, String::from("never sent by the generator's account, but stored")),
+            Fate::RefusedWithFault(_) | Fate::RefusedKeeping(_) => return,
+            Fate::Unresolved => (FindingName::StoredUnacknowledged, true, "the answer was lost".to_owned()),
+            Fate::Refused(status) => (FindingName::WronglyRefused, false, format!("answered {status}, but stored")),
+            // Account and store contradict each other, and no target makes up right values: the account proves nothing.
+            Fate::Skipped => {
+                (FindingName::Unproven, false, "never sent by the generator's account, but stored".to_owned())
+            }
         };
         let truth = &self.truth;
-        self.examples.add(FindingName::StoredUnacknowledged, explained, || truth.scheduled(id, k, stale, detail));
+        self.examples.add(name, explained, || truth.scheduled(id, k, stale, detail));
     }
 }
 

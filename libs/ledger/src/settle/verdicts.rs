@@ -7,7 +7,37 @@ use faults::Expect;
 use workload::{LanePlan, LaneWalk};
 
 use super::{GeneratorSide, Settlement};
-use crate::{Example, Exception, FaultAccount, FindingName, MAX_EXAMPLES, Outcome};
+use crate::{Example, Exception, FaultAccount, FaultSeen, FindingName, MAX_EXAMPLES, Outcome};
+
+/// How many samples of a fault went against the verdict that it should have had: accepted or refused, wrongly.
+/// `account` is what generators heard, `seen` what the store holds, None when nobody looked. Where nobody can tell which samples
+/// are meant, the least number that explains both.
+pub fn wrong(expect: Expect, account: &FaultAccount, seen: Option<&FaultSeen>) -> u64 {
+    let clear = account.sent.saturating_sub(account.indeterminate);
+    let wrong = wrongly_accepted(expect, account, seen).saturating_add(wrongly_refused(expect, account));
+    wrong.min(clear)
+}
+
+/// What is stored may include all that have no verdict: a sample whose good predecessor never arrived is no fault, and one
+/// that was never answered may have been kept.
+fn wrongly_accepted(expect: Expect, account: &FaultAccount, seen: Option<&FaultSeen>) -> u64 {
+    let kept = seen.map_or(0, |seen| seen.stored).saturating_sub(account.indeterminate);
+    match expect {
+        Expect::Refused => {
+            // All that were acknowledged, and what is stored beyond as many: answered with a refusal, and kept.
+            account.acknowledged.saturating_add(kept.saturating_sub(account.acknowledged))
+        }
+        Expect::AcceptedNotStored => kept,
+        Expect::Stored | Expect::Any => 0,
+    }
+}
+
+fn wrongly_refused(expect: Expect, account: &FaultAccount) -> u64 {
+    match expect {
+        Expect::Stored | Expect::AcceptedNotStored => account.refused,
+        Expect::Refused | Expect::Any => 0,
+    }
+}
 
 impl Settlement {
     pub(super) fn judge_faults(&mut self, generators: &[GeneratorSide]) {
@@ -20,20 +50,18 @@ impl Settlement {
                 }
             }
             let seen = self.store.faults.get(index);
-            let stored = seen.map_or(0, |seen| seen.stored);
-            if verdict == Expect::Stored && seen.is_some() {
+            if verdict == Expect::Stored
+                && let Some(seen) = seen
+            {
                 // It should have been accepted, it was, and yet nobody holds it.
-                self.examples.count(FindingName::SilentLoss, heard.acknowledged.saturating_sub(stored), 0);
+                self.examples.count(FindingName::SilentLoss, heard.acknowledged.saturating_sub(seen.stored), 0);
             }
-            let (name, count) = match verdict {
-                Expect::Refused => (FindingName::WronglyAccepted, heard.acknowledged.max(stored)),
-                Expect::AcceptedNotStored if stored > 0 => (FindingName::WronglyAccepted, stored),
-                Expect::Stored | Expect::AcceptedNotStored => (FindingName::WronglyRefused, heard.refused),
-                Expect::Any => continue,
-            };
-            if count > 0 {
-                let wanted = name == FindingName::WronglyRefused;
-                let examples = self.fault_examples(generators, index as u32, wanted);
+            let wrongs = [
+                (FindingName::WronglyAccepted, wrongly_accepted(verdict, &heard, seen)),
+                (FindingName::WronglyRefused, wrongly_refused(verdict, &heard)),
+            ];
+            for (name, count) in wrongs.into_iter().filter(|(_, count)| *count > 0) {
+                let examples = self.fault_examples(generators, index as u32, name == FindingName::WronglyRefused);
                 self.examples.count(name, count, 0);
                 self.examples.witness(name, &examples);
             }

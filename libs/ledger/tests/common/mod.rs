@@ -1,6 +1,8 @@
 //! A small run, a deterministic stream of draws, and the samples of the run listed one by one.
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used, clippy::expect_used, clippy::needless_pass_by_value)]
 
+pub mod settling;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -27,7 +29,11 @@ pub fn groups(churn: bool) -> Vec<api::WorkloadGroup> {
 }
 
 pub fn run(churn: bool, faults: &str) -> (Arc<Workload>, Arc<FaultPlan>) {
-    let stages: Vec<api::Stage> = serde_json::from_str(r#"[{"for":"9s"}]"#).unwrap();
+    run_for(9, churn, faults)
+}
+
+pub fn run_for(seconds: u32, churn: bool, faults: &str) -> (Arc<Workload>, Arc<FaultPlan>) {
+    let stages: Vec<api::Stage> = serde_json::from_str(&format!(r#"[{{"for":"{seconds}s"}}]"#)).unwrap();
     let workload = Arc::new(Workload::new(&groups(churn), &stages, 7, "r1").unwrap());
     let faults: Vec<api::Fault> = serde_json::from_str(faults).unwrap();
     let plan = Arc::new(FaultPlan::new(&faults, 7, &workload).unwrap());

@@ -1,0 +1,179 @@
+//! Acknowledged samples that are missing from lanes of a killed worker which buffered in memory: did the kill take them?
+//!
+//! A lane passes samples on in the order in which it took them, so a kill takes the newest of those acknowledged until then:
+//! one unbroken run of each generator's sequence in the lane. A run after which something sent before the kill was stored is
+//! none of it, and neither is a second run, nor what fell due after the kill.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use workload::{LanePlan, LaneWalk, Scheduled, SeriesId};
+
+use super::{Disturbance, Settlement};
+use crate::{Exception, FindingName};
+
+/// When the first and the last missing sample of a lane are due, ns since t0.
+#[derive(Clone, Copy)]
+struct Span {
+    first: u64,
+    last: u64,
+}
+
+/// Missing samples of which a kill may be the cause.
+#[derive(Default)]
+pub(super) struct Missing {
+    /// Samples `[from, to)` of a base; sorted before they are asked for.
+    runs: Vec<(u32, u32, u32)>,
+    stale: BTreeSet<SeriesId>,
+    /// By generator and lane.
+    lanes: BTreeMap<(u32, u16), Span>,
+}
+
+impl Missing {
+    pub(super) fn add(&mut self, generator: u32, lane: u16, id: SeriesId, k: u32, stale: bool, due_ns: u64) {
+        let span = self.lanes.entry((generator, lane)).or_insert(Span { first: due_ns, last: due_ns });
+        span.first = span.first.min(due_ns);
+        span.last = span.last.max(due_ns);
+        if stale {
+            self.stale.insert(id);
+            return;
+        }
+        match self.runs.last_mut() {
+            Some((base, _, to)) if *base == id.base && *to == k => *to += 1,
+            _ => self.runs.push((id.base, k, k + 1)),
+        }
+    }
+
+    fn holds(&self, sample: &Scheduled) -> bool {
+        if sample.stale {
+            return self.stale.contains(&sample.id);
+        }
+        let at = self.runs.partition_point(|&(base, from, _)| (base, from) <= (sample.id.base, sample.k));
+        let run = at.checked_sub(1).and_then(|at| self.runs.get(at));
+        run.is_some_and(|&(base, _, to)| base == sample.id.base && sample.k < to)
+    }
+}
+
+/// Missing samples of a lane with no stored one of the same generator among them. Times in Unix nanoseconds.
+struct Run {
+    first_due: u64,
+    /// When the next stored sample is due; None: there is none.
+    followed: Option<u64>,
+    /// Samples due until then were lost with a worker; None: none were.
+    taken_until: Option<u64>,
+}
+
+impl Settlement {
+    /// Names the missing samples of lanes of killed workers.
+    pub(super) fn settle_missing(&mut self) {
+        let mut missing = std::mem::take(&mut self.missing);
+        missing.runs.sort_unstable();
+        let plan_of = |generator| {
+            let (workload, map) = (Arc::clone(&self.run.workload), self.run.lanes.clone());
+            LanePlan::new(workload, map, generator, self.run.generators)
+        };
+        let generators: BTreeSet<u32> = missing.lanes.keys().map(|(generator, _)| *generator).collect();
+        let plans: BTreeMap<u32, LanePlan> = generators.into_iter().map(|index| (index, plan_of(index))).collect();
+        for (&(generator, lane), &span) in &missing.lanes {
+            let Some(plan) = plans.get(&generator) else { continue };
+            let mut runs = self.runs_of(plan, generator, lane, span, &missing);
+            self.match_kills(lane, &mut runs);
+            self.name_missing(plan, generator, lane, span, &missing, &runs);
+        }
+    }
+
+    /// Gives each kill of a lane's worker the newest run that it may have taken, the last kill first.
+    fn match_kills(&self, lane: u16, runs: &mut [Run]) {
+        let mut kills: Vec<&Disturbance> = self.context.kills(lane).collect();
+        kills.sort_unstable_by_key(|kill| Reverse(kill.from_unix_ns));
+        for kill in kills {
+            let until = kill.last_before();
+            let begun = runs.partition_point(|run| run.first_due <= until);
+            let free = runs[..begun].iter_mut().rev().find(|run| run.taken_until.is_none());
+            let sent_before = self.context.sent_before(kill);
+            if let Some(run) = free.filter(|run| run.followed.is_none_or(|due| due >= sent_before)) {
+                run.taken_until = Some(until);
+            }
+        }
+    }
+
+    fn runs_of(&self, plan: &LanePlan, generator: u32, lane: u16, span: Span, missing: &Missing) -> Vec<Run> {
+        let mut runs: Vec<Run> = Vec::new();
+        self.follow(plan, generator, lane, span, missing, |sample, lost, starts| {
+            let due = self.run.t0_ns.saturating_add(sample.due_ns);
+            match runs.last_mut() {
+                _ if starts => runs.push(Run { first_due: due, followed: None, taken_until: None }),
+                Some(run) if !lost => run.followed = run.followed.or(Some(due)),
+                _ => {}
+            }
+        });
+        runs
+    }
+
+    fn name_missing(
+        &mut self,
+        plan: &LanePlan,
+        generator: u32,
+        lane: u16,
+        span: Span,
+        missing: &Missing,
+        runs: &[Run],
+    ) {
+        let mut examples = std::mem::take(&mut self.examples);
+        let mut left = runs.iter();
+        let mut taken_until = None;
+        self.follow(plan, generator, lane, span, missing, |sample, lost, starts| {
+            if starts {
+                taken_until = left.next().and_then(|run| run.taken_until);
+            }
+            if !lost {
+                return;
+            }
+            let taken = Some(self.run.t0_ns.saturating_add(sample.due_ns)) <= taken_until;
+            let (name, detail) = if taken {
+                (FindingName::AckedLoss, "acknowledged by a worker that was killed before it passed it on")
+            } else {
+                (FindingName::SilentLoss, "acknowledged, not stored, and no kill of its worker explains it")
+            };
+            examples.add(name, taken, || self.truth.scheduled(sample.id, sample.k, sample.stale, detail.to_owned()));
+        });
+        self.examples = examples;
+    }
+
+    /// Tells the acknowledged good samples of a generator's lane in their order: each, whether it is missing, and whether it
+    /// is the first of its run. Begins and ends around the missing ones.
+    fn follow(
+        &self,
+        plan: &LanePlan,
+        generator: u32,
+        lane: u16,
+        span: Span,
+        missing: &Missing,
+        mut tell: impl FnMut(&Scheduled, bool, bool),
+    ) {
+        let lane = u32::from(lane);
+        let none: &[Exception] = &[];
+        let exceptions = self.exceptions.get(&(generator, lane)).map_or(none, Vec::as_slice);
+        let mut left = exceptions.iter().peekable();
+        let mut walk = LaneWalk::new(plan, lane);
+        let mut open = false;
+        while let Some(request) = walk.next(self.run.samples_per_request) {
+            while left.next_if(|e| e.to_request < request.index).is_some() {}
+            if request.first_due_ns > span.last && !open {
+                return;
+            }
+            let skipped = left.peek().is_some_and(|e| e.from_request <= request.index);
+            if skipped || request.last_due_ns < span.first {
+                continue;
+            }
+            walk.for_each(&request, |sample| {
+                if sample.stale || self.truth.drawn(sample.id, sample.k, sample.due_ns).is_none() {
+                    let lost = missing.holds(&sample);
+                    tell(&sample, lost, lost && !open);
+                    open = lost;
+                }
+            });
+        }
+    }
+}

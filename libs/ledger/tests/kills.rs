@@ -1,0 +1,204 @@
+//! What kills and pauses of workers explain: the tail of what was acknowledged, and what was in flight.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod common;
+
+use std::collections::BTreeMap;
+
+use common::settling::{GENERATORS, run, run_for, send, settle, sides, store};
+use common::{PER_REQUEST, Sent, T0};
+use floodmark_ledger::{Context, Disturbance, Outcome, Run, digest, push_exception};
+use proptest::prelude::*;
+use remote_write::slot_of;
+
+const LANES: u32 = 2;
+const SECOND: u64 = 1_000_000_000;
+
+/// Seconds since t0 as Unix nanoseconds.
+fn at(seconds: f64) -> u64 {
+    T0.saturating_add_signed((seconds * SECOND as f64) as i64)
+}
+
+fn seconds(sent: &Sent) -> f64 {
+    (sent.timestamp_ms - (T0 / 1_000_000) as i64) as f64 / 1e3
+}
+
+fn disturbance(worker: u32, from: f64, to: f64) -> Disturbance {
+    Disturbance { worker, from_unix_ns: at(from), to_unix_ns: at(to) }
+}
+
+/// Buffering workers, the second of which was killed.
+fn killed(from: f64, to: f64) -> Context {
+    Context { buffered: true, lanes_per_worker: LANES, killed: vec![disturbance(1, from, to)], ..Context::default() }
+}
+
+/// Settles a run whose store lacks the samples of `lost`; tells how many these are in the lanes of the first and second worker.
+fn losing(run: &Run, lost: impl Fn(&Sent) -> bool, context: Context) -> (BTreeMap<&'static str, (u64, u64)>, [u64; 2]) {
+    let mut count = [0; 2];
+    let (sides, held) = send(run, |sent| {
+        count[(sent.lane / LANES) as usize] += u64::from(lost(sent));
+        usize::from(!lost(sent))
+    });
+    (common::counts(&settle(run, &sides, &[held], context)), count)
+}
+
+fn acked(count: u64) -> (&'static str, (u64, u64)) {
+    ("AckedLoss", (count, count))
+}
+
+fn silent(count: u64) -> (&'static str, (u64, u64)) {
+    ("SilentLoss", (count, 0))
+}
+
+#[test]
+fn a_kill_takes_the_tail_of_its_own_worker_only_when_it_buffers() {
+    let run = run(true, "[]", Vec::new());
+    let tail = |sent: &Sent| (4.0..6.0).contains(&seconds(sent));
+    let (counts, [other, own]) = losing(&run, tail, killed(6.0, 6.0));
+    assert!(own > 0 && other > 0);
+    assert_eq!(counts, BTreeMap::from([acked(own), silent(other)]));
+    let (durable, _) = losing(&run, tail, Context { buffered: false, ..killed(6.0, 6.0) });
+    assert_eq!(durable, BTreeMap::from([silent(own + other)]));
+    let direct = Context { lanes_per_worker: 0, ..killed(6.0, 6.0) };
+    assert_eq!(losing(&run, tail, direct).0, BTreeMap::from([silent(own + other)]));
+}
+
+#[test]
+fn losses_before_what_was_stored_and_after_the_return_are_silent() {
+    let run = run(false, "[]", Vec::new());
+    let own = |sent: &Sent| sent.lane / LANES == 1;
+    let tail = |sent: &Sent| own(sent) && (4.5..6.0).contains(&seconds(sent));
+    let early = |sent: &Sent| own(sent) && (2.0..2.8).contains(&seconds(sent));
+    let late = |sent: &Sent| own(sent) && (7.5..8.5).contains(&seconds(sent));
+    let context = || killed(6.0, 6.5);
+    let (_, [_, earlier]) = losing(&run, early, context());
+    let (_, [_, later]) = losing(&run, late, context());
+    let (counts, [_, all]) = losing(&run, |s| tail(s) || early(s) || late(s), context());
+    assert!(earlier > 0 && later > 0 && all > earlier + later);
+    assert_eq!(counts, BTreeMap::from([acked(all - earlier - later), silent(earlier + later)]));
+    assert_eq!(losing(&run, early, context()).0, BTreeMap::from([silent(earlier)]), "nothing lost by the kill itself");
+    assert_eq!(losing(&run, late, context()).0, BTreeMap::from([silent(later)]));
+}
+
+#[test]
+fn a_kill_takes_a_backlog_of_any_age() {
+    let run = run_for(90, false, "[]", Vec::new());
+    let backlog = |sent: &Sent| sent.lane / LANES == 1 && (5.0..85.0).contains(&seconds(sent));
+    let (counts, [_, own]) = losing(&run, backlog, killed(85.0, 86.0));
+    assert_eq!(counts, BTreeMap::from([acked(own)]));
+}
+
+#[test]
+fn what_was_sent_late_does_not_break_the_tail() {
+    let run = run(false, "[]", Vec::new());
+    // Three seconds behind: what fell due from 2.5 s on was sent after the return.
+    let tail = |sent: &Sent| sent.lane / LANES == 1 && (1.0..2.5).contains(&seconds(sent));
+    let (counts, [_, own]) = losing(&run, tail, Context { lag_ns: 3 * SECOND, ..killed(5.5, 6.0) });
+    assert_eq!(counts, BTreeMap::from([acked(own)]));
+    assert_eq!(losing(&run, tail, killed(5.5, 6.0)).0, BTreeMap::from([silent(own)]));
+}
+
+#[test]
+fn what_was_not_acknowledged_does_not_break_the_tail() {
+    let run = run(false, "[]", Vec::new());
+    let (mut sides, mut held) = (sides(), store(&run));
+    let (mut lost, mut open) = (0, 0);
+    for (generator, samples) in common::schedule(&run.workload, &run.faults, &run.lanes, GENERATORS) {
+        let (side, first) = (&mut sides[generator as usize], samples[0]);
+        let tail = first.lane / LANES == 1 && (3.0..6.0).contains(&seconds(&first));
+        let unanswered = tail && first.request.is_multiple_of(3);
+        if unanswered {
+            push_exception(&mut side.exceptions, first.lane, first.request, None, Outcome::Unresolved);
+        }
+        let mut previous = None;
+        for sent in &samples {
+            if unanswered {
+                open += 1;
+            } else {
+                side.acknowledged.add(slot_of(sent.hash), digest(sent.hash, sent.timestamp_ms, sent.bits));
+                lost += u64::from(tail);
+            }
+            if !tail {
+                let series = common::find(&mut held, &run.workload, sent, &mut previous);
+                held.observe(series, sent.timestamp_ms, sent.bits);
+            }
+        }
+    }
+    let counts = common::counts(&settle(&run, &sides, &[held], killed(6.0, 6.0)));
+    assert_eq!(counts, BTreeMap::from([acked(lost), ("Unresolved", (open, 0))]));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(32) })]
+
+    /// A worker that holds everything for a while, killed twice: all that it held, and nothing else, is explained.
+    #[test]
+    fn all_that_a_killed_worker_held_is_explained(
+        hold in 0.0..4.0_f64, behind in 0.0..2.0_f64, down in 0.0..1.5_f64, first in 1.0..5.0_f64, apart in 1.6..4.0_f64,
+    ) {
+        let run = run(true, "[]", Vec::new());
+        let kills = [first, first + apart];
+        let sent_at = |sent: &Sent| {
+            let planned = seconds(sent) + behind;
+            kills.iter().find(|kill| (**kill..**kill + down).contains(&planned)).map_or(planned, |kill| kill + down)
+        };
+        let held = |sent: &Sent| {
+            let from = sent_at(sent);
+            sent.lane / LANES == 1 && kills.iter().any(|kill| from < *kill && *kill <= from + hold)
+        };
+        let context = Context {
+            killed: kills.iter().map(|kill| disturbance(1, *kill, kill + down)).collect(),
+            lag_ns: ((behind + down) * SECOND as f64) as u64,
+            ..killed(0.0, 0.0)
+        };
+        let (counts, [_, own]) = losing(&run, held, context);
+        let expected = if own > 0 { BTreeMap::from([acked(own)]) } else { BTreeMap::new() };
+        prop_assert_eq!(counts, expected);
+    }
+}
+
+/// Samples of the first worker's lanes and of all lanes that arrive twice, and what explains them.
+fn doubling(run: &Run, context: Context) -> ((u64, u64), [u64; 2]) {
+    let mut count = [0; 2];
+    let (sides, held) = send(run, |sent| {
+        count[(sent.lane / LANES) as usize] += u64::from(sent.k == 3);
+        if sent.k == 3 { 2 } else { 1 }
+    });
+    (common::counts(&settle(run, &sides, &[held], context))["Duplicated"], count)
+}
+
+#[test]
+fn kills_and_pauses_explain_what_was_in_flight_doubled() {
+    let run = run(false, "[]", Vec::new());
+    let paused = |times| Context {
+        lanes_per_worker: LANES,
+        paused: vec![disturbance(0, 3.0, 4.0); times],
+        ..Context::default()
+    };
+    let ((all, explained), [own, other]) = doubling(&run, Context::default());
+    let request = u64::from(PER_REQUEST * LANES);
+    assert_eq!((all, explained), (own + other, 0));
+    assert!(own > request);
+    let explained = |context| doubling(&run, context).0.1;
+    assert_eq!(explained(paused(1)), request, "a request in each lane");
+    assert_eq!(explained(paused(9)), own);
+    assert_eq!(explained(Context { samples_per_batch: 1000, ..paused(1) }), own);
+    let killed = Context { killed: paused(1).paused, paused: Vec::new(), ..paused(0) };
+    assert_eq!(explained(killed), request);
+    assert_eq!(explained(Context { retried: 2, ..paused(1) }), request + 2);
+    assert_eq!(explained(Context { retried: 9 * all, ..Context::default() }), all);
+}
+
+#[test]
+fn a_pause_explains_nothing_long_before_or_after() {
+    let run = run_for(90, false, "[]", Vec::new());
+    for from in [-20.0, 70.0] {
+        let paused = vec![disturbance(0, 20.0 + from, 21.0 + from)];
+        let context = Context { lanes_per_worker: LANES, paused, ..Context::default() };
+        let explained = doubling(&run, context).0.1;
+        assert_eq!(explained > 0, from < 0.0, "{from}");
+    }
+    let before = vec![disturbance(0, -5.0, -4.0)];
+    let context = Context { lanes_per_worker: LANES, paused: before, ..Context::default() };
+    assert_eq!(doubling(&run, context).0.1, 0);
+}
