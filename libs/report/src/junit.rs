@@ -32,6 +32,10 @@ pub fn render_junit(summary: &Summary) -> String {
             format!("{} samples, {} of them explained", format::count(finding.count), format::count(finding.explained));
         let outcome = if verdict::counts_against(finding, summary) {
             Outcome::Failed(line)
+        } else if finding.name == "Unproven"
+            && let Some(why) = verdict::unsettled(summary)
+        {
+            Outcome::Open(why)
         } else {
             Outcome::Skipped(format!("reported, not failed: {line}"))
         };

@@ -54,6 +54,7 @@ pub fn decide(summary: &Summary, outside: &Outside) -> Decision {
             failures.push(reason);
         }
     }
+    open.extend(unsettled(summary));
     for threshold in &summary.thresholds {
         let blurred = summary.generator_saturated
             && matches!(threshold.metric, ThresholdMetric::Latency(..) | ThresholdMetric::RateAchieved);
@@ -113,6 +114,18 @@ fn failing(finding: &Finding, summary: &Summary) -> Option<String> {
     Some(format!("{name}: {} samples {meaning}", format::count(count)))
 }
 
+/// Why a look into the store proved nothing about some samples.
+pub(crate) fn unsettled(summary: &Summary) -> Option<String> {
+    let source = &summary.coverage.as_ref()?.source;
+    let count = summary.finding("Unproven").map_or(0, Finding::unexplained);
+    (count > 0).then(|| {
+        format!(
+            "Unproven: of {} samples accounts and store ({source}) do not tell whether they are lost",
+            format::count(count)
+        )
+    })
+}
+
 fn replaced(summary: &Summary, own: impl Fn(ThresholdMetric) -> bool) -> bool {
     summary.thresholds.iter().any(|threshold| own(threshold.metric))
 }
@@ -128,11 +141,29 @@ fn passed(summary: &Summary) -> String {
         many => format!("all {many} thresholds hold; "),
     };
     let acknowledged = format::count(summary.samples.acknowledged);
+    let lost = lost(summary);
     let rest = match (&summary.coverage, thresholds::unproven("SilentLoss", summary)) {
-        (Some(_), None) => format!("every one of {acknowledged} acknowledged samples is accounted for in the store"),
+        (Some(coverage), None) if coverage.share < 1.0 => format!(
+            "{acknowledged} samples were acknowledged; of the {} that were read back, {}",
+            format::percent(coverage.share),
+            if lost.is_empty() { "every one is accounted for".to_owned() } else { format!("{lost} are not stored") },
+        ),
+        (Some(_), None) if lost.is_empty() => {
+            format!("every one of {acknowledged} acknowledged samples is accounted for in the store")
+        }
+        (Some(_), None) => format!("of {acknowledged} acknowledged samples {lost} are not stored, as the test allows"),
         _ => format!(
             "{acknowledged} samples were acknowledged; whether they are stored is unproven, and no threshold asks"
         ),
     };
     format!("{thresholds}{rest}")
+}
+
+/// Losses in words; empty when there are none.
+fn lost(summary: &Summary) -> String {
+    let parts = ["SilentLoss", "AckedLoss"].into_iter().filter_map(|name| {
+        let count = summary.finding(name)?.count;
+        (count > 0).then(|| format!("{} ({name})", format::count(count)))
+    });
+    parts.collect::<Vec<_>>().join(" and ")
 }

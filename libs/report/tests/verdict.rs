@@ -65,7 +65,7 @@ fn findings_fail_by_themselves() {
         assert_eq!(got, Verdict::Failed, "{name}");
         assert!(reasons.contains(name) && reasons.contains('3'), "{reasons}");
     }
-    for name in ["Collateral", "StoredUnacknowledged", "Unresolved", "Unproven"] {
+    for name in ["Collateral", "StoredUnacknowledged", "Unresolved"] {
         let mut summary = good();
         summary.findings.push(finding(name, 3, 0));
         assert_eq!(verdict(&summary, &[]).0, Verdict::Passed, "{name}");
@@ -111,6 +111,40 @@ fn unproven_loss_with_a_threshold_is_inconclusive() {
     assert_eq!(verdict(&counts, &[threshold(altered, Some("0"), None)]).0, Verdict::Inconclusive);
     counts.findings.push(finding("Unproven", 10, 0));
     assert_eq!(verdict(&counts, &[threshold(LOSS, Some("0"), None)]).0, Verdict::Inconclusive);
+}
+
+#[test]
+fn what_the_store_could_not_settle_leaves_the_run_open() {
+    let mut summary = good();
+    summary.findings.push(finding("Unproven", 10, 0));
+    let (got, reasons) = verdict(&summary, &[]);
+    assert_eq!(got, Verdict::Inconclusive);
+    assert!(reasons.contains("10 samples") && reasons.contains("receiver"), "{reasons}");
+    summary.findings.push(finding("SilentLoss", 1, 0));
+    assert_eq!(verdict(&summary, &[]).0, Verdict::Failed, "what is known suffices");
+    summary.findings.pop();
+    summary.coverage = None;
+    assert_eq!(verdict(&summary, &[]).0, Verdict::Passed, "nobody looked, and nobody asked");
+}
+
+#[test]
+fn a_pass_says_no_more_than_is_true() {
+    let all = "every one of";
+    let mut summary = good();
+    assert!(verdict(&summary, &[]).1.contains(all));
+    summary.ack_policy = Some("Buffered".into());
+    summary.findings.push(finding("AckedLoss", 7, 7));
+    let (got, reasons) = verdict(&summary, &[]);
+    assert_eq!(got, Verdict::Passed);
+    assert!(!reasons.contains(all) && reasons.contains("7 (AckedLoss)"), "{reasons}");
+    summary.findings.push(finding("SilentLoss", 3, 0));
+    let (got, reasons) = verdict(&summary, &[threshold(LOSS, Some("5"), None)]);
+    assert_eq!(got, Verdict::Passed);
+    assert!(!reasons.contains(all) && reasons.contains("3 (SilentLoss) and 7 (AckedLoss)"), "{reasons}");
+    summary.findings.clear();
+    summary.coverage.as_mut().unwrap().share = 0.01;
+    let (_, reasons) = verdict(&summary, &[]);
+    assert!(!reasons.contains(all) && reasons.contains("1 %"), "{reasons}");
 }
 
 fn latency(p99: f64, censored: u64, within: f64) -> Latency {
