@@ -385,10 +385,9 @@ fn given_up(maybe_taken: bool, status: u16) -> Delivered {
 fn ruling(parcel: &Parcel<'_>, streak: &Streak, at: u64, good: u64) -> Option<Delivered> {
     let Contents::Fault { before, may_wait, .. } = parcel.contents else { return None };
     match streak.rule(at, good) {
-        Ruling::Again => None,
         Ruling::Refused => Some(Delivered::Refused(streak.status)),
         Ruling::Undecided if may_wait && before.is_none() => Some(Delivered::Undecided(*streak)),
-        Ruling::Undecided => None,
+        Ruling::Again | Ruling::Undecided => None,
         Ruling::Unknown => Some(Delivered::Unresolved),
     }
 }

@@ -37,7 +37,8 @@ pub(crate) struct Streak {
 impl Streak {
     /// An answer came (0: none), at `at`. Words for "away" say nothing of a request, except a sink-worker's own.
     pub(crate) fn answered(&mut self, status: u16, at: u64, sink: bool) {
-        if !matches!(status, 500 | 501 | 505..=599) && !(sink && status == UNDECIDED) {
+        let telling = matches!(status, 500 | 501 | 505..=599) || (sink && status == UNDECIDED);
+        if !telling {
             *self = Self::default();
         } else if status == self.status {
             self.times += 1;

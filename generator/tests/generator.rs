@@ -331,34 +331,43 @@ async fn an_outage_is_no_verdict_on_a_fault() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_target_that_chokes_on_faults_refuses_them_though_one_lane_waits_for_its_own_evidence() {
-    let house = House::new(Box::new(|a, _| answer(if a.fault.is_some() { 500 } else { 200 })));
-    let plan = plan(&house.endpoint(), 1, FAULTS);
-    let started = Instant::now();
-    let (t0, reports, slots) = house.run(plan.clone(), None).await;
-    assert!(started.elapsed() < Duration::from_secs(20));
-    let expected = expected(&plan, t0);
-    let report = &reports[0];
-    report.account.balance().unwrap();
-    assert_eq!(slots, expected.table, "no good sample is held up for ever");
-    let arrivals = house.arrivals.lock().unwrap().clone();
-    let heard = report.faults[0].account;
-    assert_eq!(heard.sent, expected.drawn[&0]);
-    // Behind the very last good request there is none that could tell.
-    let last = arrivals.iter().rfind(|a| a.fault.is_some()).map(samples_in).unwrap() as u64;
-    assert_eq!((heard.refused, heard.indeterminate), (heard.sent - last, last));
-    assert_eq!(report.account.unresolved, last);
-    // The number of a request is of one body, and numbers never fall: a worker would not take an older one.
-    let mut bodies: BTreeMap<&str, &[u8]> = BTreeMap::new();
-    let mut highest = 0;
-    for arrival in &arrivals {
-        assert_eq!(*bodies.entry(&arrival.id).or_insert(&arrival.body), &arrival.body[..]);
-        let sequence: u64 = arrival.id.rsplit_once('/').unwrap().1.parse().unwrap();
-        assert!(sequence >= highest);
-        highest = sequence;
+    // A sink's worker says 504 when it cannot tell.
+    for (status, sink) in [(500, false), (504, true)] {
+        let house = House::new(Box::new(move |a, _| answer(if a.fault.is_some() { status } else { 200 })));
+        let base = format!("http://{}", house.target);
+        let target = if sink { Target::Sink { workers: vec![base.clone()] } } else { house.endpoint() };
+        let map =
+            protocol::OwnershipDoc { sink_uid: "u".into(), epoch: 1, replicas: 1, lanes: 1, addresses: vec![base] };
+        *house.ownership.lock().unwrap() = Some(map);
+        let plan = plan(&target, 1, FAULTS);
+        let started = Instant::now();
+        let (t0, reports, slots) = house.run(plan.clone(), None).await;
+        assert!(started.elapsed() < Duration::from_secs(20));
+        let expected = expected(&plan, t0);
+        let report = &reports[0];
+        report.account.balance().unwrap();
+        assert_eq!(slots, expected.table, "no good sample is held up for ever");
+        let arrivals = house.arrivals.lock().unwrap().clone();
+        let heard = report.faults[0].account;
+        assert_eq!(heard.sent, expected.drawn[&0]);
+        // Behind the very last good request there is none that could tell.
+        let last = arrivals.iter().rfind(|a| a.fault.is_some()).map(samples_in).unwrap() as u64;
+        assert_eq!(report.faults[0].statuses.keys().copied().collect::<Vec<_>>(), [status]);
+        assert_eq!((heard.refused, heard.indeterminate), (heard.sent - last, last));
+        assert_eq!(report.account.unresolved, last);
+        // The number of a request is of one body, and numbers never fall: a worker would not take an older one.
+        let mut bodies: BTreeMap<&str, &[u8]> = BTreeMap::new();
+        let mut highest = 0;
+        for arrival in &arrivals {
+            assert_eq!(*bodies.entry(&arrival.id).or_insert(&arrival.body), &arrival.body[..]);
+            let sequence: u64 = arrival.id.rsplit_once('/').unwrap().1.parse().unwrap();
+            assert!(sequence >= highest);
+            highest = sequence;
+        }
+        // In order, without overlap.
+        let ranges: Vec<_> = report.exceptions.iter().map(|e| (e.from_request, e.to_request)).collect();
+        assert!(ranges.windows(2).all(|two| two[0].1 < two[1].0), "{ranges:?}");
     }
-    // In order, without overlap.
-    let ranges: Vec<_> = report.exceptions.iter().map(|e| (e.from_request, e.to_request)).collect();
-    assert!(ranges.windows(2).all(|two| two[0].1 < two[1].0), "{ranges:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
