@@ -136,6 +136,7 @@ impl Judge<'_> {
         let mut context = Context {
             buffered: self.plan.ack_policy == Some(api::AckPolicy::Buffered),
             lanes_per_worker: u32::from(self.plan.lanes),
+            samples_per_batch: self.plan.batch_samples,
             ..Context::default()
         };
         for entry in self.engine.executed_chaos() {

@@ -22,6 +22,8 @@ pub struct ConductorPlan {
     pub ack_policy: Option<api::AckPolicy>,
     /// Sink-workers' lanes; 0 without a sink.
     pub lanes: u16,
+    /// Largest batch of a sink-worker, in samples; 0 without a sink.
+    pub batch_samples: u32,
     /// Base addresses by index.
     pub generators: Vec<String>,
     /// Base addresses by ordinal.

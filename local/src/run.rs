@@ -285,6 +285,7 @@ fn lay_out(
         target_text,
         ack_policy,
         lanes,
+        batch_samples: sink.map_or(0, |sink| sink.spec.batching.max_samples.0.try_into().unwrap_or(u32::MAX)),
         generators: Layout::addresses(&layout.generators),
         workers: Layout::addresses(&layout.workers),
         receivers: layout.stores.clone(),

@@ -147,6 +147,59 @@ fn lost_answers_are_repeated_and_explained() {
 }
 
 #[test]
+fn a_store_that_refuses_good_samples_fails_the_run_even_if_it_keeps_them() {
+    let answers = "  answers:\n    - {type: CommitThenError, status: 400, from: 2s, every: 5, for: 2s}";
+    let document = receiver(answers) + &sink(1, 2, TO_STORE, "") + &load_test(SMALL);
+    let summary = Run::start(&document, &[]).end(LIMIT).expect_code(1).summary();
+    let refused = finding(&summary, "WronglyRefused").unwrap_or_else(|| panic!("not named: {}", summary["findings"]));
+    assert!(refused["count"].as_u64() > Some(0));
+}
+
+#[test]
+fn faults_are_judged_under_buffered_too() {
+    let more = SMALL.replace(
+        "  deadline",
+        "  faults:\n    - {type: DuplicateLabel, share: 2%}\n    - {type: OutOfOrder, share: 1%, from: 2s}\n  deadline",
+    );
+    let document = receiver("") + &sink(2, 2, TO_STORE, "  ackPolicy: Buffered") + &load_test(&more);
+    let summary = Run::start(&document, &[]).end(LIMIT).expect_code(0).summary();
+    for fault in summary["faults"].as_array().expect("faults") {
+        assert_eq!(fault["wrong"], 0, "{fault}");
+        assert_eq!(fault["sent"], fault["refused"], "{fault}");
+    }
+}
+
+/// Starts the document, waits until it flows, and kills the first child whose command line holds `which`.
+fn killed_from_outside(document: &str, which: &str) -> serde_json::Value {
+    let run = Run::start(document, &[]);
+    super::support::wait_until("the run flows", Duration::from_secs(60), || run.output().matches("running").count() >= 2);
+    let children = run.children();
+    let (pid, _) = children.iter().find(|(_, line)| line.contains(which)).expect("the child");
+    let pid = rustix::process::Pid::from_raw(i32::try_from(*pid).expect("a pid")).expect("a pid");
+    rustix::process::kill_process(pid, rustix::process::Signal::KILL).expect("SIGKILL");
+    run.end(LIMIT).summary()
+}
+
+#[test]
+fn a_worker_killed_from_outside_is_told_and_loses_nothing() {
+    let document = receiver("") + &sink(2, 2, TO_STORE, "") + &load_test(&SMALL.replace("for: 6s", "for: 12s"));
+    let summary = killed_from_outside(&document, "--ordinal 1");
+    assert_eq!(summary["verdict"], "Passed", "{}", summary["reasons"]);
+    assert_eq!(number(&summary, "/samples/stored"), 24_000);
+    assert!(summary["chaos"].to_string().contains("killed by signal 9"), "{}", summary["chaos"]);
+}
+
+#[test]
+fn a_lost_store_or_generator_proves_nothing() {
+    for which in ["receiver --listen", "generator --listen"] {
+        let document = receiver("") + &sink(1, 2, TO_STORE, "") + &load_test(&SMALL.replace("for: 6s", "for: 12s"));
+        let summary = killed_from_outside(&document, which);
+        assert_eq!(summary["verdict"], "Inconclusive", "{which}: {}", summary["reasons"]);
+        assert!(summary["reasons"].to_string().contains("killed by signal 9"), "{which}: {}", summary["reasons"]);
+    }
+}
+
+#[test]
 fn without_a_sink_the_generator_sends_by_itself() {
     let document = receiver("") + &load_test_of("{receiverRef: {name: store}}", SMALL);
     let summary = Run::start(&document, &[]).end(LIMIT).expect_code(0).summary();
