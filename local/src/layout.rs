@@ -125,7 +125,7 @@ impl Builder<'_> {
             name: object.name.clone(),
             backend: self.resolver.endpoint(&spec.backend, url.as_deref(), "spec.backend")?,
             protocol: spec.backend.protocol,
-            partial_writes: spec.backend.partial_writes,
+            partial_writes: Self::partial_writes(layout, &spec.backend),
             batching: spec.batching.clone(),
             buffer: spec.buffer.clone(),
             ack_policy: spec.ack_policy,
@@ -162,6 +162,15 @@ impl Builder<'_> {
             layout.workers.push(self.part(Role::SinkWorker, ordinal, &object.name, *address, arguments, true, grace));
         }
         Ok(Target::Sink { workers: addresses.iter().map(|address| format!("http://{address}")).collect() })
+    }
+
+    /// Our own receivers are known to keep the good samples of a request that they refuse, unless the document says otherwise.
+    fn partial_writes(layout: &Layout, backend: &api::Endpoint) -> api::PartialWrites {
+        let ours = backend.receiver_ref.as_ref().is_some_and(|reference| layout.write_url(&reference.name).is_some());
+        match backend.partial_writes {
+            api::PartialWrites::Unknown if ours => api::PartialWrites::KeepsGood,
+            said => said,
+        }
     }
 
     pub(crate) fn generators(&mut self, layout: &mut Layout, count: u32, conductor: &str) -> Result<(), RunError> {

@@ -172,7 +172,9 @@ fn faults_are_judged_under_buffered_too() {
 /// Starts the document, waits until it flows, and kills the first child whose command line holds `which`.
 fn killed_from_outside(document: &str, which: &str) -> serde_json::Value {
     let run = Run::start(document, &[]);
-    super::support::wait_until("the run flows", Duration::from_secs(60), || run.output().matches("running").count() >= 2);
+    super::support::wait_until("the run flows", Duration::from_secs(60), || {
+        run.output().matches("running").count() >= 2
+    });
     let children = run.children();
     let (pid, _) = children.iter().find(|(_, line)| line.contains(which)).expect("the child");
     let pid = rustix::process::Pid::from_raw(i32::try_from(*pid).expect("a pid")).expect("a pid");

@@ -3,7 +3,14 @@
 //! What a test needs and does not find, it skips with a line that `hack/test` collects.
 
 // Helpers of tests may panic: that is how a test fails.
-#![allow(clippy::expect_used, clippy::unwrap_used, clippy::panic, clippy::float_cmp, clippy::format_collect, unreachable_pub)]
+#![allow(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::float_cmp,
+    clippy::format_collect,
+    unreachable_pub
+)]
 
 mod backends;
 mod embedded;

@@ -130,7 +130,10 @@ fn a_sink_s_numbers_fit_together() {
             ("retry: {maxAttempts: 0}", "spec.retry.maxAttempts: 0 is out of range"),
             ("retry: {onExhausted: Retry}", "spec.retry.onExhausted: \"Retry\" is not one of Fail, Discard"),
             ("ownership: {by: Series, labels: [job]}", "spec.ownership.labels: is only used with by: Labels"),
-            ("onRejected: {action: DropBatch, maxExtraRequests: 5}", "spec.onRejected.maxExtraRequests: is only used with action Isolate"),
+            (
+                "onRejected: {action: DropBatch, maxExtraRequests: 5}",
+                "spec.onRejected.maxExtraRequests: is only used with action Isolate",
+            ),
             ("drainTimeout: 0s", "spec.drainTimeout: 0s is out of range"),
             ("pod: {bogus: 1}", "spec.pod.bogus: there is no such field"),
         ],
