@@ -12,6 +12,7 @@ mod ports;
 mod process;
 mod run;
 mod secrets;
+mod serve;
 
 pub use run::{Event, Options, RunError, run};
 pub use secrets::{SecretError, Secrets};

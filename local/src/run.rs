@@ -12,7 +12,6 @@ use conductor::{
     Conductor, ConductorPlan, Engine, ExecutedChaos, Outcome, Progress, ReadBackKind, ReadBackPlan, SharedEngine,
     UnaskedEnd,
 };
-use floodmark_http::client::get_json;
 use protocol::Target;
 use telemetry::Stop;
 use thiserror::Error;
@@ -24,11 +23,12 @@ use crate::parts::{Part, PartSpec, Role};
 use crate::ports::Ports;
 use crate::process::Spawner;
 use crate::secrets::{SecretError, Secrets};
+use crate::serve::serve;
 
 /// How long parts and target may take to be ready, unless the test's deadline is earlier.
 const READY: Duration = Duration::from_mins(1);
 /// How long a part may take to leave after the verdict: what it still holds can change nothing any more.
-const JUDGED: Duration = Duration::from_secs(3);
+pub(crate) const JUDGED: Duration = Duration::from_secs(3);
 
 /// What `floodmark run` was asked for.
 #[derive(Debug, Clone)]
@@ -108,7 +108,7 @@ pub async fn run(
 }
 
 /// Makes the folders of a run; fails early where results could not be written at its end.
-fn folders(results: &std::path::Path) -> Result<(Folders, tempfile::TempDir), RunError> {
+pub(crate) fn folders(results: &std::path::Path) -> Result<(Folders, tempfile::TempDir), RunError> {
     let logs = results.join("logs");
     std::fs::create_dir_all(&logs).map_err(|error| RunError::Write(logs.clone(), error))?;
     // What an earlier run left must not be taken for this one's; files that no run writes stay.
@@ -130,7 +130,7 @@ fn folders(results: &std::path::Path) -> Result<(Folders, tempfile::TempDir), Ru
     Ok((Folders { control: control.path().to_path_buf(), logs }, control))
 }
 
-async fn start_all(spawner: &Spawner, specs: Vec<PartSpec>, parts: &mut Vec<Part>) -> Result<(), RunError> {
+pub(crate) async fn start_all(spawner: &Spawner, specs: Vec<PartSpec>, parts: &mut Vec<Part>) -> Result<(), RunError> {
     for spec in specs {
         parts.push(Part::start(spawner, spec).await.map_err(RunError::Start)?);
     }
@@ -138,7 +138,7 @@ async fn start_all(spawner: &Spawner, specs: Vec<PartSpec>, parts: &mut Vec<Part
 }
 
 /// `grace` bounds what each part may ask for.
-async fn end_all(parts: Vec<Part>, grace: Duration) {
+pub(crate) async fn end_all(parts: Vec<Part>, grace: Duration) {
     // Generators first, then workers, then what they send to; those of one role together.
     let mut by_role: [Vec<Part>; 3] = Default::default();
     for part in parts {
@@ -317,77 +317,6 @@ fn run_number() -> u16 {
     let now =
         std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |since| since.subsec_nanos());
     (now >> 4) as u16 ^ NEXT.fetch_add(1, Ordering::Relaxed)
-}
-
-/// Sinks and receivers without a test: they serve third parties until the user stops them.
-async fn serve(
-    options: &Options,
-    spawner: &Spawner,
-    stop: &Stop,
-    tell: &(dyn Fn(Event<'_>) + Send + Sync),
-) -> Result<(), RunError> {
-    if options.bundle.sinks.is_empty() && options.bundle.receivers.is_empty() {
-        return Err(RunError::Usage("the files hold no document to run".into()));
-    }
-    if options.listen.is_some() && options.bundle.sinks.len() > 1 {
-        return Err(RunError::Usage("--listen is for one sink; the files hold several".into()));
-    }
-    let (folders, _control) = folders(&options.results)?;
-    let resolver = Resolver { secrets: options.secrets.clone(), hosts: options.resolve.clone() };
-    let mut ports = Ports::new();
-    let mut builder =
-        Builder { resolver: &resolver, folders: &folders, ports: &mut ports, conductor: None, listen: options.listen };
-    let mut layout = Layout::default();
-    let mut sinks = Vec::new();
-    for receiver in &options.bundle.receivers {
-        builder.receiver(&mut layout, receiver)?;
-        let name = format!("receiver {}", receiver.name);
-        sinks.push((name, layout.write_url(&receiver.name).into_iter().collect::<Vec<_>>()));
-    }
-    for sink in &options.bundle.sinks {
-        if let Target::Sink { workers } = builder.sink(&mut layout, sink)? {
-            let urls = workers.iter().map(|base| format!("{base}{}", protocol::path::WRITE)).collect();
-            sinks.push((format!("sink {}", sink.name), urls));
-        }
-    }
-    let mut parts = Vec::new();
-    let Layout { receivers, workers, .. } = layout;
-    for specs in [receivers, workers] {
-        if let Err(error) = start_all(spawner, specs, &mut parts).await {
-            end_all(parts, JUDGED).await;
-            return Err(error);
-        }
-    }
-    for (name, addresses) in &sinks {
-        tell(Event::Serving { sink: name, addresses });
-    }
-    let fatal = watch_serving(&parts, stop, tell).await;
-    // What was acknowledged goes out before the workers do.
-    end_all(parts, Duration::MAX).await;
-    fatal.map_or(Ok(()), |why| Err(RunError::Fatal(why)))
-}
-
-/// Until the user stops it. Tells once what a worker cannot get over, and gives it back.
-async fn watch_serving(parts: &[Part], stop: &Stop, tell: &(dyn Fn(Event<'_>) + Send + Sync)) -> Option<String> {
-    let mut fatal: Option<String> = None;
-    loop {
-        tokio::select! {
-            _ = stop.requested() => return fatal,
-            () = tokio::time::sleep(Duration::from_secs(2)) => {}
-        }
-        if fatal.is_some() {
-            continue;
-        }
-        for part in parts.iter().filter(|part| part.role == Role::SinkWorker) {
-            let url = format!("http://{}{}", part.address, protocol::path::ACCOUNT);
-            let report = get_json::<protocol::WorkerReport>(&url, 1 << 20, Duration::from_secs(1)).await;
-            if let Some(why) = report.ok().and_then(|report| report.fatal) {
-                let why = format!("sink-worker {} can never go on: {why}", part.ordinal);
-                tell(Event::Trouble(&why));
-                fatal = Some(why);
-            }
-        }
-    }
 }
 
 struct LocalEngine {

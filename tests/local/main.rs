@@ -15,5 +15,6 @@
 mod backends;
 mod embedded;
 mod lifecycle;
+mod page;
 mod support;
 mod third_party;
