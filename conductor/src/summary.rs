@@ -201,7 +201,7 @@ fn chaos(test: &LoadTestSpec, course: &Course, engine: &SharedEngine) -> Vec<Cha
             action: format!("{:?}{length}", step.action),
             worker: step.sink_worker,
             executed_at: done.map(|entry| seconds(entry.executed_at)),
-            back_after: done.and_then(|entry| entry.back_at.map(|back| seconds(back) - seconds(entry.executed_at))),
+            back_after: done.and_then(|entry| Some(entry.back_at?.saturating_sub(entry.executed_at) as f64 / 1e3)),
         }
     });
     let unasked = engine.unasked_ends().into_iter().map(|end| Chaos {

@@ -10,8 +10,8 @@ use super::support::skip;
 
 const LIMIT: Duration = Duration::from_secs(120);
 
-/// What Chromium itself says about a machine without a desktop is no matter of the page; these lines are.
-const COMPLAINTS: [&str; 6] = [":CONSOLE(", ":CONSOLE:", "Uncaught", "Content Security Policy", "ERR_", "Unhandled"];
+/// Whatever reaches the console is wrong on this page; what Chromium says about a machine without a desktop is not there.
+const COMPLAINTS: [&str; 2] = [":CONSOLE", "Uncaught"];
 
 #[test]
 fn the_report_opens_in_a_browser_and_says_what_the_summary_says() {
@@ -68,7 +68,9 @@ fn chromium() -> Option<PathBuf> {
 
 /// The document as the browser holds it after its scripts ran, and all that the browser said meanwhile.
 fn open(browser: &Path, report: &Path, folder: &Path) -> (String, String) {
-    let output = Command::new(browser)
+    let output = Command::new("timeout")
+        .args(["--kill-after=5", "60"])
+        .arg(browser)
         .args(["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"])
         .args(["--disable-background-networking", "--disable-component-update", "--disable-sync"])
         .arg(format!("--user-data-dir={}", folder.join("browser").display()))
