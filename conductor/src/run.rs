@@ -145,7 +145,9 @@ impl Conductor {
             }));
         }
 
-        if course.complete && course.end != End::Interrupted && course.end != End::Deadline {
+        // Refused from the start: nothing was promised, so there is nothing to hold against the store.
+        let promised = !matches!(course.end, End::Fatal(_)) || gatherer.account().acknowledged > 0;
+        if course.complete && promised && course.end != End::Interrupted && course.end != End::Deadline {
             self.published.set_phase(RunPhase::Verifying);
             progress(Progress::new(RunPhase::Verifying));
             let tell = |text: String| {

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 
-use super::support::documents::{TO_STORE, load_test, receiver, sink};
+use super::support::documents::{TO_STORE, load_test, load_test_of, receiver, sink};
 use super::support::run::{Run, alive};
 use super::support::{free_port, skip, wait_until};
 
@@ -92,10 +92,13 @@ fn a_backend_that_answers_401_is_inconclusive_and_names_it() {
         }
     });
     let backend = format!("{{url: 'http://{address}/api/v1/write'}}");
-    let document = sink(1, 1, &backend, "") + &load_test(SHORT);
-    let ended = Run::start(&document, &[]).end(LIMIT).expect_code(3);
-    let reasons = ended.summary()["reasons"].to_string();
-    assert!(reasons.contains("401") && reasons.contains("go away"), "{reasons}");
+    let through_a_sink = sink(1, 1, &backend, "") + &load_test(SHORT);
+    let direct = load_test_of(&format!("{{endpoint: {backend}}}"), SHORT);
+    for document in [through_a_sink, direct] {
+        let ended = Run::start(&document, &[]).end(LIMIT).expect_code(3);
+        let reasons = ended.summary()["reasons"].to_string();
+        assert!(reasons.contains("401") && reasons.contains("go away"), "{reasons}");
+    }
 }
 
 fn unauthorised(mut stream: std::net::TcpStream) {
