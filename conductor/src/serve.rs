@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use floodmark_http::server::{self, Limits};
-use floodmark_http::{Method, Request, Response, StatusCode, header};
+use floodmark_http::server::{self, Limits, json, text};
+use floodmark_http::{Method, Request, Response, StatusCode};
 use protocol::path;
 use serde::Serialize;
 use telemetry::{Ops, Stop};
@@ -30,29 +30,14 @@ fn answer(request: &Request<Bytes>, published: &Published, ops: &Ops) -> Respons
         return text(StatusCode::METHOD_NOT_ALLOWED, "the conductor is only read: use GET");
     }
     match request.uri().path() {
-        path::PLAN => json(published.plan().as_ref()),
-        path::PHASE => json(published.phase().as_ref()),
-        path::CHAOS => json(Some(&published.chaos())),
+        path::PLAN => published_json(published.plan().as_ref()),
+        path::PHASE => published_json(published.phase().as_ref()),
+        path::CHAOS => json(&published.chaos()),
         _ => text(StatusCode::NOT_FOUND, "the conductor serves /plan, /phase, /chaos, /metrics, /healthz and /readyz"),
     }
 }
 
-fn json<T: Serialize>(document: Option<&T>) -> Response<Bytes> {
-    let Some(document) = document else {
-        return text(StatusCode::SERVICE_UNAVAILABLE, "no run has been planned yet: ask again");
-    };
-    match serde_json::to_vec(document) {
-        Ok(body) => {
-            let mut response = Response::new(Bytes::from(body));
-            response.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static("application/json"));
-            response
-        }
-        Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
-    }
-}
-
-fn text(status: StatusCode, text: &str) -> Response<Bytes> {
-    let mut response = Response::new(Bytes::copy_from_slice(text.as_bytes()));
-    *response.status_mut() = status;
-    response
+/// 503 while there is no document yet.
+fn published_json<T: Serialize>(document: Option<&T>) -> Response<Bytes> {
+    document.map_or_else(|| text(StatusCode::SERVICE_UNAVAILABLE, "no run has been planned yet: ask again"), json)
 }

@@ -4,10 +4,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use floodmark_http::server::{self, Limits};
-use floodmark_http::{Method, Request, Response, StatusCode, header};
+use floodmark_http::server::{self, Limits, json, text};
+use floodmark_http::{Method, Request, Response, StatusCode};
 use protocol::path;
-use serde::Serialize;
 use telemetry::Stop;
 
 use crate::shared::Shared;
@@ -41,21 +40,4 @@ fn answer(request: &Request<Bytes>, shared: &Shared) -> Response<Bytes> {
             "a generator serves /account, /histograms, /slots, /metrics, /healthz and /readyz",
         ),
     }
-}
-
-fn json<T: Serialize>(document: &T) -> Response<Bytes> {
-    match serde_json::to_vec(document) {
-        Ok(body) => {
-            let mut response = Response::new(Bytes::from(body));
-            response.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static("application/json"));
-            response
-        }
-        Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
-    }
-}
-
-fn text(status: StatusCode, text: &str) -> Response<Bytes> {
-    let mut response = Response::new(Bytes::copy_from_slice(text.as_bytes()));
-    *response.status_mut() = status;
-    response
 }

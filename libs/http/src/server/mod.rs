@@ -3,6 +3,7 @@
 mod answer;
 mod auth;
 mod connection;
+mod document;
 mod exchange;
 mod phase;
 
@@ -22,6 +23,7 @@ use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
 pub use self::auth::BasicAuth;
+pub use self::document::{json, text};
 pub use crate::tls::{ServerFiles, ServerTls, TlsError};
 
 /// Bounds on what peers may cost. Every one of them ends something.
