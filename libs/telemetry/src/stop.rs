@@ -15,7 +15,7 @@ pub const EXIT_INTERRUPTED: i32 = 130;
 pub enum Cause {
     /// SIGINT: the user's Ctrl-C.
     Interrupt,
-    /// SIGTERM.
+    /// SIGTERM, SIGHUP (the terminal is gone) or SIGQUIT.
     Terminate,
     /// Asked for by code.
     Asked,
@@ -31,12 +31,15 @@ impl Stop {
         Self(Arc::new(watch::channel(None).0))
     }
 
-    /// Triggered by SIGTERM, SIGINT and code; a second SIGINT ends the process at once with [`EXIT_INTERRUPTED`], for the user
-    /// who does not want to wait for the report. Needs a tokio runtime.
+    /// Triggered by SIGTERM, SIGHUP, SIGQUIT, SIGINT and code; a second SIGINT ends the process at once with [`EXIT_INTERRUPTED`],
+    /// for the user who does not want to wait for the report. A SIGHUP that is ignored from the start (`nohup`) stays ignored.
+    /// Needs a tokio runtime.
     pub fn on_signals() -> io::Result<Self> {
         let stop = Self::new();
         let mut interrupt = signal(SignalKind::interrupt())?;
         let mut terminate = signal(SignalKind::terminate())?;
+        let mut quit = signal(SignalKind::quit())?;
+        let mut hangup = if ignores_hangup() { None } else { Some(signal(SignalKind::hangup())?) };
         let trigger = stop.clone();
         tokio::spawn(async move {
             let mut interrupts = 0;
@@ -44,6 +47,8 @@ impl Stop {
                 let cause = tokio::select! {
                     Some(()) = interrupt.recv() => Cause::Interrupt,
                     Some(()) = terminate.recv() => Cause::Terminate,
+                    Some(()) = quit.recv() => Cause::Terminate,
+                    Some(()) = async { hangup.as_mut()?.recv().await } => Cause::Terminate,
                     else => return,
                 };
                 trigger.request_for(cause);
@@ -101,6 +106,14 @@ impl Stop {
     }
 }
 
+/// Whether whoever started this process asked that it survive its terminal.
+fn ignores_hangup() -> bool {
+    const BIT: u64 = 1 << (SignalKind::hangup().as_raw_value() - 1);
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).is_some_and(|mask| mask & BIT != 0)
+}
+
 impl Default for Stop {
     fn default() -> Self {
         Self::new()
@@ -133,9 +146,12 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn sigterm_triggers_it() {
-        let stop = Stop::on_signals().unwrap();
-        rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::TERM).unwrap();
-        assert_eq!(stop.requested().await, Cause::Terminate);
+    async fn each_signal_that_asks_for_an_end_triggers_it() {
+        use rustix::process::{Signal, getpid, kill_process};
+        for signal in [Signal::TERM, Signal::HUP, Signal::QUIT] {
+            let stop = Stop::on_signals().unwrap();
+            kill_process(getpid(), signal).unwrap();
+            assert_eq!(stop.requested().await, Cause::Terminate, "{signal:?}");
+        }
     }
 }
