@@ -22,4 +22,4 @@ pub use summary::{
     RatePoint, Requests, SCHEMA, Samples, StageResult, Summary, SummaryError, Target, ThresholdResult, Verdict, Worker,
     second_latencies,
 };
-pub use text::render_text;
+pub use text::{render_text, render_verdict};

@@ -20,23 +20,8 @@ struct Page {
 /// Renders a summary in plain text of at most `width` columns (at least 40), with ANSI colours when `colour` is set. Control
 /// characters in names are replaced, so nothing from outside moves the cursor.
 pub fn render_text(summary: &Summary, colour: bool, width: usize) -> String {
-    let mut page = Page { out: String::new(), colour, width: width.clamp(40, 200) };
-    let tone = match summary.verdict {
-        Verdict::Passed => GREEN,
-        Verdict::Failed => RED,
-        Verdict::Inconclusive => YELLOW,
-    };
-    let word = page.paint(&format!("1;{tone}"), summary.verdict.as_str());
-    let name = page.paint(BOLD, &clean(&summary.name));
-    let took = format::seconds(summary.duration_seconds);
-    let _ = writeln!(
-        page.out,
-        "{word}  {name}  {}",
-        page.paint(DIM, &format!("run {} · seed {} · {took}", clean(&summary.run), summary.seed))
-    );
-    for reason in &summary.reasons {
-        page.wrap("  ", &clean(reason));
-    }
+    let mut page = Page::new(colour, width);
+    page.verdict(summary);
     page.figures(summary);
     page.latency(summary);
     page.thresholds(summary);
@@ -44,7 +29,34 @@ pub fn render_text(summary: &Summary, colour: bool, width: usize) -> String {
     page.out
 }
 
+/// The head of [`render_text`]: verdict, name, run, and the reasons.
+pub fn render_verdict(summary: &Summary, colour: bool, width: usize) -> String {
+    let mut page = Page::new(colour, width);
+    page.verdict(summary);
+    page.out
+}
+
 impl Page {
+    fn new(colour: bool, width: usize) -> Self {
+        Self { out: String::new(), colour, width: width.clamp(40, 200) }
+    }
+
+    fn verdict(&mut self, summary: &Summary) {
+        let tone = match summary.verdict {
+            Verdict::Passed => GREEN,
+            Verdict::Failed => RED,
+            Verdict::Inconclusive => YELLOW,
+        };
+        let word = self.paint(&format!("1;{tone}"), summary.verdict.as_str());
+        let name = self.paint(BOLD, &clean(&summary.name));
+        let took = format::seconds(summary.duration_seconds);
+        let run = self.paint(DIM, &format!("run {} · seed {} · {took}", clean(&summary.run), summary.seed));
+        let _ = writeln!(self.out, "{word}  {name}  {run}");
+        for reason in &summary.reasons {
+            self.wrap("  ", &clean(reason));
+        }
+    }
+
     fn paint(&self, code: &str, text: &str) -> String {
         if self.colour { format!("\u{1b}[{code}m{text}\u{1b}[0m") } else { text.to_owned() }
     }

@@ -7,6 +7,7 @@ mod sample;
 
 use floodmark_report::{
     Delta, RatePoint, Summary, Verdict, compare, render_comparison, render_html, render_junit, render_text,
+    render_verdict,
 };
 use serde_json::Value;
 
@@ -207,6 +208,16 @@ fn the_text_fits_its_width_and_colours_only_when_asked() {
     for part in ["Failed", "SilentLoss", "response", "ledger.silentLoss", "missed", "unproven"] {
         assert!(plain.contains(part), "{part}\n{plain}");
     }
+}
+
+#[test]
+fn the_short_form_is_the_verdict_and_its_reasons() {
+    let summary = sample::summary(true);
+    let short = render_verdict(&summary, false, 100);
+    assert!(render_text(&summary, false, 100).starts_with(&short), "{short}");
+    assert!(short.contains("Failed") && short.contains(&summary.run), "{short}");
+    assert!(summary.reasons.iter().all(|reason| short.contains(&reason[..20])), "{short}");
+    assert!(!short.contains("Samples") && !short.contains("Latency"), "{short}");
 }
 
 #[test]
