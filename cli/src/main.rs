@@ -6,12 +6,13 @@ mod documents;
 mod live;
 mod roles;
 mod run;
+mod shell;
 mod tools;
 
 use std::process::ExitCode;
 
 use args::{Cli, Command, LogFormat};
-use clap::{CommandFactory, Parser};
+use clap::Parser;
 
 /// Bad document or usage.
 const USAGE: u8 = 2;
@@ -38,10 +39,7 @@ fn main() -> ExitCode {
         Command::Crds(crds) => end(tools::crds(&crds)),
         Command::Faults(faults) => end(catalogue::faults(&faults)),
         Command::Report(report) => end(tools::report(&report)),
-        Command::Completions { shell } => {
-            clap_complete::generate(shell, &mut Cli::command(), "floodmark", &mut std::io::stdout());
-            ExitCode::SUCCESS
-        }
+        Command::Completions { shell } => end(tools::completions(shell)),
         Command::Generator(role) => roles::generator(&role),
         Command::SinkWorker(role) => roles::sink_worker(&role),
         Command::Receiver(role) => roles::receiver(&role),
@@ -51,14 +49,24 @@ fn main() -> ExitCode {
 fn end(result: anyhow::Result<()>) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
+        // Whoever read standard output has seen enough, such as `head`.
+        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => fail(&error, USAGE),
     }
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    let io = error.downcast_ref::<std::io::Error>().map(std::io::Error::kind);
+    let json = error.downcast_ref::<serde_json::Error>().and_then(serde_json::Error::io_error_kind);
+    io.or(json) == Some(std::io::ErrorKind::BrokenPipe)
 }
 
 /// Prints an error with its causes and gives the exit code.
 fn fail(error: &anyhow::Error, code: u8) -> ExitCode {
     use std::io::Write;
+    // Problems begin with the place that they are about, as editors expect it.
+    let name = if error.is::<documents::Refused>() { "" } else { "floodmark: " };
     // Standard error may be closed or full; the exit code still tells.
-    let _ = writeln!(std::io::stderr(), "floodmark: {error:#}");
+    let _ = writeln!(std::io::stderr(), "{name}{error:#}");
     ExitCode::from(code)
 }

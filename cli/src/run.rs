@@ -12,7 +12,7 @@ use telemetry::Stop;
 
 use crate::args::Run;
 use crate::live::Live;
-use crate::{USAGE, documents, fail};
+use crate::{USAGE, documents, fail, shell};
 
 /// The shell's code for a process ended by Ctrl-C.
 const INTERRUPTED: u8 = 130;
@@ -69,7 +69,7 @@ pub(crate) fn run(arguments: &Run) -> ExitCode {
 }
 
 fn options(arguments: &Run) -> anyhow::Result<Options> {
-    let bundle = documents::load(&arguments.files)?;
+    let documents = documents::load(&arguments.files)?;
     let mut resolve = BTreeMap::new();
     for entry in &arguments.resolve {
         let (host, address) =
@@ -79,7 +79,15 @@ fn options(arguments: &Run) -> anyhow::Result<Options> {
         resolve.insert(host.to_owned(), address.to_owned());
     }
     let secrets = Secrets::parse(&arguments.secret)?;
-    Ok(Options { bundle, results: arguments.output.clone(), secrets, resolve, listen: arguments.listen })
+    Ok(Options {
+        bundle: documents.bundle,
+        document: documents.text,
+        command: shell::command(std::env::args_os().skip(1)),
+        results: arguments.output.clone(),
+        secrets,
+        resolve,
+        listen: arguments.listen,
+    })
 }
 
 fn print(live: &Live, event: &Event<'_>) {

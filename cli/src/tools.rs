@@ -3,22 +3,44 @@
 use std::fs;
 use std::io::{IsTerminal, Write};
 
-use anyhow::Context;
+use anyhow::{Context, bail};
+use clap::CommandFactory;
+use clap_complete::Shell;
 
-use crate::args::{Crds, Report, Validate};
+use crate::args::{Cli, Crds, Report, Validate};
 use crate::documents;
 
 pub(crate) fn validate(arguments: &Validate) -> anyhow::Result<()> {
-    let bundle = documents::load(&arguments.files)?;
-    let mut err = std::io::stderr().lock();
-    for warning in api::local_warnings(&bundle) {
-        let _ = writeln!(err, "warning: {warning}");
-    }
+    let texts = documents::read(&arguments.files)?;
+    let bundles: Vec<&[(String, String)]> =
+        if arguments.each { texts.chunks(1).collect() } else { vec![texts.as_slice()] };
+    let mut refused = api::Problems::default();
     let mut out = std::io::stdout().lock();
+    for files in bundles {
+        match api::load(files) {
+            Ok(bundle) => {
+                let file = files.first().filter(|_| arguments.each).map(|(name, _)| name.as_str());
+                valid(&bundle, file, &mut out)?;
+            }
+            Err(problems) => refused.append(problems),
+        }
+    }
+    if refused.total > 0 {
+        return Err(documents::Refused(refused).into());
+    }
+    Ok(())
+}
+
+/// Says what is valid, and of which file where that is asked for.
+fn valid(bundle: &api::Bundle, file: Option<&str>, out: &mut impl Write) -> anyhow::Result<()> {
+    for warning in api::local_warnings(bundle) {
+        let _ = writeln!(std::io::stderr(), "warning: {warning}");
+    }
+    let file = file.map(|name| format!("{name}: ")).unwrap_or_default();
     let names = bundle.sinks.iter().map(|object| ("RemoteWriteSink", &object.name));
     let names = names.chain(bundle.receivers.iter().map(|object| ("RemoteWriteReceiver", &object.name)));
     for (kind, name) in names.chain(bundle.load_tests.iter().map(|object| ("LoadTest", &object.name))) {
-        writeln!(out, "{kind}/{name} is valid")?;
+        writeln!(out, "{file}{kind}/{name} is valid")?;
     }
     Ok(())
 }
@@ -40,12 +62,20 @@ pub(crate) fn crds(arguments: &Crds) -> anyhow::Result<()> {
     Ok(())
 }
 
+pub(crate) fn completions(shell: Shell) -> anyhow::Result<()> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "floodmark", &mut script);
+    let mut out = std::io::stdout().lock();
+    out.write_all(&script)?;
+    Ok(out.flush()?)
+}
+
 /// The page and the `JUnit` file again, from summary.json: after an upgrade, or when they were lost.
 pub(crate) fn report(arguments: &Report) -> anyhow::Result<()> {
     let path = arguments.folder.join("summary.json");
     let text = fs::read_to_string(&path)
         .with_context(|| format!("cannot read {}: name the results folder of a finished run", path.display()))?;
-    let summary = report::Summary::from_json(&text).with_context(|| path.display().to_string())?;
+    let summary = summary(&text).with_context(|| path.display().to_string())?;
     for (name, content) in
         [("report.html", report::render_html(&summary)), ("junit.xml", report::render_junit(&summary))]
     {
@@ -57,4 +87,20 @@ pub(crate) fn report(arguments: &Report) -> anyhow::Result<()> {
     write!(out, "{}", report::render_text(&summary, colour, 110))?;
     writeln!(out, "report: {}", arguments.folder.join("report.html").display())?;
     Ok(())
+}
+
+/// Reads a summary of the one schema that there is. Its other fields have defaults, so the schema has to be looked at first.
+fn summary(text: &str) -> anyhow::Result<report::Summary> {
+    let value: serde_json::Value = serde_json::from_str(text).context("it is not JSON, so no summary of a run")?;
+    let expected = report::SCHEMA;
+    match value.get("schema") {
+        Some(found) if found == expected => Ok(report::Summary::from_json(text)?),
+        Some(found) => {
+            let writer = value.get("version").and_then(serde_json::Value::as_str);
+            let writer = writer.map(|version| format!(", {version}")).unwrap_or_default();
+            let found = found.to_string().chars().take(100).collect::<String>();
+            bail!("its schema is {found}, and this version reads \"{expected}\": use the version that wrote it{writer}")
+        }
+        None => bail!("it names no schema, and \"{expected}\" is expected: name the results folder of a finished run"),
+    }
 }

@@ -12,6 +12,9 @@ pub struct ConductorPlan {
     pub name: String,
     /// Value of the label `floodmark_run`.
     pub run: String,
+    /// The documents that are run, as YAML, and the command that runs them: what a report says about running it again.
+    pub document: String,
+    pub command: String,
     pub test: api::LoadTestSpec,
     /// Whose rules the store plays.
     pub profile: api::Profile,

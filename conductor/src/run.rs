@@ -65,22 +65,11 @@ impl Conductor {
         results: &Path,
     ) -> Outcome {
         let mut outside = Outside::default();
-        let mut summary = Summary::default();
-        let mut histograms = HistogramSet::default();
-        let mut t0 = None;
-        match Box::pin(self.attempt(&mut plan, &engine, &stop, progress, &mut outside)).await {
-            Err(why) => {
-                summary.name.clone_from(&plan.name);
-                summary.run.clone_from(&plan.run);
-                summary.target.description.clone_from(&plan.target_text);
-                outside.inconclusive.push(why);
-            }
-            Ok((figures, sums, begun)) => {
-                summary = figures;
-                histograms = sums;
-                t0 = begun;
-            }
-        }
+        let attempt = Box::pin(self.attempt(&mut plan, &engine, &stop, progress, &mut outside)).await;
+        let (mut summary, histograms, t0) = attempt.unwrap_or_else(|why| {
+            outside.inconclusive.push(why);
+            (summary::begin(&plan), HistogramSet::default(), None)
+        });
         report::verdict::settle(&mut summary, &plan.test.thresholds, &outside);
         let aborted = stop.is_requested();
         self.published.set_phase(if aborted { RunPhase::Aborted } else { RunPhase::Finished });

@@ -38,6 +38,21 @@ pub(crate) fn merge_histograms(gatherer: &Gatherer) -> HistogramSet {
     })
 }
 
+/// What is known of a run before anything ran.
+pub(crate) fn begin(plan: &ConductorPlan) -> Summary {
+    let known = |text: &String| Some(text.clone()).filter(|text| !text.is_empty());
+    Summary {
+        name: plan.name.clone(),
+        run: plan.run.clone(),
+        seed: plan.test.seed,
+        target: target(plan),
+        ack_policy: plan.ack_policy.map(|policy| format!("{policy:?}")),
+        document: known(&plan.document),
+        command: known(&plan.command),
+        ..Summary::default()
+    }
+}
+
 /// The figures of a run, without findings, thresholds and verdict.
 pub(crate) fn build(
     plan: &ConductorPlan,
@@ -52,14 +67,9 @@ pub(crate) fn build(
     let account = gatherer.account();
     let stages = stages(&plan.test, workload, gatherer);
     let mut summary = Summary {
-        name: plan.name.clone(),
-        run: plan.run.clone(),
-        seed: plan.test.seed,
         start_time: rfc3339(started),
         completion_time: rfc3339(ended),
         duration_seconds: ended.saturating_sub(started) as f64 / 1e9,
-        target: target(plan),
-        ack_policy: plan.ack_policy.map(|policy| format!("{policy:?}")),
         stages,
         samples: Samples {
             generated: account.generated,
@@ -76,7 +86,7 @@ pub(crate) fn build(
         latency: Latencies::from_set(histograms).unwrap_or_default(),
         rate_series: rate_series(workload, course, histograms),
         cpu: processes(gatherer),
-        ..Summary::default()
+        ..begin(plan)
     };
     drops(&mut summary, gatherer, histograms);
     saturation(&mut summary, gatherer);

@@ -34,6 +34,9 @@ pub(crate) const JUDGED: Duration = Duration::from_secs(3);
 #[derive(Debug, Clone)]
 pub struct Options {
     pub bundle: api::Bundle,
+    /// The documents as YAML, and the command that runs them: only for the reports.
+    pub document: String,
+    pub command: String,
     /// Folder for reports and logs.
     pub results: PathBuf,
     pub secrets: Secrets,
@@ -97,8 +100,10 @@ pub async fn run(
     }
     let several = options.bundle.load_tests.len() > 1;
     let mut outcomes = Vec::new();
-    for test in &options.bundle.load_tests {
+    for (index, test) in options.bundle.load_tests.iter().enumerate() {
         if stop.is_requested() {
+            let names: Vec<&str> = options.bundle.load_tests[index..].iter().map(|test| test.name.as_str()).collect();
+            tell(Event::Trouble(&format!("interrupted, so not run: {}", names.join(", "))));
             break;
         }
         let results = if several { options.results.join(&test.name) } else { options.results.clone() };
@@ -279,6 +284,8 @@ fn lay_out(
     let plan = ConductorPlan {
         name: test.name.clone(),
         run: run_id(),
+        document: options.document.clone(),
+        command: options.command.clone(),
         test: spec.clone(),
         profile,
         target: plan_target,
