@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
-use floodmark_http::server::{Abort, Handler};
+use floodmark_http::server::{Abort, Handler, json};
 use floodmark_http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use protocol::path;
 use telemetry::{Limiter, Ops, Stop, warn_limited};
@@ -211,18 +211,6 @@ fn text(code: u16, text: String) -> Response<Bytes> {
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
     *response.body_mut() = Bytes::from(text);
     response
-}
-
-fn json<T: serde::Serialize>(document: &T) -> Response<Bytes> {
-    match serde_json::to_vec(document) {
-        Ok(bytes) => {
-            let mut response = status(200);
-            response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-            *response.body_mut() = Bytes::from(bytes);
-            response
-        }
-        Err(error) => text(500, format!("{error}\n")),
-    }
 }
 
 fn not_allowed(method: &'static str) -> Response<Bytes> {

@@ -4,9 +4,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use floodmark_http::server::Handler;
-use http::header::CONTENT_TYPE;
-use http::{HeaderValue, Method, Request, Response, StatusCode, request};
+use floodmark_http::server::{Handler, json, text};
+use http::{Method, Request, Response, StatusCode, request};
+use ownership::Phase;
 use protocol::{CpuUse, WorkerReport, path};
 
 use crate::worker::Shared;
@@ -27,12 +27,12 @@ impl Handler for Service {
             path::ACCOUNT if get => json(&report(&self.0)),
             path::HISTOGRAMS if get => match self.0.books.histograms() {
                 Ok(set) => json(&set),
-                Err(error) => plain(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()),
+                Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
             },
             path::WRITE | path::OWNERSHIP | path::ACCOUNT | path::HISTOGRAMS => {
-                plain(StatusCode::METHOD_NOT_ALLOWED, "not with this method".to_owned())
+                text(StatusCode::METHOD_NOT_ALLOWED, "not with this method\n")
             }
-            _ => plain(StatusCode::NOT_FOUND, "no such path".to_owned()),
+            _ => text(StatusCode::NOT_FOUND, "no such path\n"),
         }
     }
 
@@ -51,11 +51,14 @@ impl Handler for Service {
 /// What `/account` says.
 pub(crate) fn report(shared: &Shared) -> WorkerReport {
     let usage = telemetry::cpu::usage();
-    let epoch = shared.document().epoch;
+    let document = shared.document();
+    // The document is obeyed after the gate was closed: nothing is taken any more that this could miss.
+    let drained = document.phase == Phase::Draining && shared.gate().is_empty();
     let inner = shared.books.open();
     WorkerReport {
         ordinal: shared.ordinal,
-        epoch,
+        epoch: document.epoch,
+        drained: drained.then_some(document.epoch),
         account: inner.account.clone(),
         fatal: inner.fatal.clone(),
         last_error: inner.last_error.clone(),
@@ -67,21 +70,4 @@ pub(crate) fn report(shared: &Shared) -> WorkerReport {
             rss_bytes: usage.rss_bytes,
         },
     }
-}
-
-fn json<T: serde::Serialize>(value: &T) -> Response<Bytes> {
-    match serde_json::to_vec(value) {
-        Ok(text) => {
-            let mut response = Response::new(Bytes::from(text));
-            response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-            response
-        }
-        Err(error) => plain(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()),
-    }
-}
-
-fn plain(status: StatusCode, text: String) -> Response<Bytes> {
-    let mut response = Response::new(Bytes::from(text + "\n"));
-    *response.status_mut() = status;
-    response
 }

@@ -43,6 +43,9 @@ pub struct OwnershipDoc {
 pub struct WorkerReport {
     pub ordinal: u32,
     pub epoch: u64,
+    /// Epoch of the draining control document that is obeyed, once nothing that was taken in is left to send.
+    #[serde(default)]
+    pub drained: Option<u64>,
     pub account: WorkerAccount,
     /// Why the worker can never go on (401, 403, 404, 415, `onExhausted: Fail`), with the answer's text.
     pub fatal: Option<String>,

@@ -4,6 +4,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, unreachable_pub)]
 
 mod answers;
+mod cost;
+mod drain;
 mod harness;
 mod prometheus;
 mod requests;
