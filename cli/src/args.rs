@@ -69,7 +69,7 @@ Examples:
 Not available yet: Kubernetes (the operator), protocol 2.0, Durable acknowledgements,
 resharding while a test runs, other receiver profiles than Strict. Documents that ask for them are refused by name.")]
 pub(crate) struct Run {
-    /// YAML files; each may hold several documents.
+    /// YAML files, or - for standard input; each may hold several documents.
     #[arg(required = true, value_name = "FILE")]
     pub(crate) files: Vec<PathBuf>,
     /// Folder for the report, the histograms and the logs; replaced if it holds an earlier run.
@@ -91,9 +91,12 @@ pub(crate) struct Run {
 
 #[derive(Debug, Args)]
 pub(crate) struct Validate {
-    /// YAML files; each may hold several documents. References are looked up in all of them.
+    /// YAML files, or - for standard input; each may hold several documents. All are one bundle, as with `run`.
     #[arg(required = true, value_name = "FILE")]
     pub(crate) files: Vec<PathBuf>,
+    /// Take every file for itself: names may repeat in the others, and references stay inside a file.
+    #[arg(long)]
+    pub(crate) each: bool,
 }
 
 #[derive(Debug, Args)]

@@ -33,13 +33,40 @@ impl fmt::Display for Problem {
     }
 }
 
-/// Every mistake of a set of files, in the order of the text; never empty when it is an error. `Display` is one line a problem.
+/// The mistakes of a set of files; `Display` is one line a problem, without a line break at the end.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Problems(pub Vec<Problem>);
+pub struct Problems {
+    /// In the order of the text; never empty when it is an error, and cut off where nobody reads on.
+    pub shown: Vec<Problem>,
+    /// How many there are, those that are not shown included.
+    pub total: usize,
+    /// In how many files they are.
+    pub files: usize,
+}
+
+impl Problems {
+    /// What a command prints below the list, such as `2 problems in 1 file`.
+    pub fn closing(&self) -> String {
+        let plural = |count: usize, word: &str| format!("{count} {word}{}", if count == 1 { "" } else { "s" });
+        let counts = format!("{} in {}", plural(self.total, "problem"), plural(self.files, "file"));
+        if self.shown.len() < self.total {
+            format!("{counts}, of which the first {} are shown", self.shown.len())
+        } else {
+            counts
+        }
+    }
+
+    /// Adds the problems of other files.
+    pub fn append(&mut self, mut other: Self) {
+        self.shown.append(&mut other.shown);
+        self.total += other.total;
+        self.files += other.files;
+    }
+}
 
 impl fmt::Display for Problems {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, problem) in self.0.iter().enumerate() {
+        for (index, problem) in self.shown.iter().enumerate() {
             if index > 0 {
                 f.write_str("\n")?;
             }
@@ -50,12 +77,3 @@ impl fmt::Display for Problems {
 }
 
 impl std::error::Error for Problems {}
-
-impl IntoIterator for Problems {
-    type Item = Problem;
-    type IntoIter = std::vec::IntoIter<Problem>;
-
-    fn into_iter(self) -> Self::IntoIter {
-        self.0.into_iter()
-    }
-}

@@ -64,10 +64,7 @@ pub fn fault_available(fault: FaultType) -> bool {
 fn apply<S>(rules: &[Rule<S>], spec: &S, prefix: &str, problems: &mut Vec<FieldProblem>) {
     for (field, used, what) in rules {
         if used(spec) {
-            problems.push(FieldProblem {
-                field: format!("{prefix}{field}"),
-                message: format!("not available yet: {what}"),
-            });
+            problems.push(FieldProblem::new(format!("{prefix}{field}"), format!("not available yet: {what}")));
         }
     }
 }
@@ -82,7 +79,7 @@ pub(crate) fn receiver(spec: &RemoteWriteReceiverSpec, problems: &mut Vec<FieldP
     for (i, answer) in spec.answers.iter().enumerate().filter(|(_, answer)| ANSWERS.contains(&answer.r#type)) {
         let message =
             format!("not available yet: answer {:?}, which belongs to protocol \"2.0\"; remove it", answer.r#type);
-        problems.push(FieldProblem { field: format!("spec.answers[{i}].type"), message });
+        problems.push(FieldProblem::new(format!("spec.answers[{i}].type"), message));
     }
 }
 
@@ -100,10 +97,10 @@ pub(crate) fn load_test(spec: &LoadTestSpec, problems: &mut Vec<FieldProblem>) {
     for (i, fault) in spec.faults.iter().enumerate().filter(|(_, fault)| !fault_available(fault.r#type)) {
         let names: Vec<&str> = FAULTS.iter().map(|fault| fault.name()).collect();
         let message = format!("not available yet: fault {}; available are {}", fault.r#type, names.join(", "));
-        problems.push(FieldProblem { field: format!("spec.faults[{i}].type"), message });
+        problems.push(FieldProblem::new(format!("spec.faults[{i}].type"), message));
     }
     for (i, _) in spec.chaos.iter().enumerate().filter(|(_, step)| step.action == ChaosAction::Scale) {
         let message = "not available yet: action Scale; use Kill, Pause, Terminate or Restart".to_owned();
-        problems.push(FieldProblem { field: format!("spec.chaos[{i}].action"), message });
+        problems.push(FieldProblem::new(format!("spec.chaos[{i}].action"), message));
     }
 }

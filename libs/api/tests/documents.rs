@@ -138,11 +138,17 @@ fn several_files_are_one_bundle_and_problems_name_their_file() {
 #[test]
 fn an_object_is_given_once() {
     let report = problems(&format!("{SINK}---\n{SINK}"));
-    assert!(
-        report
-            .contains("file.yaml:9:18: metadata.name: RemoteWriteSink \"sink\" is given twice (first in file.yaml:1)"),
-        "{report}"
+    assert_eq!(
+        report,
+        "file.yaml:9:18: metadata.name: RemoteWriteSink \"sink\" is given twice (first at file.yaml:3:18): rename one or remove it"
     );
+    let files: Vec<(String, String)> = ["a", "b", "c"].map(|name| (format!("{name}.yaml"), SINK.to_owned())).into();
+    let report = load(&files).unwrap_err();
+    for (line, file) in report.to_string().lines().zip(["b", "c"]) {
+        assert!(line.starts_with(&format!("{file}.yaml:3:18: ")) && line.contains("(first at a.yaml:3:18)"), "{line}");
+        assert!(line.ends_with("; validate --each takes every file for itself"), "{line}");
+    }
+    assert_eq!(report.closing(), "2 problems in 2 files");
 }
 
 #[test]
@@ -219,9 +225,9 @@ fn too_much_is_refused() {
     let stages = "{for: 1s},".repeat(257);
     assert!(problems(&TEST.replace("{for: 30s}", &stages)).contains("spec.stages: has 257 entries: 256 are allowed"));
     let unknown: String = (0..500).map(|i| format!("  zz{i}: 1\n")).collect();
-    let report = problems(&format!("{SINK}{unknown}"));
-    assert_eq!(report.lines().count(), 200);
-    assert!(report.ends_with("(and 300 more problems)"), "{report}");
+    let report = read(&format!("{SINK}{unknown}")).unwrap_err();
+    assert_eq!((report.to_string().lines().count(), report.total), (200, 500));
+    assert_eq!(report.closing(), "500 problems in 1 file, of which the first 200 are shown");
 }
 
 #[test]

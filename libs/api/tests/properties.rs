@@ -74,8 +74,8 @@ proptest! {
         let end = (at + remove).min(chars.len());
         chars.splice(at..end, insert.chars());
         if let Err(problems) = read(&chars.into_iter().collect::<String>()) {
-            prop_assert!(!problems.0.is_empty());
-            prop_assert!(problems.0.iter().all(|p| p.line > 0 && p.column > 0 && !p.message.is_empty()), "{}", problems);
+            prop_assert!(!problems.shown.is_empty());
+            prop_assert!(problems.shown.iter().all(|p| p.line > 0 && p.column > 0 && !p.message.is_empty()), "{}", problems);
         }
     }
 }

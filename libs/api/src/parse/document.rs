@@ -12,7 +12,7 @@ use super::walk::{Walk, join};
 use crate::bundle::{API_VERSION, Bundle, MAX_NAME, Object, Source};
 use crate::problem::Problem;
 use crate::schema;
-use crate::validate::{self, FieldProblem};
+use crate::validate::{self, Doubts, FieldProblem};
 
 const KINDS: [&str; 3] = ["RemoteWriteSink", "RemoteWriteReceiver", "LoadTest"];
 
@@ -32,46 +32,36 @@ const SERVER_FIELDS: [&str; 9] = [
 struct Envelope<'a> {
     kind: Option<&'a str>,
     name: Option<String>,
-    namespace: String,
+    /// Nothing when the one that was written cannot be used.
+    namespace: Option<String>,
     labels: BTreeMap<String, String>,
     annotations: BTreeMap<String, String>,
     spec: Option<&'a Node>,
 }
 
-/// Reads one document into the bundle; what is wrong goes to `problems`.
-pub(crate) fn read(file: &str, node: &Node, bundle: &mut Bundle, problems: &mut Vec<Problem>) {
+/// Reads one document into the bundle; what is wrong goes to `problems`, and what is therefore uncertain to `doubts`.
+pub(crate) fn read(file: &str, node: &Node, bundle: &mut Bundle, doubts: &mut Doubts, problems: &mut Vec<Problem>) {
     let mut walk = Walk::default();
     walk.positions.insert(String::new(), (node.place.line, node.place.column));
     let envelope = envelope(node, &mut walk);
     match envelope.kind {
         Some("RemoteWriteSink") => {
-            spec(file, node, envelope, walk, &schema::SINK, validate::check_sink, &mut bundle.sinks, problems);
+            let objects = &mut bundle.sinks;
+            spec(file, node, envelope, walk, &schema::SINK, validate::check_sink, objects, doubts, problems);
         }
         Some("RemoteWriteReceiver") => {
-            spec(
-                file,
-                node,
-                envelope,
-                walk,
-                &schema::RECEIVER,
-                validate::check_receiver,
-                &mut bundle.receivers,
-                problems,
-            );
+            let objects = &mut bundle.receivers;
+            spec(file, node, envelope, walk, &schema::RECEIVER, validate::check_receiver, objects, doubts, problems);
         }
         Some("LoadTest") => {
-            spec(
-                file,
-                node,
-                envelope,
-                walk,
-                &schema::LOAD_TEST,
-                validate::check_load_test,
-                &mut bundle.load_tests,
-                problems,
-            );
+            let objects = &mut bundle.load_tests;
+            spec(file, node, envelope, walk, &schema::LOAD_TEST, validate::check_load_test, objects, doubts, problems);
         }
-        _ => report(file, walk.problems, problems),
+        _ => {
+            // It may have been anything that others refer to.
+            doubts.unread = true;
+            report(file, walk.problems, problems);
+        }
     }
 }
 
@@ -94,11 +84,20 @@ fn spec<S: DeserializeOwned>(
     schema: &Value,
     check: fn(&S) -> Vec<FieldProblem>,
     objects: &mut Vec<Object<S>>,
+    doubts: &mut Doubts,
     problems: &mut Vec<Problem>,
 ) {
     let value = envelope.spec.and_then(|spec| walk.value(spec, schema, "spec"));
-    let broken: Vec<String> = walk.problems.iter().map(|(_, field, _)| field.clone()).collect();
+    let mut broken: Vec<String> = walk.problems.iter().map(|(_, field, _)| field.clone()).collect();
+    broken.append(&mut walk.meant);
     report(file, std::mem::take(&mut walk.problems), problems);
+    let Envelope { kind, name, namespace, labels, annotations, .. } = envelope;
+    let kind = kind.unwrap_or_default();
+    let identity = name.zip(namespace);
+    match &identity {
+        Some((name, namespace)) => doubts.add(kind, namespace, name, &broken),
+        None => doubts.nameless(kind),
+    }
     let source = Source::new(file.to_owned(), document.place.line, walk.positions);
     let Some(value) = value else { return };
     let spec: S = match serde_path_to_error::deserialize(&value) {
@@ -111,28 +110,24 @@ fn spec<S: DeserializeOwned>(
             return;
         }
     };
-    for FieldProblem { field, message } in check(&spec) {
-        // A rule between fields says nothing of use about a field that could not be read.
-        if !broken.iter().any(|path| within(path, &field) || within(&field, path)) {
-            problems.push(source.problem(field, message));
-        }
+    // A rule between fields says nothing of use about a field that could not be read.
+    let found = check(&spec).into_iter().filter(|problem| problem.stands(&broken));
+    let mut wrong = Vec::new();
+    for FieldProblem { field, message, .. } in found {
+        wrong.push(field.clone());
+        problems.push(source.problem(field, message));
     }
-    let Envelope { name, namespace, labels, annotations, .. } = envelope;
-    if let Some(name) = name {
+    if let Some((name, namespace)) = identity {
+        doubts.add(kind, &namespace, &name, &wrong);
         objects.push(Object { name, namespace, labels, annotations, spec, source });
     }
-}
-
-/// Is `inner` the field `outer` or a part of it?
-fn within(inner: &str, outer: &str) -> bool {
-    inner.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
 }
 
 fn envelope<'a>(node: &'a Node, walk: &mut Walk) -> Envelope<'a> {
     let mut envelope = Envelope {
         kind: None,
         name: None,
-        namespace: "default".to_owned(),
+        namespace: Some("default".to_owned()),
         labels: BTreeMap::new(),
         annotations: BTreeMap::new(),
         spec: None,
@@ -229,7 +224,7 @@ fn metadata(node: &Node, envelope: &mut Envelope<'_>, walk: &mut Walk) {
         walk.positions.insert(path.clone(), (value.place.line, value.place.column));
         match name {
             "name" => envelope.name = object_name(value, &path, walk),
-            "namespace" => envelope.namespace = object_name(value, &path, walk).unwrap_or_default(),
+            "namespace" => envelope.namespace = object_name(value, &path, walk),
             "labels" => envelope.labels = texts(value, &path, walk),
             "annotations" => envelope.annotations = texts(value, &path, walk),
             _ if SERVER_FIELDS.contains(&name) => {}

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 
 use crate::bundle::Bundle;
 use crate::problem::{Problem, Problems};
-use crate::validate;
+use crate::validate::{self, Doubts};
 
 /// A file larger than that is refused unread.
 pub const MAX_FILE_BYTES: usize = 1 << 20;
@@ -26,8 +26,8 @@ const MAX_PROBLEMS: usize = 200;
 /// # Errors
 /// Every problem there is (200 at most), in the order of the text.
 pub fn load(files: &[(String, String)]) -> Result<Bundle, Problems> {
-    let (bundle, mut problems) = read(files);
-    problems.extend(validate::check_references(&bundle));
+    let (bundle, doubts, mut problems) = read(files);
+    problems.extend(validate::check_with_doubts(&bundle, &doubts));
     finish(bundle, problems)
 }
 
@@ -36,12 +36,13 @@ pub fn load(files: &[(String, String)]) -> Result<Bundle, Problems> {
 /// # Errors
 /// Every problem there is (200 at most), in the order of the text.
 pub fn load_without_references(files: &[(String, String)]) -> Result<Bundle, Problems> {
-    let (bundle, problems) = read(files);
+    let (bundle, _, problems) = read(files);
     finish(bundle, problems)
 }
 
-fn read(files: &[(String, String)]) -> (Bundle, Vec<Problem>) {
+fn read(files: &[(String, String)]) -> (Bundle, Doubts, Vec<Problem>) {
     let mut bundle = Bundle::default();
+    let mut doubts = Doubts::default();
     let mut problems = Vec::new();
     let whole = |file: &str, message: String| Problem {
         file: file.to_owned(),
@@ -52,19 +53,22 @@ fn read(files: &[(String, String)]) -> (Bundle, Vec<Problem>) {
     };
     if files.len() > MAX_FILES {
         problems.push(whole("", format!("{} files are too many: give {MAX_FILES} at most", files.len())));
+        doubts.unread = true;
     }
     for (file, text) in files.iter().take(MAX_FILES) {
         if text.len() > MAX_FILE_BYTES {
             let bytes = text.len();
             problems.push(whole(file, format!("the file has {bytes} bytes: {MAX_FILE_BYTES} are allowed, split it")));
+            doubts.unread = true;
             continue;
         }
         let (documents, error) = compose::compose(text);
         let empty = documents.is_empty() && error.is_none();
         for node in documents {
-            document::read(file, &node, &mut bundle, &mut problems);
+            document::read(file, &node, &mut bundle, &mut doubts, &mut problems);
         }
         if let Some(error) = error {
+            doubts.unread = true;
             problems.push(Problem {
                 file: file.clone(),
                 line: error.line,
@@ -77,7 +81,7 @@ fn read(files: &[(String, String)]) -> (Bundle, Vec<Problem>) {
         }
     }
     same_names(&bundle, &mut problems);
-    (bundle, problems)
+    (bundle, doubts, problems)
 }
 
 fn finish(bundle: Bundle, mut problems: Vec<Problem>) -> Result<Bundle, Problems> {
@@ -93,14 +97,9 @@ fn finish(bundle: Bundle, mut problems: Vec<Problem>) -> Result<Bundle, Problems
     }
     problems.sort_by_key(|p| (order.iter().position(|file| *file == p.file), p.line, p.column));
     problems.dedup();
-    if problems.len() > MAX_PROBLEMS {
-        let more = problems.len() - MAX_PROBLEMS;
-        problems.truncate(MAX_PROBLEMS);
-        if let Some(last) = problems.last_mut() {
-            last.message = format!("{} (and {more} more problems)", last.message);
-        }
-    }
-    Err(Problems(problems))
+    let (total, files) = (problems.len(), order.len());
+    problems.truncate(MAX_PROBLEMS);
+    Err(Problems { shown: problems, total, files })
 }
 
 /// An object may be given once only.
@@ -110,11 +109,16 @@ fn same_names(bundle: &Bundle, problems: &mut Vec<Problem>) {
     let tests = bundle.load_tests.iter().map(|o| ("LoadTest", &o.namespace, &o.name, &o.source));
     let mut seen = BTreeMap::new();
     for (kind, namespace, name, source) in sinks.chain(receivers).chain(tests) {
-        if let Some(first) = seen.insert((kind, namespace, name), source) {
-            let message = format!(
-                "{kind} {name:?} is given twice (first in {}:{}): rename one or remove it",
-                first.file, first.line
+        let first = *seen.entry((kind, namespace, name)).or_insert(source);
+        if !std::ptr::eq(first, source) {
+            let (line, column) = first.position("metadata.name");
+            let mut message = format!(
+                "{kind} {name:?} is given twice (first at {}:{line}:{column}): rename one or remove it",
+                first.file
             );
+            if first.file != source.file {
+                message += "; validate --each takes every file for itself";
+            }
             problems.push(source.problem("metadata.name", message));
         }
     }

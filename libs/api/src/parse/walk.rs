@@ -18,6 +18,8 @@ pub(crate) struct Walk {
     pub(crate) positions: Positions,
     /// (place, field path, message).
     pub(crate) problems: Vec<(Place, String, String)>,
+    /// Fields that were not written, but may be what an unknown name was meant to be.
+    pub(crate) meant: Vec<String>,
 }
 
 impl Walk {
@@ -84,9 +86,16 @@ impl Walk {
             return self.wrong(node, path, format!("has {} entries: {max} are allowed", keys.len()));
         }
         let mut object = Map::new();
+        let (parent, mut misspelt) = (path, Vec::new());
         for (key, (at, value)) in &keys {
             let path = join(path, key);
             let Some(schema) = fields.get(*key).or(others) else {
+                let absent = fields.keys().map(String::as_str).filter(|name| !keys.contains_key(name));
+                match nearest(key, fields.keys().map(String::as_str)) {
+                    Some(near) if keys.contains_key(near) => {}
+                    Some(near) => misspelt.push(near),
+                    None => self.meant.extend(absent.map(|name| join(parent, name))),
+                }
                 self.problems.push((at.place, path, unknown(key, fields)));
                 continue;
             };
@@ -99,7 +108,7 @@ impl Walk {
             }
         }
         for name in schema.get("required").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str) {
-            if !keys.contains_key(name) {
+            if !keys.contains_key(name) && !misspelt.contains(&name) {
                 let field = fields.get(name);
                 let about = field.and_then(|f| f.get("description")).and_then(Value::as_str).unwrap_or("");
                 let about = about.split_inclusive('.').next().unwrap_or("").trim_end_matches('.');
@@ -107,6 +116,7 @@ impl Walk {
                 self.problems.push((node.place, join(path, name), format!("is missing ({about}): write {what}")));
             }
         }
+        self.meant.extend(misspelt.into_iter().map(|name| join(path, name)));
         Some(Value::Object(object))
     }
 

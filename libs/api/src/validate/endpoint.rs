@@ -52,9 +52,10 @@ pub(crate) fn check(rules: &mut Rules, endpoint: &Endpoint, path: &str) {
     authentication(rules, endpoint, path);
     if let Some(tls) = &endpoint.tls_config {
         let at = format!("{path}.tlsConfig");
-        rules.need(
+        rules.agree(
             scheme != Some(url::Scheme::Http),
             || at.clone(),
+            &["url"],
             || "needs an https URL: write https://, or remove tlsConfig".to_owned(),
         );
         client_tls(rules, tls, &at);

@@ -13,15 +13,12 @@ pub(crate) fn check(rules: &mut Rules, spec: &LoadTestSpec) {
     }
     for (i, step) in spec.chaos.iter().enumerate() {
         let at = format!("spec.chaos[{i}]");
-        rules.need(
-            step.at < total,
-            || format!("{at}.at"),
-            || format!("{} is not before the end of the stages, {total}", step.at),
-        );
+        begins(rules, step.at, total, || format!("{at}.at"));
         let (action, scale) = (step.action, step.action == ChaosAction::Scale);
-        rules.need(
+        rules.agree(
             step.sink_worker.is_some() != scale,
             || format!("{at}.sinkWorker"),
+            &["action"],
             || {
                 if scale {
                     "is not used with Scale: remove it".into()
@@ -30,9 +27,10 @@ pub(crate) fn check(rules: &mut Rules, spec: &LoadTestSpec) {
                 }
             },
         );
-        rules.need(
+        rules.agree(
             step.replicas.is_some() == scale,
             || format!("{at}.replicas"),
+            &["action"],
             || {
                 if scale {
                     "Scale needs the new number of workers".into()
@@ -42,17 +40,46 @@ pub(crate) fn check(rules: &mut Rules, spec: &LoadTestSpec) {
             },
         );
         match (step.r#for, action == ChaosAction::Pause) {
-            (Some(time), true) => rules.between(time, MILLISECOND, DAY, || format!("{at}.for")),
+            (Some(time), true) => {
+                rules.between(time, MILLISECOND, DAY, || format!("{at}.for"));
+                let hint = "or have longer stages";
+                ends(rules, step.at, time, total, || format!("{at}.for"), "at", hint);
+            }
             (None, true) => rules.add(format!("{at}.for"), "Pause needs a time: write for: 10s"),
             (Some(_), false) => rules.add(format!("{at}.for"), format!("is not used with {action:?}: remove it")),
             (None, false) => {}
         }
     }
-    rules.need(
+    rules.agree(
         spec.chaos.is_empty() || spec.target.sink_ref.is_some(),
         || "spec.chaos".into(),
+        &["spec.target"],
         || "acts on the workers of a sink: set target.sinkRef, or remove chaos".into(),
     );
+}
+
+/// Demands that something begins while the stages run.
+fn begins(rules: &mut Rules, from: Duration, total: Duration, field: impl FnOnce() -> String) {
+    rules.agree(from < total, field, &["spec.stages"], || {
+        format!("{from} is not before the end of the stages, {total}: write less, or have longer stages")
+    });
+}
+
+/// Demands that something that begins in time also ends with the stages at the latest.
+fn ends(
+    rules: &mut Rules,
+    from: Duration,
+    time: Duration,
+    total: Duration,
+    field: impl FnOnce() -> String,
+    start: &str,
+    otherwise: &str,
+) {
+    let end = Duration(from.0.saturating_add(time.0));
+    rules.agree(from >= total || end <= total, field, &[start, "spec.stages"], || {
+        let most = Duration(total.0.saturating_sub(from.0));
+        format!("{time} from {from} on ends at {end}, after the stages, {total}: write at most {most}, {otherwise}")
+    });
 }
 
 fn check_fault(rules: &mut Rules, fault: &Fault, total: Duration, path: &str) {
@@ -68,11 +95,7 @@ fn check_fault(rules: &mut Rules, fault: &Fault, total: Duration, path: &str) {
         || format!("{} is too much: {} needs a good sample before each, write at most 25%", fault.share, fault.r#type),
     );
     if let Some(from) = fault.from {
-        rules.need(
-            from < total,
-            || format!("{path}.from"),
-            || format!("{from} is not before the end of the stages, {total}"),
-        );
+        begins(rules, from, total, || format!("{path}.from"));
     }
     if let Some(time) = fault.r#for {
         rules.need(
@@ -80,6 +103,9 @@ fn check_fault(rules: &mut Rules, fault: &Fault, total: Duration, path: &str) {
             || format!("{path}.for"),
             || "0s is never: write a time, or remove it to go on to the end".into(),
         );
+        let from = fault.from.unwrap_or_default();
+        let hint = "or remove it to go on to the end";
+        ends(rules, from, time, total, || format!("{path}.for"), "from", hint);
     }
     if let Some(params) = &fault.out_of_order {
         rules.need(
@@ -127,9 +153,10 @@ fn delay(rules: &mut Rules, spec: &DelaySpec, path: &str) {
     }
     let least = spec.min.or(spec.mean);
     if let (Some(least), Some(max)) = (least, spec.max) {
-        rules.need(
+        rules.agree(
             max >= least,
             || format!("{path}.max"),
+            &["min", "mean"],
             || format!("{max} is less than {least}: write at least that"),
         );
     }

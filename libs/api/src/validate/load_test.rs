@@ -46,7 +46,7 @@ pub fn check_load_test(spec: &LoadTestSpec) -> Vec<FieldProblem> {
     });
     rules.between(spec.overload.max_backlog, MILLISECOND, DAY, || "spec.overload.maxBacklog".into());
     unavailable::load_test(spec, &mut rules.0);
-    rules.0
+    rules.found()
 }
 
 fn target(rules: &mut Rules, spec: &LoadTestSpec) {
@@ -62,16 +62,18 @@ fn target(rules: &mut Rules, spec: &LoadTestSpec) {
     if let Some(endpoint) = &target.endpoint {
         endpoint::check(rules, endpoint, "spec.target.endpoint");
     }
-    rules.need(
+    rules.agree(
         spec.generator.connections.is_none() || target.sink_ref.is_none(),
         || "spec.generator.connections".into(),
+        &["spec.target"],
         || "is not used with a sink, where each worker has lanes: remove it".into(),
     );
     let targets: u64 = spec.workload.iter().map(|group| u64::from(group.targets)).sum();
     let parallelism = spec.generator.parallelism;
-    rules.need(
-        u64::from(parallelism) <= targets,
+    rules.agree(
+        targets == 0 || u64::from(parallelism) <= targets,
         || "spec.generator.parallelism".into(),
+        &["spec.workload"],
         || {
             format!(
                 "{parallelism} generators share {targets} targets, and a target belongs to one: write at most {targets}"
@@ -105,13 +107,17 @@ fn groups(rules: &mut Rules, groups: &[WorkloadGroup]) {
         rules.need(group.series() <= MAX_SERIES, || at.clone(), || too_many(group.series()));
         rules.between(group.scrape_interval, MILLISECOND, DAY, || format!("{at}.scrapeInterval"));
         rules.need(
-            (1..=group.series_per_target.max(1)).contains(&group.metrics),
+            group.metrics > 0,
             || format!("{at}.metrics"),
+            || "0 is out of range: write a number of at least 1".into(),
+        );
+        rules.agree(
+            group.metrics <= group.series_per_target,
+            || format!("{at}.metrics"),
+            &["seriesPerTarget"],
             || {
-                format!(
-                    "{} metric names for {} series of a target: write a number from 1 to that",
-                    group.metrics, group.series_per_target
-                )
+                let (metrics, series) = (group.metrics, group.series_per_target);
+                format!("{metrics} metric names for {series} series of a target: write at most {series}")
             },
         );
         let labels = &group.labels;
@@ -162,9 +168,10 @@ fn stages(rules: &mut Rules, spec: &LoadTestSpec) {
         || format!("{total} in all is too long: {MAX_TOTAL} are allowed"),
     );
     if let Some(deadline) = spec.deadline {
-        rules.need(
+        rules.agree(
             deadline > total && deadline.0 <= MAX_TOTAL.0 * 2,
             || "spec.deadline".into(),
+            &["stages"],
             || {
                 format!(
                     "{deadline} has to be more than all stages take, {total}, and at most {}",
@@ -187,7 +194,7 @@ fn rates(rules: &mut Rules, spec: &LoadTestSpec) {
         let per_series = rate.0 as f64 / natural / fastest.scrape_interval.0.as_secs_f64();
         // The greatest rate that is allowed, a little below where rounding could tip over.
         let most = (MAX_PER_SERIES * fastest.scrape_interval.0.as_secs_f64() * natural * (1.0 - 1e-9)) as u64;
-        rules.need(per_series <= MAX_PER_SERIES, || format!("spec.stages[{i}].rate"), || {
+        rules.agree(per_series <= MAX_PER_SERIES, || format!("spec.stages[{i}].rate"), &["spec.workload"], || {
             format!(
                 "{rate} samples a second are {per_series:.0} a second for each series of group {}, and 1000 are allowed: write at most {most}, or have more series",
                 fastest.name

@@ -13,6 +13,7 @@ pub use load_test::check_load_test;
 pub use local::local_warnings;
 pub use receiver::check_receiver;
 pub use references::check_references;
+pub(crate) use references::{Doubts, check_with_doubts};
 pub use sink::check_sink;
 
 use crate::scalar::Duration;
@@ -24,6 +25,25 @@ pub struct FieldProblem {
     pub field: String,
     /// What is wrong and the fix.
     pub message: String,
+    /// The other fields that it follows from; when one of them could not be read, there may be nothing wrong at all.
+    pub because: Vec<String>,
+}
+
+impl FieldProblem {
+    pub(crate) fn new(field: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { field: field.into(), message: message.into(), because: Vec::new() }
+    }
+
+    /// Does it say anything once these fields are in doubt?
+    pub(crate) fn stands(&self, doubtful: &[String]) -> bool {
+        let touched = |field: &str| doubtful.iter().any(|path| within(path, field) || within(field, path));
+        !touched(&self.field) && !self.because.iter().any(|field| touched(field))
+    }
+}
+
+/// Is `inner` the field `outer` or a part of it?
+pub(crate) fn within(inner: &str, outer: &str) -> bool {
+    inner.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
 }
 
 /// Collects problems; paths are made only when there is something to say.
@@ -32,7 +52,35 @@ pub(crate) struct Rules(pub(crate) Vec<FieldProblem>);
 
 impl Rules {
     pub(crate) fn add(&mut self, field: impl Into<String>, message: impl Into<String>) {
-        self.0.push(FieldProblem { field: field.into(), message: message.into() });
+        self.0.push(FieldProblem::new(field, message));
+    }
+
+    /// Demands `holds`, which rests on other fields too: siblings by name, the others by their path from `spec`.
+    pub(crate) fn agree(
+        &mut self,
+        holds: bool,
+        field: impl FnOnce() -> String,
+        others: &[&str],
+        message: impl FnOnce() -> String,
+    ) {
+        if holds {
+            return;
+        }
+        let field = field();
+        let parent = field.rfind('.').map_or("", |end| &field[..end]);
+        let path = |name: &&str| {
+            if *name == "spec" || name.starts_with("spec.") { (*name).to_owned() } else { format!("{parent}.{name}") }
+        };
+        let because = others.iter().map(path).collect();
+        self.0.push(FieldProblem { field, message: message(), because });
+    }
+
+    /// What was found, without what only follows from another mistake.
+    pub(crate) fn found(self) -> Vec<FieldProblem> {
+        let wrong: Vec<String> =
+            self.0.iter().filter(|problem| problem.because.is_empty()).map(|problem| problem.field.clone()).collect();
+        let follows = |field: &String| wrong.iter().any(|wrong| within(wrong, field));
+        self.0.into_iter().filter(|problem| !problem.because.iter().any(follows)).collect()
     }
 
     /// Demands `holds`.

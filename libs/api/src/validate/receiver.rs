@@ -29,7 +29,7 @@ pub fn check_receiver(spec: &RemoteWriteReceiverSpec) -> Vec<FieldProblem> {
         endpoint::basic_auth(&mut rules, auth, "spec.basicAuth");
     }
     unavailable::receiver(spec, &mut rules.0);
-    rules.0
+    rules.found()
 }
 
 /// The status codes that a type of answer may have; none means that it has no status.

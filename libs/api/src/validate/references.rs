@@ -1,83 +1,151 @@
 //! References between documents, and the rules between a test and what it refers to.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use crate::bundle::{Bundle, Object};
 use crate::problem::Problem;
+use crate::validate::within;
 use crate::{Count, LoadTestSpec};
+
+/// What could not be read of a set of files: a reference to it is no mistake, and nothing follows from its values.
+#[derive(Debug, Default)]
+pub(crate) struct Doubts {
+    /// Whole documents are unknown.
+    pub(crate) unread: bool,
+    /// Kinds of which an object has no usable name or namespace.
+    nameless: BTreeSet<String>,
+    /// (kind, namespace, name) to the fields that are wrong; an object that is given without a mistake has none.
+    objects: BTreeMap<(String, String, String), Vec<String>>,
+}
+
+impl Doubts {
+    pub(crate) fn nameless(&mut self, kind: &str) {
+        self.nameless.insert(kind.to_owned());
+    }
+
+    /// An object was given, with these fields wrong.
+    pub(crate) fn add(&mut self, kind: &str, namespace: &str, name: &str, fields: &[String]) {
+        let key = (kind.to_owned(), namespace.to_owned(), name.to_owned());
+        self.objects.entry(key).or_default().extend_from_slice(fields);
+    }
+
+    /// May there be such an object?
+    fn may_exist(&self, kind: &str, namespace: &str, name: &str) -> bool {
+        let key = (kind.to_owned(), namespace.to_owned(), name.to_owned());
+        self.unread || self.nameless.contains(kind) || self.objects.contains_key(&key)
+    }
+
+    /// Is the value of that field uncertain?
+    fn touch(&self, kind: &str, namespace: &str, name: &str, field: &str) -> bool {
+        let key = (kind.to_owned(), namespace.to_owned(), name.to_owned());
+        let fields = self.objects.get(&key).map_or(&[][..], Vec::as_slice);
+        fields.iter().any(|wrong| within(wrong, field) || within(field, wrong))
+    }
+}
 
 /// References that point to nothing in the bundle, and rules between documents. On one machine everything has to be in the files.
 pub fn check_references(bundle: &Bundle) -> Vec<Problem> {
-    let mut problems = Vec::new();
+    check_with_doubts(bundle, &Doubts::default())
+}
+
+/// Like [`check_references`], but says nothing that only follows from what could not be read.
+pub(crate) fn check_with_doubts(bundle: &Bundle, doubts: &Doubts) -> Vec<Problem> {
+    let mut check = Check { bundle, doubts, problems: Vec::new() };
     for sink in &bundle.sinks {
         if let Some(to) = &sink.spec.backend.receiver_ref {
-            receiver(bundle, sink, &to.name, "spec.backend.receiverRef.name", &mut problems);
+            check.receiver(sink, &to.name, "spec.backend.receiverRef.name");
         }
     }
     for from in &bundle.receivers {
         if let Some(to) = from.spec.forward_to.as_ref().and_then(|endpoint| endpoint.receiver_ref.as_ref()) {
             let field = "spec.forwardTo.receiverRef.name";
-            receiver(bundle, from, &to.name, field, &mut problems);
+            check.receiver(from, &to.name, field);
             if to.name == from.name {
-                problems.push(from.source.problem(field, "a receiver cannot forward to itself: name another one"));
+                let message = "a receiver cannot forward to itself: name another one";
+                check.problems.push(from.source.problem(field, message));
             }
         }
     }
     for test in &bundle.load_tests {
-        load_test(bundle, test, &mut problems);
+        check.load_test(test);
     }
-    problems
+    check.problems
 }
 
-fn load_test(bundle: &Bundle, test: &Object<LoadTestSpec>, problems: &mut Vec<Problem>) {
-    let target = &test.spec.target;
-    if let Some(to) = &target.receiver_ref {
-        receiver(bundle, test, &to.name, "spec.target.receiverRef.name", problems);
-    }
-    if let Some(to) = target.endpoint.as_ref().and_then(|endpoint| endpoint.receiver_ref.as_ref()) {
-        receiver(bundle, test, &to.name, "spec.target.endpoint.receiverRef.name", problems);
-    }
-    let Some(to) = &target.sink_ref else { return };
-    let Some(sink) = bundle.sink(&test.namespace, &to.name) else {
-        let known = bundle.sinks.iter().filter(|o| o.namespace == test.namespace).map(|o| o.name.as_str());
-        problems.push(
-            test.source
-                .problem("spec.target.sinkRef.name", missing("RemoteWriteSink", &to.name, &test.namespace, known)),
-        );
-        return;
-    };
-    for (i, step) in test.spec.chaos.iter().enumerate() {
-        if let Some(worker) = step.sink_worker.filter(|worker| *worker >= sink.spec.replicas) {
-            let last = sink.spec.replicas.saturating_sub(1);
+struct Check<'a> {
+    bundle: &'a Bundle,
+    doubts: &'a Doubts,
+    problems: Vec<Problem>,
+}
+
+impl Check<'_> {
+    fn load_test(&mut self, test: &Object<LoadTestSpec>) {
+        let target = &test.spec.target;
+        if let Some(to) = &target.receiver_ref {
+            self.receiver(test, &to.name, "spec.target.receiverRef.name");
+        }
+        if let Some(to) = target.endpoint.as_ref().and_then(|endpoint| endpoint.receiver_ref.as_ref()) {
+            self.receiver(test, &to.name, "spec.target.endpoint.receiverRef.name");
+        }
+        let Some(to) = &target.sink_ref else { return };
+        let Some(sink) = self.bundle.sink(&test.namespace, &to.name) else {
+            let known = self.bundle.sinks.iter().map(|o| (o.namespace.as_str(), o.name.as_str()));
+            self.missing("RemoteWriteSink", test, &to.name, known, "spec.target.sinkRef.name");
+            return;
+        };
+        let sound = |field: &str| !self.doubts.touch("RemoteWriteSink", &sink.namespace, &sink.name, field);
+        if sound("spec.replicas") {
+            let (replicas, last) = (sink.spec.replicas, sink.spec.replicas.saturating_sub(1));
+            let held = match replicas {
+                1 => format!("sink {} has 1 replica: write 0, or give it more", sink.name),
+                _ => format!("sink {} has {replicas} replicas: write 0 to {last}, or give it more", sink.name),
+            };
+            for (i, step) in test.spec.chaos.iter().enumerate() {
+                if let Some(worker) = step.sink_worker.filter(|worker| *worker >= replicas) {
+                    let message = format!("worker {worker} does not exist: {held}");
+                    self.problems.push(test.source.problem(format!("spec.chaos[{i}].sinkWorker"), message));
+                }
+            }
+        }
+        let (request, buffer) = (u64::from(test.spec.generator.samples_per_request), sink.spec.buffer.max_samples);
+        let own = !self.doubts.touch("LoadTest", &test.namespace, &test.name, "spec.generator.samplesPerRequest");
+        if request > buffer.0 && own && sound("spec.buffer.maxSamples") {
             let message = format!(
-                "worker {worker} does not exist: sink {} has {} replicas, write 0 to {last}",
-                sink.name, sink.spec.replicas
+                "{} samples never fit into the buffer of sink {}, {buffer}: write at most that",
+                Count(request),
+                sink.name
             );
-            problems.push(test.source.problem(format!("spec.chaos[{i}].sinkWorker"), message));
+            self.problems.push(test.source.problem("spec.generator.samplesPerRequest", message));
         }
     }
-    let (request, buffer) = (u64::from(test.spec.generator.samples_per_request), sink.spec.buffer.max_samples);
-    if request > buffer.0 {
-        let message = format!(
-            "{} samples never fit into the buffer of sink {}, {buffer}: write at most that",
-            Count(request),
-            sink.name
-        );
-        problems.push(test.source.problem("spec.generator.samplesPerRequest", message));
-    }
-}
 
-fn receiver<S>(bundle: &Bundle, from: &Object<S>, name: &str, field: &str, problems: &mut Vec<Problem>) {
-    if bundle.receiver(&from.namespace, name).is_none() {
-        let known = bundle.receivers.iter().filter(|o| o.namespace == from.namespace).map(|o| o.name.as_str());
-        problems.push(from.source.problem(field, missing("RemoteWriteReceiver", name, &from.namespace, known)));
+    fn receiver<S>(&mut self, from: &Object<S>, name: &str, field: &str) {
+        if self.bundle.receiver(&from.namespace, name).is_none() {
+            let known = self.bundle.receivers.iter().map(|o| (o.namespace.as_str(), o.name.as_str()));
+            self.missing("RemoteWriteReceiver", from, name, known, field);
+        }
     }
-}
 
-fn missing<'a>(kind: &str, name: &str, namespace: &str, known: impl Iterator<Item = &'a str>) -> String {
-    let known: Vec<&str> = known.take(16).collect();
-    let hint = if known.is_empty() {
-        format!("the files hold no {kind} of that namespace")
-    } else {
-        format!("there are {}", known.join(", "))
-    };
-    format!("no {kind} {name:?} in namespace {namespace}: {hint}")
+    /// Reports a reference to what is not there; `known` are the (namespace, name) of what is.
+    fn missing<'b, S>(
+        &mut self,
+        kind: &str,
+        from: &Object<S>,
+        name: &str,
+        known: impl Iterator<Item = (&'b str, &'b str)>,
+        field: &str,
+    ) {
+        let namespace = &from.namespace;
+        if self.doubts.may_exist(kind, namespace, name) {
+            return;
+        }
+        let known: Vec<&str> = known.filter(|(at, _)| at == namespace).map(|(_, name)| name).take(16).collect();
+        let hint = if known.is_empty() {
+            format!("the files hold no {kind} of that namespace")
+        } else {
+            format!("there are {}", known.join(", "))
+        };
+        let message = format!("no {kind} {name:?} in namespace {namespace}: {hint}");
+        self.problems.push(from.source.problem(field, message));
+    }
 }

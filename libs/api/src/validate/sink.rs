@@ -13,28 +13,41 @@ pub fn check_sink(spec: &RemoteWriteSinkSpec) -> Vec<FieldProblem> {
     buffers(&mut rules, spec);
     retry(&mut rules, spec);
     let on = &spec.on_rejected;
-    rules.need(
+    rules.agree(
         on.action == RejectedAction::Isolate || on.max_extra_requests == OnRejected::DEFAULT_EXTRA_REQUESTS,
         || "spec.onRejected.maxExtraRequests".into(),
+        &["action"],
         || "is only used with action Isolate: remove it".into(),
     );
-    rules.need(
+    rules.agree(
         !(on.action == RejectedAction::Fail && on.dead_letter.is_some()),
         || "spec.onRejected.deadLetter".into(),
+        &["action"],
         || "is not used with action Fail: remove it".into(),
     );
     if let Some(dead_letter) = &on.dead_letter {
         size(&mut rules, dead_letter.max_bytes, "spec.onRejected.deadLetter.maxBytes");
     }
-    match (&spec.storage, spec.ack_policy) {
-        (Some(storage), AckPolicy::Durable) => size(&mut rules, storage.size, "spec.storage.size"),
-        (None, AckPolicy::Durable) => rules.add("spec.storage", "ackPolicy Durable needs storage: write {size: 10Gi}"),
-        (Some(_), _) => rules.add("spec.storage", "is only used with ackPolicy Durable: remove it"),
-        (None, _) => {}
+    if let Some(storage) = &spec.storage {
+        size(&mut rules, storage.size, "spec.storage.size");
     }
+    let durable = spec.ack_policy == AckPolicy::Durable;
+    rules.agree(
+        durable == spec.storage.is_some(),
+        || "spec.storage".into(),
+        &["ackPolicy"],
+        || {
+            let text = if durable {
+                "ackPolicy Durable needs storage: write {size: 10Gi}"
+            } else {
+                "is only used with ackPolicy Durable: remove it"
+            };
+            text.into()
+        },
+    );
     rules.between(spec.drain_timeout, MILLISECOND, DAY, || "spec.drainTimeout".into());
     unavailable::sink(spec, &mut rules.0);
-    rules.0
+    rules.found()
 }
 
 fn out_of(value: u32, min: u32, max: u32) -> String {
@@ -54,14 +67,16 @@ fn size(rules: &mut Rules, value: Bytes, field: &str) {
 fn ownership(rules: &mut Rules, spec: &RemoteWriteSinkSpec) {
     let labels = &spec.ownership.labels;
     match spec.ownership.by {
-        OwnershipBy::Series => rules.need(
+        OwnershipBy::Series => rules.agree(
             labels.is_empty(),
             || "spec.ownership.labels".into(),
+            &["by"],
             || "is only used with by: Labels: remove it, or write by: Labels".into(),
         ),
-        OwnershipBy::Labels => rules.need(
+        OwnershipBy::Labels => rules.agree(
             !labels.is_empty(),
             || "spec.ownership.labels".into(),
+            &["by"],
             || "by: Labels needs label names: write labels: [job, instance]".into(),
         ),
     }
@@ -82,9 +97,10 @@ fn buffers(rules: &mut Rules, spec: &RemoteWriteSinkSpec) {
         || "spec.batching.maxSamples".into(),
         || format!("{batch} is out of range: write a count from 1 to {MAX}"),
     );
-    rules.need(
+    rules.agree(
         batch <= buffer,
         || "spec.batching.maxSamples".into(),
+        &["spec.buffer.maxSamples"],
         || format!("{batch} is more than buffer.maxSamples, {buffer}: a batch has to fit into the buffer"),
     );
     rules.need(
@@ -100,9 +116,10 @@ fn retry(rules: &mut Rules, spec: &RemoteWriteSinkSpec) {
     let retry = &spec.retry;
     rules.between(retry.initial_delay, MILLISECOND, HOUR, || "spec.retry.initialDelay".into());
     rules.between(retry.max_delay, MILLISECOND, HOUR, || "spec.retry.maxDelay".into());
-    rules.need(
+    rules.agree(
         retry.max_delay >= retry.initial_delay,
         || "spec.retry.maxDelay".into(),
+        &["initialDelay"],
         || format!("{} is less than initialDelay, {}: write at least that", retry.max_delay, retry.initial_delay),
     );
     rules.between(retry.max_retry_after, MILLISECOND, DAY, || "spec.retry.maxRetryAfter".into());
