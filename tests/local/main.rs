@@ -13,6 +13,7 @@
 )]
 
 mod backends;
+mod commands;
 mod embedded;
 mod lifecycle;
 mod page;
