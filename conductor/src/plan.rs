@@ -4,9 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use floodmark_http::client::Endpoint;
+pub use protocol::{ExecutedChaos, UnaskedEnd};
+use serde::{Deserialize, Serialize};
 
 /// All that a run needs to know, engine-free.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct ConductorPlan {
     /// Name of the `LoadTest`.
     pub name: String,
@@ -40,8 +43,16 @@ pub struct ConductorPlan {
     pub drain_timeout: Duration,
 }
 
+impl ConductorPlan {
+    /// Whether what is stored can be looked at: in receivers of ours, or by reading it back.
+    pub fn reads_store(&self) -> bool {
+        self.read_back.is_some() || !self.receivers.is_empty()
+    }
+}
+
 /// Where every stored sample is read from.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct ReadBackPlan {
     pub kind: ReadBackKind,
     /// The server's base URL; the paths of its query interface are appended.
@@ -49,30 +60,10 @@ pub struct ReadBackPlan {
 }
 
 /// Whose query interface it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ReadBackKind {
     Prometheus,
     VictoriaMetrics,
-}
-
-/// A chaos step as the engine carried it out. Unix milliseconds.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ExecutedChaos {
-    /// Position in the document.
-    pub index: u32,
-    pub executed_at: u64,
-    /// When the process was running again; `None` when it never came back.
-    pub back_at: Option<u64>,
-}
-
-/// A sink-worker that ended by itself, or by somebody else's hand.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct UnaskedEnd {
-    pub ordinal: u32,
-    /// Unix milliseconds.
-    pub at: u64,
-    /// `exit status 101`, `killed by signal 9`.
-    pub how: String,
 }
 
 /// What the engine knows and the conductor asks: the chaos carried out, processes that were lost without being asked.

@@ -51,6 +51,22 @@ pub struct ChaosEntry {
     pub action: ChaosAction,
 }
 
+/// The run that a sink or receiver belongs to. There is one at a time: who writes it here, with the document's revision
+/// as condition, has the target for itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RunRef {
+    /// Value of the label `floodmark_run`.
+    pub id: String,
+    /// Identity of the `LoadTest`; empty where engines have none.
+    #[serde(default)]
+    pub uid: String,
+    /// Name of the `LoadTest`.
+    pub load_test: String,
+    /// Base address of its conductor.
+    pub conductor: String,
+}
+
 /// The control document: written by the engine alone, read by the workers. JSON, camelCase.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -75,6 +91,9 @@ pub struct ControlDocument {
     /// What is to be broken, in no order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub chaos: Vec<ChaosEntry>,
+    /// The run that the sink serves; accounts start anew with another one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run: Option<RunRef>,
 }
 
 /// Why a control document is not obeyed.
@@ -194,6 +213,7 @@ mod tests {
                 ordinal: 1,
                 action: ChaosAction::Pause { for_ms: 2000 },
             }],
+            run: None,
         }
     }
 

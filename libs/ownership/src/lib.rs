@@ -8,5 +8,5 @@ mod document;
 mod map;
 pub mod reshard;
 
-pub use document::{Address, ChaosAction, ChaosEntry, ControlDocument, DocumentError, Phase};
+pub use document::{Address, ChaosAction, ChaosEntry, ControlDocument, DocumentError, Phase, RunRef};
 pub use map::{By, MAX_REPLICAS, OwnershipMap, jump_hash, key_hash, owner};

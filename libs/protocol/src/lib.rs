@@ -5,16 +5,22 @@
 //! Parts pull: a part serves its own state under `GET` and fetches the others'; nothing here changes state.
 
 pub mod conductor;
+pub mod engine;
 pub mod generator;
 pub mod header;
 pub mod path;
+pub mod progress;
 pub mod receiver;
 pub mod sink_worker;
+pub mod supervisor;
 
 pub use conductor::{ChaosEvent, ChaosTimeline, PhaseDoc, RunPhase, RunPlan, Target};
+pub use engine::{EngineReport, ExecutedChaos, UnaskedEnd};
 pub use generator::{FaultCount, GeneratorReport, GeneratorState, StageProgress};
+pub use progress::ProgressDoc;
 pub use receiver::ReceiverControl;
 pub use sink_worker::{OwnershipDoc, SinkWorkerPlan, WorkerReport};
+pub use supervisor::{ChildState, End, Executed, SupervisorReport};
 
 use serde::{Deserialize, Serialize};
 

@@ -20,6 +20,14 @@ pub const PLAN: &str = "/plan";
 pub const PHASE: &str = "/phase";
 /// [`crate::ChaosTimeline`], at the conductor.
 pub const CHAOS: &str = "/chaos";
+/// [`crate::ProgressDoc`], at the conductor.
+pub const PROGRESS: &str = "/progress";
+/// The summary (`?max=BYTES` leaves out what does not fit), at the conductor, once there is a verdict.
+pub const SUMMARY: &str = "/summary";
+/// Names and sizes of the result files as JSON, and `/results/NAME` each of them, at the conductor.
+pub const RESULTS: &str = "/results";
+/// [`crate::SupervisorReport`], at the supervisor.
+pub const SUPERVISOR: &str = "/supervisor";
 /// Prometheus text, at every role.
 pub const METRICS: &str = "/metrics";
 /// 200 while the process lives.

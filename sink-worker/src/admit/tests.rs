@@ -104,6 +104,7 @@ fn map(replicas: u32, by: By) -> Map {
         lanes: 4,
         addresses: vec![String::from("h:1"); replicas as usize],
         chaos: vec![],
+        run: None,
     };
     Map::new(&document, 0)
 }

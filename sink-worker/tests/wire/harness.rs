@@ -189,6 +189,7 @@ pub fn control(epoch: u64, phase: Phase, lanes: u16, addresses: Vec<String>) -> 
         lanes,
         addresses,
         chaos: vec![],
+        run: None,
     }
 }
 

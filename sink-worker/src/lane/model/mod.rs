@@ -30,6 +30,7 @@ fn explore(senders: &[(bool, Requests<'_>)], faults: u32, interleave: bool, limi
         lanes: 1,
         addresses: vec!["127.0.0.1:1".into()],
         chaos: vec![],
+        run: None,
     };
     let map = Arc::new(Map::new(&document, 0));
     let rules = Rules {
