@@ -21,7 +21,7 @@ pub(crate) struct Cli {
     /// How log lines on standard error look.
     #[arg(long, global = true, value_enum, default_value_t = LogFormat::Text, env = "FLOODMARK_LOG_FORMAT", hide_env_values = true)]
     pub(crate) log_format: LogFormat,
-    /// What is logged: error, warn, info, debug, trace, or a filter such as `floodmark_sink_worker=debug`.
+    /// What is logged: off, error, warn, info, debug, trace, or a filter such as `floodmark_sink_worker=debug`.
     #[arg(long, global = true, value_name = "LEVEL")]
     pub(crate) log_level: Option<String>,
     #[command(subcommand)]
@@ -75,7 +75,7 @@ pub(crate) struct Run {
     /// Folder for the report, the histograms and the logs; replaced if it holds an earlier run.
     #[arg(short, long, value_name = "DIR", default_value = "results")]
     pub(crate) output: PathBuf,
-    /// A file that stands for a key of a Secret or `ConfigMap`; may be repeated.
+    /// A file that stands for a key of a Secret or `ConfigMap`: a regular file that is not empty. May be repeated.
     #[arg(long, value_name = "NAME/KEY=PATH")]
     pub(crate) secret: Vec<String>,
     /// An address that stands for a host name of the documents (`--resolve mimir.monitoring=127.0.0.1:9009`); may be repeated.
@@ -84,7 +84,7 @@ pub(crate) struct Run {
     /// Where sink-worker 0 listens; worker 1 takes the next port, and so on. Left out: free ports on loopback.
     #[arg(long, value_name = "ADDR:PORT")]
     pub(crate) listen: Option<SocketAddr>,
-    /// Print only the verdict.
+    /// Print only the verdict and its reasons.
     #[arg(short, long)]
     pub(crate) quiet: bool,
 }
@@ -131,6 +131,13 @@ pub(crate) struct Role {
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Started by an engine: `floodmark run` on one machine, a Job in a cluster. It fetches the run's plan and t0 from the conductor,
+sends what is due, and leaves once its report was taken. It serves /account, /histograms, /slots, /metrics, /healthz and /readyz.
+
+Exit codes: 0 its report was taken, 1 it could not go on, 3 nobody took the report, 130 ended by a signal.
+
+Environment: FLOODMARK_LOG (as --log-level), FLOODMARK_LOG_FORMAT (as --log-format), JOB_COMPLETION_INDEX (as --index).")]
 pub(crate) struct Generator {
     #[command(flatten)]
     pub(crate) role: Role,
@@ -143,6 +150,15 @@ pub(crate) struct Generator {
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Started by an engine: `floodmark run` on one machine, a StatefulSet in a cluster. The engine writes both JSON files: the plan (backend,
+batching, retries; read once) and the control document (who owns which series; watched). Credentials and certificates are files that
+the plan names. It serves Remote-Write at /api/v1/write, and /ownership, /account, /histograms, /metrics, /healthz and /readyz.
+
+SIGTERM delivers what was acknowledged within the plan's drainTimeout.
+Exit codes: 0 ended by a signal, 1 it could not go on, 2 it cannot use its plan, 3 its parent is gone.
+
+Environment: FLOODMARK_LOG (as --log-level), FLOODMARK_LOG_FORMAT (as --log-format).")]
 pub(crate) struct SinkWorker {
     #[command(flatten)]
     pub(crate) role: Role,
@@ -158,6 +174,16 @@ pub(crate) struct SinkWorker {
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Started by an engine: `floodmark run` on one machine, a StatefulSet in a cluster. The engine writes the control document, a JSON file that
+is watched: the receiver's spec, the files of its certificate and credentials, and the conductor that knows the run.
+Alone, without --control, it takes Remote-Write of any sender:
+
+  floodmark receiver --listen 127.0.0.1:9090      # then write to http://127.0.0.1:9090/api/v1/write
+
+Exit codes: 0 ended by a signal, 1 it could not go on, 2 it cannot use its control document, 3 its parent is gone.
+
+Environment: FLOODMARK_LOG (as --log-level), FLOODMARK_LOG_FORMAT (as --log-format).")]
 pub(crate) struct Receiver {
     #[command(flatten)]
     pub(crate) role: Role,

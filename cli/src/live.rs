@@ -10,6 +10,10 @@ use protocol::RunPhase;
 
 /// Seconds between lines where there is no terminal.
 const PLAIN_EVERY: Duration = Duration::from_secs(5);
+/// Longest plain line, in characters: what a target answers may be long.
+const PLAIN_LONGEST: usize = 300;
+/// What a terminal without a size (a serial line, some CI) is taken for.
+const UNKNOWN_COLUMNS: usize = 80;
 
 /// Prints progress to standard error, so that standard output holds the verdict alone.
 #[derive(Debug)]
@@ -29,7 +33,8 @@ struct State {
 
 impl Live {
     pub(crate) fn new(quiet: bool) -> Self {
-        Self { terminal: std::io::stderr().is_terminal(), quiet, state: Mutex::new(State::default()) }
+        let terminal = telemetry::log::escapes(std::io::stderr().is_terminal());
+        Self { terminal, quiet, state: Mutex::new(State::default()) }
     }
 
     pub(crate) fn progress(&self, progress: &Progress) {
@@ -40,6 +45,8 @@ impl Live {
         let mut err = std::io::stderr().lock();
         let line = line(progress);
         if self.terminal {
+            // A line that wraps could not be taken back.
+            let line = shorten(&line, columns().saturating_sub(1));
             let _ = write!(err, "\r\x1b[2K{line}");
             let _ = err.flush();
             state.on_line = true;
@@ -50,7 +57,7 @@ impl Live {
             progress.waiting_for.as_ref().map(|text| text.replace(|letter: char| letter.is_ascii_digit(), ""));
         let news = state.phase != Some(progress.phase) || state.waiting != waiting;
         if news || state.printed.is_none_or(|at| at.elapsed() >= PLAIN_EVERY) {
-            let _ = writeln!(err, "{line}");
+            let _ = writeln!(err, "{}", shorten(&line, PLAIN_LONGEST));
             state.printed = Some(Instant::now());
             state.phase = Some(progress.phase);
             state.waiting = waiting;
@@ -99,9 +106,28 @@ fn line(progress: &Progress) -> String {
     if progress.backlog_seconds >= 1.0 {
         let _ = write!(line, "  behind {:.0}s", progress.backlog_seconds);
         if let Some(trouble) = &progress.trouble {
-            let _ = write!(line, " ({})", trouble.chars().take(100).collect::<String>());
+            let _ = write!(line, ": {trouble}");
         }
     }
+    line
+}
+
+/// Columns of the terminal as it is now: asked each time, so that a resize needs no signal.
+fn columns() -> usize {
+    let size = rustix::termios::tcgetwinsize(std::io::stderr());
+    size.map(|size| usize::from(size.ws_col)).ok().filter(|columns| *columns > 0).unwrap_or(UNKNOWN_COLUMNS)
+}
+
+/// At most `longest` characters, cut between words with an ellipsis; nothing in it moves the cursor.
+fn shorten(text: &str, longest: usize) -> String {
+    let mut line: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let Some((end, _)) = line.char_indices().nth(longest) else { return line };
+    // Room for the ellipsis; a single long word is cut where it is.
+    let room = line[..end].char_indices().next_back().map_or(0, |(at, _)| at);
+    let cut = line[..end].rfind(' ').filter(|cut| *cut > room / 2).unwrap_or(room);
+    line.truncate(cut);
+    line.truncate(line.trim_end().len());
+    line.push('…');
     line
 }
 
@@ -141,7 +167,20 @@ fn milliseconds(ms: f64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{count, milliseconds};
+    use super::{count, milliseconds, shorten};
+
+    #[test]
+    fn lines_fit_and_are_cut_between_words() {
+        assert_eq!(shorten("as it is", 8), "as it is");
+        assert_eq!(shorten("sink-worker 0: connection refused", 28), "sink-worker 0: connection…");
+        assert_eq!(shorten("sink-worker 0: connection refused", 26), "sink-worker 0: connection…");
+        assert_eq!(shorten("überlänge", 5), "über…");
+        assert_eq!(shorten("a\x1b[2Kb\nc", 20), "a [2Kb c");
+        for longest in 0..40 {
+            let line = shorten("running 3/30s  stage 1/1  äöü 12.3k/s", longest);
+            assert!(line.chars().count() <= longest.max(1), "{longest}: {line}");
+        }
+    }
 
     #[test]
     fn figures_are_short_and_keep_three_digits() {

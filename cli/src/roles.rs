@@ -5,10 +5,9 @@ use std::process::ExitCode;
 
 use telemetry::Stop;
 
-use crate::args;
-use crate::fail;
+use crate::{USAGE, args, fail};
 
-/// A role that cannot go on: the engine reads the reason in the log.
+/// A role that cannot go on: the engine reads the reason in the log. [`USAGE`] when it cannot use what it was told.
 const FAILED: u8 = 1;
 const STDIN: i32 = 0;
 
@@ -39,6 +38,15 @@ where
     })
 }
 
+/// Sink-workers and receivers come back with an error only for what they cannot use. A taken port may be free the next time.
+fn refuse(error: anyhow::Error) -> anyhow::Result<u8> {
+    if error.is::<floodmark_http::server::BindError>() {
+        return Err(error);
+    }
+    fail(&error, USAGE);
+    Ok(USAGE)
+}
+
 pub(crate) fn generator(arguments: &args::Generator) -> ExitCode {
     block_on(&arguments.role, "generator", |stop| {
         let options = generator::Options {
@@ -59,9 +67,9 @@ pub(crate) fn sink_worker(arguments: &args::SinkWorker) -> ExitCode {
             listen: arguments.role.listen,
         };
         async move {
-            match sink_worker::run(options, stop).await?.fatal {
-                None => Ok(0),
-                Some(why) => anyhow::bail!(why),
+            match sink_worker::run(options, stop).await {
+                Ok(outcome) => outcome.fatal.map_or(Ok(0), |why| Err(anyhow::anyhow!(why))),
+                Err(error) => refuse(error),
             }
         }
     })
@@ -74,6 +82,6 @@ pub(crate) fn receiver(arguments: &args::Receiver) -> ExitCode {
             ordinal: arguments.ordinal,
             listen: arguments.role.listen,
         };
-        async move { receiver::run(options, stop).await.map(|()| 0) }
+        async move { receiver::run(options, stop).await.map_or_else(refuse, |()| Ok(0)) }
     })
 }

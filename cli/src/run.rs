@@ -1,12 +1,10 @@
 //! `floodmark run`.
 
-use std::collections::BTreeMap;
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use anyhow::Context;
-use local::{Event, Options, RunError, Secrets};
+use local::{Event, Hosts, Options, RunError, Secrets};
 use report::Verdict;
 use telemetry::Stop;
 
@@ -40,7 +38,8 @@ pub(crate) fn run(arguments: &Run) -> ExitCode {
         };
         let tell = {
             let live = Arc::clone(&live);
-            Arc::new(move |event: Event<'_>| print(&live, &event))
+            let quiet = arguments.quiet;
+            Arc::new(move |event: Event<'_>| print(&live, quiet, &event))
         };
         let outcomes = local::run(options, stop.clone(), tell).await;
         live.clear();
@@ -70,14 +69,7 @@ pub(crate) fn run(arguments: &Run) -> ExitCode {
 
 fn options(arguments: &Run) -> anyhow::Result<Options> {
     let documents = documents::load(&arguments.files)?;
-    let mut resolve = BTreeMap::new();
-    for entry in &arguments.resolve {
-        let (host, address) =
-            entry.split_once('=').filter(|(host, address)| !host.is_empty() && !address.is_empty()).with_context(
-                || format!("--resolve {entry:?} is not HOST=ADDR: write for example mimir.monitoring=127.0.0.1:9009"),
-            )?;
-        resolve.insert(host.to_owned(), address.to_owned());
-    }
+    let resolve = Hosts::parse(&arguments.resolve)?;
     let secrets = Secrets::parse(&arguments.secret)?;
     Ok(Options {
         bundle: documents.bundle,
@@ -90,22 +82,27 @@ fn options(arguments: &Run) -> anyhow::Result<Options> {
     })
 }
 
-fn print(live: &Live, event: &Event<'_>) {
+fn print(live: &Live, quiet: bool, event: &Event<'_>) {
     match event {
         Event::Begins { name, run, conductor } => {
             live.say(&format!("{name}: run {run}, phase and metrics at http://{conductor}"));
         }
         Event::Progress(progress) => live.progress(progress),
         Event::Trouble(what) => live.say(what),
+        Event::NotRun { test, why } => {
+            live.clear();
+            let _ = writeln!(std::io::stdout(), "{test} was not run: {why}");
+        }
         Event::Serving { sink, addresses } => {
             live.say(&format!("{sink} takes Remote-Write at {}; Ctrl-C ends it", addresses.join(" ")));
         }
         Event::Finished { outcome, results, .. } => {
             live.clear();
             let mut out = std::io::stdout().lock();
-            let colour = out.is_terminal() && std::env::var_os("NO_COLOR").is_none();
-            let _ = write!(out, "{}", report::render_text(&outcome.summary, colour, 110));
-            if outcome.unwritten.is_none() {
+            let colour = telemetry::log::colours(out.is_terminal());
+            let render = if quiet { report::render_verdict } else { report::render_text };
+            let _ = write!(out, "{}", render(&outcome.summary, colour, 110));
+            if outcome.unwritten.is_none() && !quiet {
                 let _ = writeln!(out, "report: {}", results.join("report.html").display());
             }
         }

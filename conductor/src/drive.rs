@@ -4,19 +4,24 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use protocol::{GeneratorState, RunPhase};
 use telemetry::Stop;
+use tokio::time::timeout_at;
 use workload::Workload;
 
 use crate::gather::Gatherer;
 use crate::plan::{ConductorPlan, SharedEngine};
-use crate::progress::Progress;
+use crate::progress::{Held, Progress};
 use crate::rates::Rates;
 use crate::state::Published;
 
 const TICK: Duration = Duration::from_millis(500);
 /// From "all ready" to t0: every part polls the phase at least ten times in it.
 const LEAD: Duration = Duration::from_millis(1500);
-/// How long generators may take to close their accounts once told to stop.
+/// How long generators may take to close their accounts once told to stop, and in a hurry.
 const CLOSING: Duration = Duration::from_secs(15);
+const HURRIED: Duration = Duration::from_secs(5);
+/// Of the time until the deadline, this much (at most a tenth) is kept for closing; accounts still open a moment after it are left.
+const RESERVE: Duration = Duration::from_secs(1);
+const OVERDUE: Duration = Duration::from_millis(400);
 
 /// How a run came to its end.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -67,7 +72,9 @@ pub(crate) struct Driver<'a> {
 impl Driver<'_> {
     pub(crate) async fn run(mut self) -> Course {
         let started = SystemTime::now();
-        let deadline = Instant::now() + self.plan.test.effective_deadline();
+        let limit = self.plan.test.effective_deadline();
+        let deadline = Instant::now() + limit;
+        let flow_end = deadline - RESERVE.min(limit / 10);
         let mut course = Course {
             end: End::Completed,
             t0: None,
@@ -77,7 +84,7 @@ impl Driver<'_> {
             left_buffered: 0,
             rates: Rates::default(),
         };
-        if let Err(end) = self.prepare(deadline).await {
+        if let Err(end) = self.prepare(flow_end).await {
             course.end = end;
             return course;
         }
@@ -85,7 +92,7 @@ impl Driver<'_> {
         course.t0 = Some(t0);
         self.published.start(t0);
         tracing::info!(run = self.plan.run, "all parts are ready, the schedule begins");
-        course.end = self.flow(t0, deadline, &mut course.rates).await;
+        course.end = self.flow(t0, flow_end, &mut course.rates).await;
         self.published.set_phase(RunPhase::Stopping);
         self.close(&mut course, deadline).await;
         course
@@ -93,13 +100,19 @@ impl Driver<'_> {
 
     async fn prepare(&mut self, deadline: Instant) -> Result<(), End> {
         let limit = deadline.min(Instant::now() + self.plan.ready_timeout);
+        let mut held = Held::default();
         loop {
-            self.gatherer.poll_generators().await;
-            let mut waiting = self.gatherer.waiting_for();
-            if waiting.is_none() {
-                waiting = self.gatherer.targets_ready().await.err();
-            }
-            self.gatherer.poll_workers(false).await;
+            let looked = async {
+                self.gatherer.poll_generators().await;
+                let mut waiting = self.gatherer.waiting_for();
+                if waiting.is_none() {
+                    waiting = self.gatherer.targets_ready().await.err();
+                }
+                self.gatherer.poll_workers(false).await;
+                waiting
+            };
+            let looked = timeout_at(limit.into(), looked).await;
+            let waiting = looked.unwrap_or_else(|_| Some("a part has started but does not answer".into()));
             if let Some(why) = self.gatherer.failed_generator().or_else(|| self.gatherer.fatal_worker()) {
                 return Err(End::Fatal(why));
             }
@@ -107,10 +120,10 @@ impl Driver<'_> {
             if let Some(lost) = self.engine.lost_parts().into_iter().next() {
                 return Err(End::Lost(lost));
             }
-            if Instant::now() > limit {
+            if Instant::now() >= limit {
                 return Err(End::NeverReady(waiting));
             }
-            (self.progress)(Progress { waiting_for: Some(waiting), ..Progress::new(RunPhase::Preparing) });
+            held.tell(waiting, RunPhase::Preparing, self.progress);
             tokio::select! {
                 () = tokio::time::sleep(Duration::from_millis(100)) => {}
                 _ = self.stop.requested() => return Err(End::Interrupted),
@@ -129,11 +142,15 @@ impl Driver<'_> {
                 () = tokio::time::sleep(TICK) => {}
                 _ = self.stop.requested() => return End::Interrupted,
             }
-            self.gatherer.poll_generators().await;
-            if round.is_multiple_of(2) {
-                self.gatherer.poll_workers(true).await;
-                self.gatherer.poll_generator_histograms().await;
-            }
+            let polled = async {
+                self.gatherer.poll_generators().await;
+                if round.is_multiple_of(2) {
+                    self.gatherer.poll_workers(true).await;
+                    self.gatherer.poll_generator_histograms().await;
+                }
+            };
+            // A part that hangs holds up the others, but not the end.
+            let _ = timeout_at(deadline.into(), polled).await;
             round += 1;
             let now = unix_ns().saturating_sub(t0);
             rates.sample(now, self.gatherer);
@@ -151,7 +168,7 @@ impl Driver<'_> {
             if let Some(why) = (self.abort)(self.gatherer) {
                 return End::Threshold(why);
             }
-            if Instant::now() > deadline {
+            if Instant::now() >= deadline {
                 return End::Deadline;
             }
             if self.gatherer.all_generators(|state| *state == GeneratorState::Done) {
@@ -167,10 +184,31 @@ impl Driver<'_> {
         }
     }
 
-    /// Stopping: accounts are closed, buffers run empty, reports are taken.
+    /// Stopping: accounts are closed, buffers run empty, reports are taken; what a part that hangs does not give is left.
     async fn close(&mut self, course: &mut Course, deadline: Instant) {
         let hurried = matches!(course.end, End::Interrupted | End::Deadline);
-        let limit = Instant::now() + if hurried { Duration::from_secs(5) } else { CLOSING };
+        let latest = deadline + OVERDUE;
+        let latest = if hurried { latest.min(Instant::now() + HURRIED) } else { latest };
+        if timeout_at(latest.into(), self.settle(course, hurried, deadline)).await.is_err() {
+            tracing::warn!("a part did not close its account in time");
+        }
+        course.complete = true;
+        for index in 0..self.gatherer.generator_lives.len() {
+            let error = match timeout_at(latest.into(), self.gatherer.take_generator(index)).await {
+                Ok(Ok(())) => {
+                    self.published.take(index as u32);
+                    continue;
+                }
+                Ok(Err(error)) => error.to_string(),
+                Err(_) => "it did not answer in time".to_owned(),
+            };
+            tracing::warn!(index, error, "the generator's report could not be taken");
+            course.complete = false;
+        }
+    }
+
+    async fn settle(&mut self, course: &mut Course, hurried: bool, deadline: Instant) {
+        let limit = Instant::now() + CLOSING;
         while !self.gatherer.all_generators(|state| matches!(state, GeneratorState::Done | GeneratorState::Failed(_)))
             && Instant::now() < limit
         {
@@ -180,38 +218,33 @@ impl Driver<'_> {
         if hurried {
             self.gatherer.poll_workers(true).await;
         } else {
-            // Nothing that is not acknowledged has to be waited for, but a moment lets it settle.
-            let patience = match self.plan.ack_policy {
-                Some(api::AckPolicy::Buffered) => self.plan.drain_timeout,
-                _ => self.plan.drain_timeout.min(Duration::from_secs(5)),
-            };
-            let limit = deadline.min(Instant::now() + patience);
-            loop {
-                self.gatherer.poll_workers(true).await;
-                let buffered = self.gatherer.buffered();
-                course.left_buffered = buffered.unwrap_or(0);
-                if buffered == Some(0) || Instant::now() > limit || self.gatherer.fatal_worker().is_some() {
-                    break;
-                }
-                (self.progress)(Progress {
-                    waiting_for: Some(format!("sink-workers still hold {} samples", course.left_buffered)),
-                    ..Progress::new(RunPhase::Stopping)
-                });
-                tokio::select! {
-                    () = tokio::time::sleep(Duration::from_millis(100)) => {}
-                    _ = self.stop.requested() => break,
-                }
-            }
+            self.drain(course, deadline).await;
         }
         self.gatherer.poll_receiver_cpu().await;
-        course.complete = true;
-        for index in 0..self.gatherer.generator_lives.len() {
-            match self.gatherer.take_generator(index).await {
-                Ok(()) => self.published.take(index as u32),
-                Err(error) => {
-                    tracing::warn!(index, %error, "the generator's report could not be taken");
-                    course.complete = false;
-                }
+    }
+
+    /// Until sink-workers hold nothing any more.
+    async fn drain(&mut self, course: &mut Course, deadline: Instant) {
+        // Nothing that is not acknowledged has to be waited for, but a moment lets it settle.
+        let patience = match self.plan.ack_policy {
+            Some(api::AckPolicy::Buffered) => self.plan.drain_timeout,
+            _ => self.plan.drain_timeout.min(Duration::from_secs(5)),
+        };
+        let limit = deadline.min(Instant::now() + patience);
+        loop {
+            self.gatherer.poll_workers(true).await;
+            let buffered = self.gatherer.buffered();
+            course.left_buffered = buffered.unwrap_or(0);
+            if buffered == Some(0) || Instant::now() > limit || self.gatherer.fatal_worker().is_some() {
+                break;
+            }
+            (self.progress)(Progress {
+                waiting_for: Some(format!("sink-workers still hold {} samples", course.left_buffered)),
+                ..Progress::new(RunPhase::Stopping)
+            });
+            tokio::select! {
+                () = tokio::time::sleep(Duration::from_millis(100)) => {}
+                _ = self.stop.requested() => break,
             }
         }
     }

@@ -10,13 +10,13 @@ use protocol::{ChaosEvent, ChaosTimeline, path};
 use tokio::time::sleep;
 use tracing::{debug, warn};
 
-use crate::parts::{Blow, Part, Role, unix_ms};
+use crate::parts::{Begun, Blow, Part, Role, unix_ms};
 
 /// What was carried out so far, shared with the conductor.
 pub(crate) type ChaosLog = Arc<Mutex<Vec<ExecutedChaos>>>;
 
-/// Runs until dropped. `parts` outlive it: a blow falls on whatever process has the ordinal at that moment.
-pub(crate) async fn carry_out(conductor: String, parts: Arc<Vec<Part>>, log: ChaosLog) {
+/// Runs until dropped. `parts` outlive it: a blow falls on whatever process has the ordinal at that moment. `begun` is set with t0.
+pub(crate) async fn carry_out(conductor: String, parts: Arc<Vec<Part>>, log: ChaosLog, begun: Begun) {
     let endpoint = Endpoint::new(&conductor).with_timeout(Duration::from_secs(2)).with_max_answer(1 << 20);
     let mut fetch = match Fetch::new(&endpoint) {
         Ok(fetch) => fetch,
@@ -30,6 +30,7 @@ pub(crate) async fn carry_out(conductor: String, parts: Arc<Vec<Part>>, log: Cha
         match fetch.json::<ChaosTimeline>(Some(path::CHAOS)).await {
             Ok(timeline) => {
                 if let Some(t0) = timeline.t0 {
+                    begun.set();
                     for event in &timeline.events {
                         let due_ms = t0 / 1_000_000 + event.at_ms;
                         if !done.contains(&event.index) && due_ms <= unix_ms() {

@@ -1,32 +1,35 @@
 //! From a document's Endpoint to the plan of a client: references become URLs, Secrets become files.
 
-use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::fmt::Display;
+use std::path::{Path, PathBuf};
 
-use floodmark_http::client::{self, Secret};
+use floodmark_http::client::{self, Connection, Secret};
 
-use crate::secrets::{SecretError, Secrets};
+use crate::hosts::Hosts;
+use crate::run::RunError;
+use crate::secrets::{SecretError, Secrets, list};
 
 /// What references resolve to on this machine.
 #[derive(Debug, Clone)]
 pub(crate) struct Resolver {
     pub(crate) secrets: Secrets,
     /// `--resolve HOST=ADDR`.
-    pub(crate) hosts: BTreeMap<String, String>,
+    pub(crate) hosts: Hosts,
 }
 
 impl Resolver {
-    /// `url` is used where the endpoint names a receiver instead of a URL; `field` is for error messages.
+    /// `url` is used where the endpoint names a receiver instead of a URL; `field` is for error messages. What a part could not use
+    /// is an error here: addresses, credentials, certificates and keys are read and checked.
     pub(crate) fn endpoint(
         &self,
         endpoint: &api::Endpoint,
         url: Option<&str>,
         field: &str,
-    ) -> Result<client::Endpoint, SecretError> {
+    ) -> Result<client::Endpoint, RunError> {
         let target = endpoint.url.as_deref().or(url).unwrap_or_default();
         let mut plan = client::Endpoint::new(target).with_timeout(endpoint.request_timeout.0);
         plan.user_agent.clone_from(&endpoint.user_agent);
-        plan.resolve.clone_from(&self.hosts);
+        plan.resolve = self.hosts.for_url(target);
         for (index, header) in endpoint.headers.iter().enumerate() {
             let value = match (&header.value, &header.value_from) {
                 (_, Some(source)) => self.secret(&source.secret, &format!("{field}.headers[{index}].valueFrom"))?,
@@ -59,7 +62,20 @@ impl Resolver {
                 insecure_skip_verify: tls.insecure_skip_verify,
             };
         }
-        Ok(plan)
+        match Connection::new(&plan) {
+            Ok(_) => Ok(plan),
+            Err(error) => Err(self.refuse(field, error, &files(&plan))),
+        }
+    }
+
+    /// A usage error that names the field and the arguments which gave the files: those that the error speaks of, else all.
+    pub(crate) fn refuse(&self, field: &str, error: impl Display, files: &[&Path]) -> RunError {
+        let text = error.to_string();
+        let named: Vec<&Path> =
+            files.iter().copied().filter(|path| text.contains(&path.display().to_string())).collect();
+        let given = self.secrets.arguments(if named.is_empty() { files } else { &named });
+        let given = if given.is_empty() { String::new() } else { format!(" (given by {})", list(&given)) };
+        RunError::Usage(format!("{field}: {text}{given}"))
     }
 
     pub(crate) fn file(&self, key: &api::SecretKey, field: &str) -> Result<PathBuf, SecretError> {
@@ -77,4 +93,17 @@ impl Resolver {
     fn secret(&self, key: &api::SecretKey, field: &str) -> Result<Secret, SecretError> {
         self.file(key, field).map(Secret::File)
     }
+}
+
+/// All files of an endpoint.
+fn files(plan: &client::Endpoint) -> Vec<&Path> {
+    let basic = plan.basic_auth.iter().flat_map(|basic| [Some(&basic.username), basic.password.as_ref()]).flatten();
+    let token = plan.authorization.iter().map(|authorization| &authorization.credentials);
+    let secrets = plan.headers.iter().map(|header| &header.value).chain(basic).chain(token);
+    let secrets = secrets.filter_map(|secret| match secret {
+        Secret::File(path) => Some(path),
+        Secret::Value(_) => None,
+    });
+    let tls = [&plan.tls.ca_file, &plan.tls.cert_file, &plan.tls.key_file].into_iter().flatten();
+    secrets.chain(tls).map(PathBuf::as_path).collect()
 }

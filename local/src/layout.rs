@@ -7,26 +7,18 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use floodmark_http::client;
+use floodmark_http::{client, server};
 use ownership::{ControlDocument, Phase};
 use protocol::receiver::{BasicFiles, ServerFiles};
 use protocol::{ReceiverControl, SinkWorkerPlan, Target};
 use serde::Serialize;
 
 use crate::endpoint::Resolver;
+use crate::folders::Folders;
 use crate::parts::{PartSpec, Role};
 use crate::ports::Ports;
 use crate::process::Program;
 use crate::run::RunError;
-
-/// Folders of one run.
-#[derive(Debug, Clone)]
-pub(crate) struct Folders {
-    /// Plans and control documents; gone with the run.
-    pub(crate) control: PathBuf,
-    /// Output of the child processes; kept with the results.
-    pub(crate) logs: PathBuf,
-}
 
 /// The parts of one run and how to reach them.
 #[derive(Debug, Default)]
@@ -66,16 +58,7 @@ impl Builder<'_> {
                 scheme = "https";
                 // Only a question to a child process of this run on loopback: its certificate need not name 127.0.0.1.
                 store.tls.insecure_skip_verify = true;
-                let file = |path: PathBuf| path.to_string_lossy().into_owned();
-                let cert = self.resolver.certificate(Some(&tls.cert), "spec.tlsConfig.cert")?.unwrap_or_default();
-                Some(ServerFiles {
-                    cert_file: file(cert),
-                    key_file: file(self.resolver.file(&tls.key_secret, "spec.tlsConfig.keySecret")?),
-                    client_ca_file: self
-                        .resolver
-                        .certificate(tls.client_ca.as_ref(), "spec.tlsConfig.clientCa")?
-                        .map(file),
-                })
+                Some(self.server_files(tls)?)
             }
         };
         let basic_auth = match &object.spec.basic_auth {
@@ -113,6 +96,29 @@ impl Builder<'_> {
         Ok(())
     }
 
+    /// Certificate and key are loaded once here, so that a receiver does not refuse them later.
+    fn server_files(&self, tls: &api::ServerTlsConfig) -> Result<ServerFiles, RunError> {
+        let files = server::ServerFiles {
+            cert_file: self.resolver.certificate(Some(&tls.cert), "spec.tlsConfig.cert")?.unwrap_or_default(),
+            key_file: self.resolver.file(&tls.key_secret, "spec.tlsConfig.keySecret")?,
+            client_ca_file: self.resolver.certificate(tls.client_ca.as_ref(), "spec.tlsConfig.clientCa")?,
+        };
+        if let Err(error) = server::ServerTls::load(&files) {
+            let paths: Vec<&Path> = [&files.cert_file, &files.key_file]
+                .into_iter()
+                .chain(&files.client_ca_file)
+                .map(PathBuf::as_path)
+                .collect();
+            return Err(self.resolver.refuse("spec.tlsConfig", error, &paths));
+        }
+        let text = |path: PathBuf| path.to_string_lossy().into_owned();
+        Ok(ServerFiles {
+            cert_file: text(files.cert_file),
+            key_file: text(files.key_file),
+            client_ca_file: files.client_ca_file.map(text),
+        })
+    }
+
     /// The workers of a sink; the receivers that it names must have been laid out before.
     pub(crate) fn sink(
         &mut self,
@@ -147,6 +153,7 @@ impl Builder<'_> {
             lanes: spec.lanes,
             addresses: addresses.iter().map(ToString::to_string).collect(),
             chaos: Vec::new(),
+            run: None,
         };
         let control_path = self.write(&format!("ownership-{}.json", object.name), &control)?;
         for (ordinal, address) in (0..).zip(&addresses) {

@@ -6,13 +6,19 @@
 
 mod chaos;
 mod endpoint;
+mod engine;
+mod fleet;
+mod folders;
+mod hosts;
 mod layout;
 mod parts;
+mod plan;
 mod ports;
 mod process;
 mod run;
 mod secrets;
 mod serve;
 
+pub use hosts::{HostError, Hosts};
 pub use run::{Event, Options, RunError, run};
 pub use secrets::{SecretError, Secrets};

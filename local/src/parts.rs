@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::process::ExitStatus;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -11,13 +12,30 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tracing::{info, warn};
 
-use crate::process::{Child, Program, Spawner, describe};
+use crate::process::{Child, Program, Spawner, describe, last_line};
 
 /// First pause before a lost process is started again; it doubles up to [`LONGEST_BACKOFF`].
 const FIRST_BACKOFF: Duration = Duration::from_secs(1);
 const LONGEST_BACKOFF: Duration = Duration::from_secs(30);
 /// A process that ran this long starts over with the first pause.
 const SETTLED: Duration = Duration::from_mins(1);
+
+/// Exit status of a role that cannot use what it was told: starting it again changes nothing.
+const REFUSED: i32 = 2;
+
+/// Set once the schedule has begun. A part that ends before was never of use: it is not started again, and the run ends.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Begun(Arc<AtomicBool>);
+
+impl Begun {
+    pub(crate) fn set(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_set(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
 
 /// What a child process is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -92,11 +110,34 @@ pub(crate) struct PartState {
     /// True when it has ended and will not be started again.
     pub(crate) over: bool,
     pub(crate) last_exit: Option<i32>,
+    /// The last line of its log at an end that nobody ordered.
+    pub(crate) last_words: String,
 }
 
 impl Part {
     pub(crate) fn state(&self) -> PartState {
         self.state.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// How it was lost, in words, if it was.
+    pub(crate) fn loss(&self) -> Option<String> {
+        let state = self.state();
+        let how = state.unasked.last().map_or("cannot be started again", |(_, how)| how.as_str());
+        let words = if state.last_words.is_empty() { String::new() } else { format!(": {}", state.last_words) };
+        (state.over && !self.left_in_order(&state))
+            .then(|| format!("{} {}: {how}{words}; its log is in the results", self.role.as_str(), self.ordinal))
+    }
+
+    /// Why it could not use what it was told, if that is how it ended.
+    pub(crate) fn refusal(&self) -> Option<String> {
+        let state = self.state();
+        (state.over && state.last_exit == Some(REFUSED)).then(|| {
+            format!("{} {} cannot use its configuration: {}", self.role.as_str(), self.ordinal, state.last_words)
+        })
+    }
+
+    fn left_in_order(&self, state: &PartState) -> bool {
+        leaves_by_itself(self.role, state.last_exit)
     }
 
     /// Strikes the process as soon as it runs. The receiver is told when the blow fell, and again when the process is back.
@@ -112,14 +153,14 @@ impl Part {
         let _ = self.task.await;
     }
 
-    pub(crate) async fn start(spawner: &Spawner, spec: PartSpec) -> std::io::Result<Self> {
+    pub(crate) async fn start(spawner: &Spawner, spec: PartSpec, begun: Begun) -> std::io::Result<Self> {
         let child = spawner.spawn(spec.program.clone()).await?;
         let (orders, inbox) = mpsc::channel(16);
         let (stop, stopped) = watch::channel(None);
         let state = Arc::new(Mutex::new(PartState { pid: Some(child.pid()), ..PartState::default() }));
         let (role, ordinal, address) = (spec.role, spec.ordinal, spec.address);
         let supervisor =
-            Supervisor { spec, spawner: spawner.clone(), state: Arc::clone(&state), backoff: FIRST_BACKOFF };
+            Supervisor { spec, spawner: spawner.clone(), state: Arc::clone(&state), backoff: FIRST_BACKOFF, begun };
         let task = tokio::spawn(supervisor.run(child, inbox, stopped));
         Ok(Self { role, ordinal, address, orders, stop, state, task })
     }
@@ -130,6 +171,12 @@ struct Supervisor {
     spawner: Spawner,
     state: Arc<Mutex<PartState>>,
     backoff: Duration,
+    begun: Begun,
+}
+
+/// A generator ends in order once its report was taken.
+fn leaves_by_itself(role: Role, exit: Option<i32>) -> bool {
+    role == Role::Generator && exit == Some(0)
 }
 
 /// What a process is being put through.
@@ -173,7 +220,8 @@ impl Supervisor {
             };
             let asked = pending.is_some();
             self.record_end(status, asked);
-            if !asked && !self.spec.restart {
+            let hopeless = !self.spec.restart || !self.begun.is_set() || status.code() == Some(REFUSED);
+            if !asked && hopeless {
                 break;
             }
             if started.elapsed() > SETTLED {
@@ -280,6 +328,8 @@ impl Supervisor {
 
     fn record_end(&self, status: ExitStatus, asked: bool) {
         let text = describe(status);
+        let asked = asked || leaves_by_itself(self.spec.role, status.code());
+        let last_words = if asked { String::new() } else { last_line(&self.spec.program.log) };
         if !asked {
             warn!(role = self.spec.role.as_str(), ordinal = self.spec.ordinal, status = text, log = %self.spec.program.log.display(), "ended unexpectedly");
         }
@@ -289,6 +339,7 @@ impl Supervisor {
             if !asked {
                 state.unasked.truncate(100);
                 state.unasked.push((unix_ms(), text));
+                state.last_words = last_words;
             }
         });
     }

@@ -6,7 +6,7 @@
 
 use std::ffi::OsString;
 use std::fs::File;
-use std::io;
+use std::io::{self, Read, Seek};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
@@ -133,5 +133,39 @@ pub(crate) fn describe(status: ExitStatus) -> String {
         (Some(code), _) => format!("exit status {code}"),
         (None, Some(signal)) => format!("killed by signal {signal}"),
         (None, None) => "ended without a status".into(),
+    }
+}
+
+/// What a child said last, shortened; empty when it said nothing. A role's error comes after its name.
+pub(crate) fn last_line(log: &Path) -> String {
+    const TAIL: u64 = 4096;
+    const LONGEST: usize = 400;
+    let read = || {
+        let mut file = File::open(log)?;
+        let end = file.metadata()?.len();
+        file.seek(io::SeekFrom::Start(end.saturating_sub(TAIL)))?;
+        let mut bytes = Vec::new();
+        file.take(TAIL).read_to_end(&mut bytes)?;
+        io::Result::Ok(bytes)
+    };
+    let text = String::from_utf8_lossy(&read().unwrap_or_default()).into_owned();
+    let mut lines = text.lines().rev().map(str::trim).filter(|line| !line.is_empty());
+    let error = lines.clone().find_map(|line| line.strip_prefix("floodmark: "));
+    error.or_else(|| lines.next()).unwrap_or_default().chars().take(LONGEST).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_words_are_the_error_or_else_the_last_line() {
+        let folder = tempfile::tempdir().unwrap();
+        let log = folder.path().join("log");
+        assert_eq!(last_line(&log), "");
+        std::fs::write(&log, "x\n".repeat(9000) + "INFO ready\n\n").unwrap();
+        assert_eq!(last_line(&log), "INFO ready");
+        std::fs::write(&log, "INFO ready\nfloodmark: no such key\nWARN late\n").unwrap();
+        assert_eq!(last_line(&log), "no such key");
     }
 }
