@@ -74,7 +74,7 @@ impl Driver<'_> {
         let started = SystemTime::now();
         let limit = self.plan.test.effective_deadline();
         let deadline = Instant::now() + limit;
-        let flow_end = deadline - RESERVE.min(limit / 10);
+        let flow_end = Instant::now() + limit.saturating_sub(RESERVE.min(limit / 10));
         let mut course = Course {
             end: End::Completed,
             t0: None,
@@ -189,12 +189,18 @@ impl Driver<'_> {
         let hurried = matches!(course.end, End::Interrupted | End::Deadline);
         let latest = deadline + OVERDUE;
         let latest = if hurried { latest.min(Instant::now() + HURRIED) } else { latest };
-        if timeout_at(latest.into(), self.settle(course, hurried, deadline)).await.is_err() {
-            tracing::warn!("a part did not close its account in time");
+        // A part that hangs must leave time for the others.
+        let share = |parts: usize| {
+            let left = latest.saturating_duration_since(Instant::now());
+            (Instant::now() + left / u32::try_from(parts).unwrap_or(u32::MAX)).into()
+        };
+        if timeout_at(share(2), self.accounts_closed()).await.is_err() {
+            tracing::warn!("a generator did not close its account in time");
         }
         course.complete = true;
-        for index in 0..self.gatherer.generator_lives.len() {
-            let error = match timeout_at(latest.into(), self.gatherer.take_generator(index)).await {
+        let generators = self.gatherer.generator_lives.len();
+        for index in 0..generators {
+            let error = match timeout_at(share(generators - index + 1), self.gatherer.take_generator(index)).await {
                 Ok(Ok(())) => {
                     self.published.take(index as u32);
                     continue;
@@ -205,9 +211,20 @@ impl Driver<'_> {
             tracing::warn!(index, error, "the generator's report could not be taken");
             course.complete = false;
         }
+        let settled = async {
+            if hurried {
+                self.gatherer.poll_workers(true).await;
+            } else {
+                self.drain(course, deadline).await;
+            }
+            self.gatherer.poll_receiver_cpu().await;
+        };
+        if timeout_at(latest.into(), settled).await.is_err() {
+            tracing::warn!("a sink-worker or receiver did not tell its account in time");
+        }
     }
 
-    async fn settle(&mut self, course: &mut Course, hurried: bool, deadline: Instant) {
+    async fn accounts_closed(&mut self) {
         let limit = Instant::now() + CLOSING;
         while !self.gatherer.all_generators(|state| matches!(state, GeneratorState::Done | GeneratorState::Failed(_)))
             && Instant::now() < limit
@@ -215,12 +232,6 @@ impl Driver<'_> {
             tokio::time::sleep(Duration::from_millis(50)).await;
             self.gatherer.poll_generators().await;
         }
-        if hurried {
-            self.gatherer.poll_workers(true).await;
-        } else {
-            self.drain(course, deadline).await;
-        }
-        self.gatherer.poll_receiver_cpu().await;
     }
 
     /// Until sink-workers hold nothing any more.

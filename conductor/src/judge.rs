@@ -7,8 +7,8 @@ use api::ChaosAction;
 use faults::FaultPlan;
 use floodmark_http::client::Fetch;
 use ledger::{
-    Context, Disturbance, FaultAccount, FaultSeen, Finding, FindingName, GeneratorSide, Run, SeriesSeen, Settlement,
-    SlotTable, Store, StoreReport,
+    Context, Disturbance, FaultAccount, FaultSeen, Finding, FindingName, GeneratorSide, Outcome, Run, SeriesSeen,
+    Settlement, SlotTable, Store, StoreReport,
 };
 use protocol::path;
 use report::{Coverage, Summary};
@@ -66,9 +66,7 @@ impl Judge<'_> {
             // Nobody looked: the faults' answers are known all the same, and whether good samples were kept is not.
             wrong(summary, &run, &[]);
             let run = Run { keeps_good: false, ..run };
-            let report = StoreReport { t0_ns: t0, distinct: acknowledged(&sides), ..StoreReport::default() };
-            let report = StoreReport { arrivals: report.distinct.clone(), ..report };
-            let findings = Settlement::new(run, &sides, report, context).findings();
+            let findings = Settlement::new(run, &sides, unseen(t0, &sides), context).findings();
             put_findings(summary, &findings);
             return Ok(());
         };
@@ -91,6 +89,19 @@ impl Judge<'_> {
         summary.coverage = Some(held.coverage);
         put_findings(summary, &findings);
         Ok(())
+    }
+
+    /// Of a run whose store was not looked at: the samples that were sent and never answered, all of them.
+    pub(crate) fn unresolved(&self, summary: &mut Summary) {
+        let Some(t0) = self.course.t0 else { return };
+        let mut sides = self.sides();
+        for side in &mut sides {
+            // Without the others the replay ends with the last request that counts.
+            side.exceptions.retain(|exception| exception.outcome == Outcome::Unresolved);
+        }
+        let mut findings = Settlement::new(self.run(t0), &sides, unseen(t0, &sides), Context::default()).findings();
+        findings.retain(|finding| finding.name == FindingName::Unresolved);
+        put_findings(summary, &findings);
     }
 
     fn run(&self, t0_ns: u64) -> Run {
@@ -260,6 +271,12 @@ fn lag_ns(summary: &Summary) -> u64 {
     let waits = [&summary.latency.queued, &summary.latency.late];
     let longest = waits.into_iter().flatten().map(|wait| wait.points.max).fold(0.0, f64::max);
     (longest * 1e6) as u64
+}
+
+/// What a store that nobody looked into is taken to hold: exactly what was acknowledged.
+fn unseen(t0_ns: u64, sides: &[GeneratorSide]) -> StoreReport {
+    let distinct = acknowledged(sides);
+    StoreReport { t0_ns, arrivals: distinct.clone(), distinct, ..StoreReport::default() }
 }
 
 fn acknowledged(sides: &[GeneratorSide]) -> SlotTable {

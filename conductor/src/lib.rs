@@ -12,6 +12,7 @@ mod plan;
 mod progress;
 mod rates;
 mod readback;
+mod reasons;
 mod run;
 mod serve;
 mod state;

@@ -16,9 +16,10 @@ use crate::drive::{Course, Driver, End};
 use crate::gather::Gatherer;
 use crate::judge::Judge;
 use crate::plan::{ConductorPlan, SharedEngine};
-use crate::progress::Progress;
+use crate::progress::{Held, Progress};
 use crate::rates::Rates;
 use crate::readback::Reader;
+use crate::reasons::{accounts_balance, tell_end, workers_kept_their_word};
 use crate::state::Published;
 use crate::{artifacts, serve, summary};
 
@@ -66,13 +67,23 @@ impl Conductor {
     ) -> Outcome {
         let mut outside = Outside::default();
         let attempt = Box::pin(self.attempt(&mut plan, &engine, &stop, progress, &mut outside)).await;
+        let begun = attempt.is_ok();
         let (mut summary, histograms, t0) = attempt.unwrap_or_else(|why| {
             outside.inconclusive.push(why);
             (summary::begin(&plan), HistogramSet::default(), None)
         });
+        if stop.is_requested() && !summary.interrupted {
+            summary.interrupted = true;
+            if begun {
+                outside.notes.push("interrupted too late to change anything: the verdict stands".into());
+            }
+        }
+        if plan.reads_store() && summary.coverage.is_none() {
+            let end = if summary.interrupted { "was interrupted" } else { "ended" };
+            summary.unread = Some(format!("the run {end} before the store was read"));
+        }
         report::verdict::settle(&mut summary, &plan.test.thresholds, &outside);
-        let aborted = stop.is_requested();
-        self.published.set_phase(if aborted { RunPhase::Aborted } else { RunPhase::Finished });
+        self.published.set_phase(if summary.interrupted { RunPhase::Aborted } else { RunPhase::Finished });
         let unwritten = artifacts::write(results, &summary, &histograms, t0).err();
         Outcome { summary, histograms, unwritten }
     }
@@ -136,32 +147,37 @@ impl Conductor {
 
         // Refused from the start: nothing was promised, so there is nothing to hold against the store.
         let promised = !matches!(course.end, End::Fatal(_)) || gatherer.account().acknowledged > 0;
-        if course.complete && promised && course.end != End::Interrupted && course.end != End::Deadline {
+        figures.interrupted = course.end == End::Interrupted;
+        let tell = |text: String| {
+            progress(Progress { waiting_for: Some(text), ..Progress::new(RunPhase::Verifying) });
+        };
+        let judge = Judge {
+            plan,
+            workload: &workload,
+            faults: &fault_plan,
+            gatherer: &gatherer,
+            engine,
+            course: &course,
+            tell: &tell,
+        };
+        let judged = if course.complete && promised && !matches!(course.end, End::Interrupted | End::Deadline) {
             self.published.set_phase(RunPhase::Verifying);
             progress(Progress::new(RunPhase::Verifying));
-            let tell = |text: String| {
-                progress(Progress { waiting_for: Some(text), ..Progress::new(RunPhase::Verifying) });
-            };
-            let judge = Judge {
-                plan,
-                workload: &workload,
-                faults: &fault_plan,
-                gatherer: &gatherer,
-                engine,
-                course: &course,
-                tell: &tell,
-            };
             tokio::select! {
-                judged = judge.judge(&mut figures, reader) => {
-                    if let Err(why) = judged {
-                        outside.inconclusive.push(why);
-                    }
-                }
-                _ = stop.requested() => outside.inconclusive.push("interrupted while the store was read: losses are unproven".into()),
-                () = tokio::time::sleep_until(course.deadline.into()) => outside.inconclusive.push(
+                judged = judge.judge(&mut figures, reader) => judged,
+                _ = stop.requested() => Err("interrupted while the store was read: losses are unproven".into()),
+                () = tokio::time::sleep_until(course.deadline.into()) => Err(
                     "the deadline passed while the store was read: losses are unproven; raise spec.deadline".into(),
                 ),
             }
+        } else {
+            judge.unresolved(&mut figures);
+            Ok(())
+        };
+        if let Err(why) = judged {
+            figures.interrupted |= stop.is_requested();
+            judge.unresolved(&mut figures);
+            outside.inconclusive.push(why);
         }
         Ok((figures, histograms, course.t0))
     }
@@ -228,14 +244,16 @@ async fn ask_profile(
     progress: &(dyn Fn(Progress) + Send + Sync),
 ) -> Result<api::Profile, String> {
     let limit = tokio::time::Instant::now() + plan.ready_timeout.min(plan.test.effective_deadline());
+    let mut held = Held::default();
     let asked = async {
         loop {
             match reader.profile().await {
                 Ok(profile) => return profile,
-                Err(error) => {
-                    let waiting = format!("the server to read back from does not tell its version: {error}");
-                    progress(Progress { waiting_for: Some(waiting), ..Progress::new(RunPhase::Preparing) });
-                }
+                Err(error) => held.tell(
+                    format!("the server to read back from does not tell its version: {error}"),
+                    RunPhase::Preparing,
+                    progress,
+                ),
             }
             tokio::time::sleep(std::time::Duration::from_millis(500)).await;
         }
@@ -259,73 +277,6 @@ impl Course {
             complete: false,
             left_buffered: 0,
             rates: Rates::default(),
-        }
-    }
-}
-
-/// What the end of the course means for the verdict.
-fn tell_end(plan: &ConductorPlan, course: &Course, gatherer: &Gatherer, outside: &mut Outside) {
-    let acknowledged = gatherer.account().acknowledged;
-    match &course.end {
-        End::Completed => {}
-        End::Backlog => outside.inconclusive.push(
-            "the backlog was not worked off in time after the schedule's end: the rest is counted as skipped or unresolved".into(),
-        ),
-        End::Interrupted => outside.inconclusive.push("interrupted: this is a partial report".into()),
-        End::NeverReady(what) => outside.inconclusive.push(format!("not ready in time, so nothing was sent: {what}")),
-        End::Lost(part) => outside.inconclusive.push(format!("a part was lost for good: {part}")),
-        End::Fatal(why) if acknowledged == 0 => {
-            outside.inconclusive.push(format!("refused before the first acknowledgement: {why}"));
-        }
-        End::Fatal(why) => outside.failures.push(format!("the run could not go on: {why}")),
-        End::Deadline => outside.inconclusive.push("the deadline passed before the run was over".into()),
-        End::Threshold(what) => outside.failures.push(format!("aborted: {what}")),
-    }
-    if course.t0.is_some() && acknowledged == 0 && matches!(course.end, End::Completed | End::Backlog | End::Deadline) {
-        let trouble = gatherer.trouble().map_or_else(String::new, |why| format!(": {why}"));
-        outside.inconclusive.push(format!("not one sample was acknowledged: the target was never up{trouble}"));
-    }
-    if course.t0.is_some() && !course.complete && course.end == End::Completed {
-        outside.inconclusive.push("a generator's report could not be taken".into());
-    }
-    if course.left_buffered > 0 && plan.ack_policy == Some(api::AckPolicy::Buffered) {
-        outside.inconclusive.push(format!(
-            "sink-workers still held {} acknowledged samples when their time was up: raise spec.drainTimeout or look at the backend",
-            course.left_buffered
-        ));
-    }
-}
-
-/// Under Buffered a worker answers before the backend does: what it then could not deliver, it had promised.
-fn workers_kept_their_word(plan: &ConductorPlan, gatherer: &Gatherer, outside: &mut Outside) {
-    if plan.ack_policy != Some(api::AckPolicy::Buffered) {
-        return;
-    }
-    let accounts = || gatherer.worker_lives.values().map(|life| &life.report.account);
-    let given_up: u64 = accounts().flat_map(|account| account.rejected.values().chain(account.dropped.values())).sum();
-    let told: u64 = gatherer.account().refused.values().sum();
-    let ambiguous: u64 = accounts().map(|account| account.ambiguous).sum();
-    if given_up > told {
-        outside.failures.push(format!(
-            "sink-workers acknowledged {} samples that the backend then refused or that they dropped",
-            given_up - told
-        ));
-    }
-    if ambiguous > 0 && plan.read_back.is_none() && plan.receivers.is_empty() {
-        outside.inconclusive.push(format!("nobody can say what the backend kept of {ambiguous} acknowledged samples"));
-    }
-}
-
-/// A hop whose figures do not add up proves nothing.
-fn accounts_balance(gatherer: &Gatherer, outside: &mut Outside) {
-    for report in gatherer.generator_lives.iter().filter_map(|life| life.report.as_ref()) {
-        if let Err(imbalance) = report.account.balance() {
-            outside.inconclusive.push(imbalance.to_string());
-        }
-    }
-    for life in gatherer.worker_lives.values() {
-        if let Err(imbalance) = life.report.account.balance() {
-            outside.inconclusive.push(imbalance.to_string());
         }
     }
 }

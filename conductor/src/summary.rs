@@ -353,7 +353,8 @@ fn saturation(summary: &mut Summary, gatherer: &Gatherer) {
                 waited * 100.0
             ));
         }
-        if missed && report.lanes_busy_share > 0.9 && !summary.generator_saturated {
+        // Busy lanes are no limit where nothing came back at all.
+        if missed && report.lanes_busy_share > 0.9 && !summary.generator_saturated && summary.samples.acknowledged > 0 {
             limits.push(format!(
                 "concurrency: the lanes were busy {:.0} % of the time; a target sustains at most lanes × samplesPerRequest ÷ round trip ({} lanes here)",
                 report.lanes_busy_share * 100.0,

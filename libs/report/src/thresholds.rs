@@ -139,7 +139,10 @@ pub(crate) fn unproven(name: &str, summary: &Summary) -> Option<String> {
         return None;
     }
     let Some(coverage) = &summary.coverage else {
-        return Some("nothing was read back from the store; set readBack or use a receiver".to_owned());
+        let unread = summary.unread.as_deref();
+        return Some(
+            unread.unwrap_or("nothing was read back from the store; set readBack or use a receiver").to_owned(),
+        );
     };
     coverage
         .unproven

@@ -9,10 +9,14 @@ use crate::thresholds;
 /// What the summary itself does not show: a lost generator, a target that never came up, accounts that do not balance, an abort.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Outside {
+    /// Why nothing was acknowledged at all: leaves the run open and comes before everything that follows from it.
+    pub cause: Option<String>,
     /// Reasons that fail the run.
     pub failures: Vec<String>,
     /// Reasons that leave it open.
     pub inconclusive: Vec<String>,
+    /// What has to be told and decides nothing; comes last.
+    pub notes: Vec<String>,
 }
 
 /// A verdict with its reasons, the decisive ones first. Never empty.
@@ -67,7 +71,11 @@ pub fn decide(summary: &Summary, outside: &Outside) -> Decision {
             (true, true) => {}
         }
     }
-    let limit = summary.limit.as_deref().map_or(String::new(), |limit| format!("; the limit was: {limit}"));
+    let limit = summary
+        .limit
+        .as_deref()
+        .filter(|_| outside.cause.is_none())
+        .map_or(String::new(), |limit| format!("; the limit was: {limit}"));
     if summary.generator_saturated {
         open.push(format!(
             "the generator was saturated, so rate and latencies tell about it and not about the target{limit}"
@@ -83,16 +91,16 @@ pub fn decide(summary: &Summary, outside: &Outside) -> Decision {
         }));
     }
 
-    let verdict = match (failures.is_empty(), open.is_empty()) {
+    let verdict = match (failures.is_empty(), open.is_empty() && outside.cause.is_none()) {
         (false, _) => Verdict::Failed,
         (true, false) => Verdict::Inconclusive,
         (true, true) => Verdict::Passed,
     };
-    let mut reasons = failures;
-    reasons.append(&mut open);
+    let mut reasons: Vec<String> = outside.cause.iter().cloned().chain(failures).chain(open).collect();
     if reasons.is_empty() {
         reasons.push(passed(summary));
     }
+    reasons.extend(outside.notes.iter().cloned());
     Decision { verdict, reasons }
 }
 

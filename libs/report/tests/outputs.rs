@@ -6,8 +6,8 @@
 mod sample;
 
 use floodmark_report::{
-    Delta, RatePoint, Summary, Verdict, compare, render_comparison, render_html, render_junit, render_text,
-    render_verdict,
+    Chaos, Delta, DropReason, RatePoint, Summary, Verdict, compare, render_comparison, render_html, render_junit,
+    render_text, render_verdict,
 };
 use serde_json::Value;
 
@@ -208,6 +208,47 @@ fn the_text_fits_its_width_and_colours_only_when_asked() {
     for part in ["Failed", "SilentLoss", "response", "ledger.silentLoss", "missed", "unproven"] {
         assert!(plain.contains(part), "{part}\n{plain}");
     }
+    for width in [80, 110] {
+        for line in render_text(&summary, false, width).lines() {
+            let whole_word = !line.trim().contains(' ');
+            assert!(whole_word || line.chars().count() <= width, "{line}");
+        }
+    }
+}
+
+#[test]
+fn what_was_skipped_is_told_once() {
+    let mut summary = sample::summary(true);
+    summary.samples.skipped.insert("end".into(), 4242);
+    let skipped = DropReason { samples: 4242, ..DropReason::default() };
+    summary.drops.by_reason.insert("skipped_end".into(), skipped.clone());
+    summary.drops.total += 4242;
+    let of = |summary: &Summary| render_text(summary, false, 110).replace('\u{202f}', " ");
+    assert_eq!(of(&summary).matches("end 4 242").count(), 1, "{}", of(&summary));
+    assert!(of(&summary).contains("15 000  retries_exhausted"), "{}", of(&summary));
+    summary.drops.by_reason = [("skipped_end".to_owned(), skipped)].into();
+    assert!(!of(&summary).contains("dropped   "), "{}", of(&summary));
+}
+
+#[test]
+fn the_text_tells_faults_and_chaos() {
+    let mut summary = sample::summary(true);
+    summary.faults[0].accepted = 3;
+    summary.faults[0].wrong = 3;
+    summary.faults[1].indeterminate = 5;
+    summary.chaos[1].executed_at = None;
+    let unasked = Chaos { at: 9.5, action: "not asked for: killed by signal 9".into(), ..Chaos::default() };
+    summary.chaos.push(Chaos { worker: Some(2), executed_at: Some(9.5), ..unasked });
+    let plain = render_text(&summary, false, 200).replace('\u{202f}', " ");
+    let shows = |line: &str| assert!(plain.contains(line), "{line}\n{plain}");
+    shows("wrong     D5 OutOfOrder, expected Refused: 7 200 sent, 7 200 refused, 3 accepted, 0 unresolved, 3 wrong");
+    shows("open      D8 ConflictingDuplicate, expected Refused: 4 100 sent, 4 100 refused, 0 accepted, 5 unresolved");
+    shows("ok        D11 FutureTimestamp");
+    shows("done      Kill (sink-worker 1) at 85 s: carried out at 85.02 s, back after 1.84 s");
+    shows("not done  Pause 2s (sink-worker 0) at 120 s: not carried out");
+    shows("done      not asked for: killed by signal 9 (sink-worker 2) at 9.5 s");
+    summary.chaos = vec![summary.chaos[0].clone(); 25];
+    assert!(render_text(&summary, false, 80).contains("and 5 more in summary.json"));
 }
 
 #[test]

@@ -204,12 +204,48 @@ fn a_missed_rate_is_inconclusive_and_names_the_limit() {
 
 #[test]
 fn outside_reasons_come_first() {
-    let mut outside = Outside { failures: vec![], inconclusive: vec!["generator 1 was lost".into()] };
+    let mut outside = Outside { inconclusive: vec!["generator 1 was lost".into()], ..Outside::default() };
     assert_eq!(decide(&good(), &outside).verdict, Verdict::Inconclusive);
     outside.failures.push("the target answered 403".into());
     let decision = decide(&good(), &outside);
     assert_eq!(decision.verdict, Verdict::Failed);
     assert_eq!(decision.reasons[0], "the target answered 403");
+}
+
+#[test]
+fn why_nothing_was_acknowledged_comes_before_all_that_follows_from_it() {
+    let mut summary = good();
+    summary.samples.acknowledged = 0;
+    summary.stages[0].reached = false;
+    summary.limit = Some("all 12 lanes were busy".into());
+    summary.requests.attempts = 1;
+    let rate = threshold(ThresholdMetric::RateAchieved, None, Some("2k"));
+    let outside = Outside { cause: Some("Connection refused".into()), ..Outside::default() };
+    settle(&mut summary, std::slice::from_ref(&rate), &outside);
+    assert_eq!(summary.verdict, Verdict::Failed, "a missed threshold is missed all the same");
+    assert_eq!(summary.reasons[0], "Connection refused");
+    settle(&mut summary, &[], &outside);
+    assert_eq!((summary.verdict, summary.reasons[0].as_str()), (Verdict::Inconclusive, "Connection refused"));
+    assert!(!summary.reasons.join("\n").contains("lanes"), "{:?}", summary.reasons);
+}
+
+#[test]
+fn an_interrupt_is_told_and_leaves_a_complete_verification_its_verdict() {
+    let outside = Outside { notes: vec!["interrupted".into()], ..Outside::default() };
+    let decision = decide(&good(), &outside);
+    assert_eq!(decision.verdict, Verdict::Passed);
+    assert_eq!(decision.reasons.len(), 2);
+    assert_eq!(decision.reasons[1], "interrupted");
+}
+
+#[test]
+fn a_store_that_was_not_reached_is_not_taken_for_one_that_was_not_named() {
+    let mut summary = good();
+    summary.coverage = None;
+    summary.unread = Some("the run was interrupted before the store was read".into());
+    let (got, reasons) = verdict(&summary, &[threshold(LOSS, Some("0"), None)]);
+    assert_eq!(got, Verdict::Inconclusive);
+    assert!(reasons.contains("interrupted before") && !reasons.contains("use a receiver"), "{reasons}");
 }
 
 #[test]

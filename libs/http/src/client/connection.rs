@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::uri::PathAndQuery;
-use http::{HeaderMap, Method, Request, Uri};
+use http::{HeaderMap, Method, Request, StatusCode, Uri};
 use http_body_util::Full;
 use tokio::time::{Instant, timeout_at};
 
@@ -47,15 +47,19 @@ impl Response {
         self.header("location")
     }
 
-    /// The beginning of the body as text for logs: at most `max` bytes, invalid UTF-8 and control characters replaced.
+    /// The beginning of the body as text for logs: at most `max` bytes, invalid UTF-8 and control characters replaced. The
+    /// status's own words stand in for an empty one that refuses.
     pub fn text(&self, max: usize) -> String {
         let head = &self.body[..self.body.len().min(max)];
-        String::from_utf8_lossy(head)
-            .chars()
-            .map(|c| if c.is_control() { ' ' } else { c })
-            .collect::<String>()
-            .trim()
-            .to_owned()
+        let text: String =
+            String::from_utf8_lossy(head).chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+        match text.trim() {
+            "" => {
+                StatusCode::from_u16(self.status).ok().and_then(|status| status.canonical_reason()).unwrap_or_default()
+            }
+            text => text,
+        }
+        .to_owned()
     }
 }
 
@@ -242,4 +246,24 @@ struct Ask<'a> {
     target: Uri,
     headers: &'a HeaderMap,
     body: Bytes,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_without_a_body_has_the_words_of_its_status() {
+        let answer = |status, body: &'static str| Response {
+            status,
+            headers: HeaderMap::new(),
+            body: Bytes::from_static(body.as_bytes()),
+            cut: false,
+        };
+        assert_eq!(answer(401, "").text(100), "Unauthorized");
+        assert_eq!(answer(503, " \n").text(100), "Service Unavailable");
+        assert_eq!(answer(401, "go\naway").text(100), "go away");
+        assert_eq!(answer(799, "").text(100), "");
+        assert_eq!(answer(204, "").text(100), "");
+    }
 }

@@ -89,7 +89,10 @@ pub(crate) fn balances(summary: &Summary) -> String {
         ));
     }
     let coverage = match &summary.coverage {
-        None => "Nothing was read back from the store: losses are unproven.".to_owned(),
+        None => {
+            let why = summary.unread.as_ref().map_or_else(String::new, |why| format!(" ({why})"));
+            format!("Nothing was read back from the store{why}: losses are unproven.")
+        }
         Some(c) => {
             let open = if c.unproven.is_empty() {
                 String::new()

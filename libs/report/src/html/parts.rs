@@ -24,7 +24,9 @@ pub(crate) fn thresholds(summary: &Summary) -> String {
     // Columns beyond the last head are not drawn: no notes, no empty column.
     let noted = summary.thresholds.iter().any(|t| !t.note.is_empty());
     let columns = [Text("Metric"), Text("Result"), Number("Measured"), Number("Bound"), Wide("")];
-    table("Thresholds", &columns[..if noted { 5 } else { 4 }], &rows)
+    let table = table("Thresholds", &columns[..if noted { 5 } else { 4 }], &rows);
+    // Each row stands on two lines where a screen is too narrow for all columns.
+    if table.is_empty() { table } else { format!("<div class=\"stack\">{table}</div>\n") }
 }
 
 pub(crate) fn conditions(summary: &Summary) -> String {
@@ -175,7 +177,7 @@ pub(crate) fn faults(summary: &Summary) -> String {
         Number("sent"),
         Number("refused"),
         Number("accepted"),
-        Number("unclear"),
+        Number("unresolved"),
         Text("Wrong"),
     ];
     table("Injected faults, expected against got", &columns, &rows)

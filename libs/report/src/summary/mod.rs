@@ -60,6 +60,8 @@ pub struct Summary {
     pub seed: u64,
     pub verdict: Verdict,
     pub reasons: Vec<String>,
+    /// Whether somebody ended the run; what was verified until then stands.
+    pub interrupted: bool,
     /// RFC 3339, as [`crate::rfc3339`] writes it.
     pub start_time: String,
     pub completion_time: String,
@@ -86,6 +88,8 @@ pub struct Summary {
     pub limit: Option<String>,
     /// What was read back; none: nothing, so losses are unproven.
     pub coverage: Option<Coverage>,
+    /// Why nothing was read back although there is a store to read; none otherwise.
+    pub unread: Option<String>,
     pub conditions: Vec<Condition>,
     /// The documents that were run, as YAML.
     pub document: Option<String>,
@@ -103,6 +107,7 @@ impl Default for Summary {
             seed: 0,
             verdict: Verdict::default(),
             reasons: Vec::new(),
+            interrupted: false,
             start_time: String::new(),
             completion_time: String::new(),
             duration_seconds: 0.0,
@@ -124,6 +129,7 @@ impl Default for Summary {
             generator_saturated: false,
             limit: None,
             coverage: None,
+            unread: None,
             conditions: Vec::new(),
             document: None,
             command: None,

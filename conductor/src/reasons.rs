@@ -1,0 +1,102 @@
+//! What a run's course and the parts' accounts say about it, in words for the verdict.
+
+use report::verdict::Outside;
+
+use crate::drive::{Course, End};
+use crate::gather::Gatherer;
+use crate::plan::ConductorPlan;
+
+/// What the end of the course means for the verdict.
+pub(crate) fn tell_end(plan: &ConductorPlan, course: &Course, gatherer: &Gatherer, outside: &mut Outside) {
+    let acknowledged = gatherer.account().acknowledged;
+    if acknowledged == 0 {
+        outside.cause = cause(&course.end, course.t0.is_some(), gatherer.trouble());
+    }
+    match &course.end {
+        End::Completed | End::NeverReady(_) => {}
+        End::Backlog => outside.inconclusive.push(
+            "the backlog was not worked off in time after the schedule's end: the rest is counted as skipped or unresolved".into(),
+        ),
+        End::Interrupted => outside.inconclusive.push("interrupted: this is a partial report".into()),
+        End::Lost(part) => outside.inconclusive.push(format!("a part was lost for good: {part}")),
+        End::Fatal(_) if acknowledged == 0 => {}
+        End::Fatal(why) => outside.failures.push(format!("the run could not go on: {why}")),
+        End::Deadline => outside.inconclusive.push("the deadline passed before the run was over".into()),
+        End::Threshold(what) => outside.failures.push(format!("aborted: {what}")),
+    }
+    if course.t0.is_some() && !course.complete && course.end == End::Completed {
+        outside.inconclusive.push("a generator's report could not be taken".into());
+    }
+    if course.left_buffered > 0 && plan.ack_policy == Some(api::AckPolicy::Buffered) {
+        outside.inconclusive.push(format!(
+            "sink-workers still held {} acknowledged samples when their time was up: raise spec.drainTimeout or look at the backend",
+            course.left_buffered
+        ));
+    }
+}
+
+/// Why not one sample was acknowledged; `trouble` is the last that anybody had with the target.
+fn cause(end: &End, begun: bool, trouble: Option<String>) -> Option<String> {
+    match (end, trouble) {
+        (End::NeverReady(what), _) => Some(format!("not ready in time, so nothing was sent: {what}")),
+        (End::Fatal(why), _) => Some(format!("refused before the first acknowledgement: {why}")),
+        (End::Lost(_), _) => None,
+        _ if !begun => None,
+        (_, Some(why)) => Some(format!("not one sample was acknowledged: {why}")),
+        (End::Interrupted, None) => None,
+        (_, None) => Some("not one sample was acknowledged: the target never answered".into()),
+    }
+}
+
+/// Under Buffered a worker answers before the backend does: what it then could not deliver, it had promised.
+pub(crate) fn workers_kept_their_word(plan: &ConductorPlan, gatherer: &Gatherer, outside: &mut Outside) {
+    if plan.ack_policy != Some(api::AckPolicy::Buffered) {
+        return;
+    }
+    let accounts = || gatherer.worker_lives.values().map(|life| &life.report.account);
+    let given_up: u64 = accounts().flat_map(|account| account.rejected.values().chain(account.dropped.values())).sum();
+    let told: u64 = gatherer.account().refused.values().sum();
+    let ambiguous: u64 = accounts().map(|account| account.ambiguous).sum();
+    if given_up > told {
+        outside.failures.push(format!(
+            "sink-workers acknowledged {} samples that the backend then refused or that they dropped",
+            given_up - told
+        ));
+    }
+    if ambiguous > 0 && !plan.reads_store() {
+        outside.inconclusive.push(format!("nobody can say what the backend kept of {ambiguous} acknowledged samples"));
+    }
+}
+
+/// A hop whose figures do not add up proves nothing.
+pub(crate) fn accounts_balance(gatherer: &Gatherer, outside: &mut Outside) {
+    for report in gatherer.generator_lives.iter().filter_map(|life| life.report.as_ref()) {
+        if let Err(imbalance) = report.account.balance() {
+            outside.inconclusive.push(imbalance.to_string());
+        }
+    }
+    for life in gatherer.worker_lives.values() {
+        if let Err(imbalance) = life.report.account.balance() {
+            outside.inconclusive.push(imbalance.to_string());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_kept_everything_from_being_acknowledged_is_told_with_its_cause() {
+        let trouble = || Some("sink-worker 0: http://127.0.0.1:9: Connection refused".to_owned());
+        for end in [End::Completed, End::Backlog, End::Interrupted, End::Deadline, End::Threshold("drops".into())] {
+            let told = cause(&end, true, trouble()).unwrap();
+            assert!(told.contains("Connection refused"), "{end:?}: {told}");
+            assert_eq!(cause(&end, false, trouble()), None, "nothing was sent yet: {end:?}");
+        }
+        assert!(cause(&End::Fatal("401 Unauthorized".into()), true, trouble()).unwrap().ends_with("401 Unauthorized"));
+        assert!(cause(&End::NeverReady("receiver 0".into()), false, None).unwrap().ends_with("receiver 0"));
+        assert_eq!(cause(&End::Interrupted, true, None), None, "it only just began");
+        assert!(cause(&End::Completed, true, None).is_some());
+    }
+}
