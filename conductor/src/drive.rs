@@ -101,6 +101,7 @@ impl Driver<'_> {
     async fn prepare(&mut self, deadline: Instant) -> Result<(), End> {
         let limit = deadline.min(Instant::now() + self.plan.ready_timeout);
         let mut held = Held::default();
+        let mut last = Some("a part has started but does not answer".to_owned());
         loop {
             let looked = async {
                 self.gatherer.poll_generators().await;
@@ -111,8 +112,9 @@ impl Driver<'_> {
                 self.gatherer.poll_workers(false).await;
                 waiting
             };
-            let looked = timeout_at(limit.into(), looked).await;
-            let waiting = looked.unwrap_or_else(|_| Some("a part has started but does not answer".into()));
+            // A part that hangs may use up the time; what was waited for until then is still true.
+            let waiting = timeout_at(limit.into(), looked).await.unwrap_or_else(|_| last.take());
+            last.clone_from(&waiting);
             if let Some(why) = self.gatherer.failed_generator().or_else(|| self.gatherer.fatal_worker()) {
                 return Err(End::Fatal(why));
             }
@@ -277,6 +279,7 @@ impl Driver<'_> {
             acknowledged: account.acknowledged,
             refused: account.refused.values().sum(),
             drops: rates.drops_now(),
+            drops_by_reason: self.gatherer.drops_by_reason(),
             backlog_seconds: reports().map(|report| report.backlog_seconds).fold(0.0, f64::max),
             trouble: reports().find_map(|report| report.last_error.clone()).or_else(|| self.gatherer.worker_trouble()),
             ..Progress::new(if draining { RunPhase::Draining } else { RunPhase::Running })
