@@ -12,7 +12,17 @@ use tempfile::TempDir;
 /// A run in a folder of its own: `test.yaml` in, `results/` out.
 pub struct Run {
     pub folder: TempDir,
-    child: Child,
+    child: Tied,
+}
+
+/// Ends with the test that started it, however that ends.
+struct Tied(Child);
+
+impl Drop for Tied {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
 
 /// How a run ended.
@@ -41,11 +51,11 @@ impl Run {
             .stderr(File::create(folder.path().join("stderr")).expect("stderr"))
             .spawn()
             .expect("the command starts");
-        Self { folder, child }
+        Self { folder, child: Tied(child) }
     }
 
     pub fn pid(&self) -> rustix::process::Pid {
-        rustix::process::Pid::from_child(&self.child)
+        rustix::process::Pid::from_child(&self.child.0)
     }
 
     pub fn signal(&self, signal: rustix::process::Signal) {
@@ -58,18 +68,17 @@ impl Run {
 
     /// Processes that this run started, direct children only, with their command lines.
     pub fn children(&self) -> Vec<(u32, String)> {
-        children_of(self.child.id())
+        children_of(self.child.0.id())
     }
 
-    /// Waits for the end; kills the run and panics after `limit`.
+    /// Waits for the end; panics after `limit`.
     pub fn end(mut self, limit: Duration) -> Ended {
         let deadline = Instant::now() + limit;
         let status = loop {
-            if let Some(status) = self.child.try_wait().expect("wait") {
+            if let Some(status) = self.child.0.try_wait().expect("wait") {
                 break status;
             }
             if Instant::now() > deadline {
-                let _ = self.child.kill();
                 panic!("the run did not end within {limit:?}:\n{}", self.output());
             }
             std::thread::park_timeout(Duration::from_millis(50));
