@@ -1,4 +1,4 @@
-//! Writes the results folder. Each file is whole or absent.
+//! Writes the results folder, and lists it. Each file is whole or absent.
 
 use std::fs;
 use std::io;
@@ -6,6 +6,28 @@ use std::path::Path;
 
 use measure::{HistogramSet, write_hgrm, write_hlog};
 use report::Summary;
+use serde::Serialize;
+
+/// One file of the results.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(crate) struct Artifact {
+    pub(crate) name: String,
+    pub(crate) bytes: u64,
+}
+
+/// The files of a results folder by name; what is hidden is not finished.
+pub(crate) fn list(folder: &Path) -> io::Result<Vec<Artifact>> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let (kind, name) = (entry.file_type()?, entry.file_name());
+        if let (true, Some(name)) = (kind.is_file(), name.to_str().filter(|name| !name.starts_with('.'))) {
+            files.push(Artifact { name: name.to_owned(), bytes: entry.metadata()?.len() });
+        }
+    }
+    files.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(files)
+}
 
 /// Writes every artifact; an error says which file could not be written and why.
 pub(crate) fn write(

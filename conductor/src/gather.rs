@@ -210,6 +210,17 @@ impl Gatherer {
         sum
     }
 
+    /// Samples that generators skipped, and that workers dropped or had rejected.
+    pub(crate) fn drops_by_reason(&self) -> BTreeMap<String, u64> {
+        let mut sum = self.account().skipped;
+        let accounts = self.worker_lives.values().map(|life| &life.report.account);
+        for (reason, samples) in accounts.flat_map(|account| account.dropped.iter().chain(&account.rejected)) {
+            *sum.entry(reason.clone()).or_default() += samples;
+        }
+        sum.retain(|_, samples| *samples > 0);
+        sum
+    }
+
     pub(crate) fn failed_generator(&self) -> Option<String> {
         self.generator_lives.iter().enumerate().find_map(|(index, life)| match life.state() {
             Some(GeneratorState::Failed(why)) => Some(format!("generator {index}: {why}")),

@@ -2,9 +2,11 @@
 //!
 //! Knows: the phases of a run, what each part says about itself over HTTP, and how all that becomes one verdict.
 //! Refuses to know: how processes are started, broken or ended, locally or in a cluster. An engine tells it where the
-//! parts are, carries out the timeline that it publishes, and answers three questions (`Engine`).
+//! parts are, carries out the timeline that it publishes, and answers a few questions (`Engine`). In a process of its own (`role`)
+//! the answers are pulled too: from the supervisors of the parts, and from a file.
 
 mod artifacts;
+mod cluster_engine;
 mod drive;
 mod gather;
 mod judge;
@@ -13,11 +15,15 @@ mod progress;
 mod rates;
 mod readback;
 mod reasons;
+mod role;
 mod run;
 mod serve;
 mod state;
 mod summary;
 
-pub use plan::{ConductorPlan, Engine, ExecutedChaos, ReadBackKind, ReadBackPlan, SharedEngine, UnaskedEnd};
+pub use plan::{
+    ConductorPlan, Engine, ExecutedChaos, ReadBackKind, ReadBackPlan, RolePlan, SharedEngine, Supervisors, UnaskedEnd,
+};
 pub use progress::Progress;
+pub use role::{Options, run_role};
 pub use run::{Conductor, Outcome};

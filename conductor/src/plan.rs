@@ -50,6 +50,23 @@ impl ConductorPlan {
     }
 }
 
+/// What a conductor in a process of its own reads: a run, and where its engine's supervisors tell what they did.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RolePlan {
+    pub plan: ConductorPlan,
+    #[serde(default)]
+    pub supervisors: Supervisors,
+}
+
+/// Base addresses of the supervisors, by ordinal.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Supervisors {
+    pub workers: Vec<String>,
+    pub receivers: Vec<String>,
+}
+
 /// Where every stored sample is read from.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -75,6 +92,14 @@ pub trait Engine: Send + Sync {
     fn unasked_ends(&self) -> Vec<UnaskedEnd>;
     /// Ends of our own receivers, which keep what they store in memory, in words.
     fn lost_stores(&self) -> Vec<String>;
+    /// Why the run was ended before its time, in words, if the engine ended it.
+    fn stop_reason(&self) -> Option<String> {
+        None
+    }
+    /// How long after the schedule's end it may still tell of chaos that was due.
+    fn patience(&self) -> Duration {
+        Duration::ZERO
+    }
 }
 
 /// Shared by the conductor and its engine.

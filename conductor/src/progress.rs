@@ -1,5 +1,6 @@
 //! What a run looks like from outside while it goes on.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use protocol::RunPhase;
@@ -30,6 +31,7 @@ pub struct Progress {
     pub refused: u64,
     /// Samples that workers dropped or had rejected, and that generators skipped.
     pub drops: u64,
+    pub drops_by_reason: BTreeMap<String, u64>,
     /// Seconds by which the slowest lane lags.
     pub backlog_seconds: f64,
     /// Last trouble in words.
@@ -52,6 +54,7 @@ impl Progress {
             acknowledged: 0,
             refused: 0,
             drops: 0,
+            drops_by_reason: BTreeMap::new(),
             backlog_seconds: 0.0,
             trouble: None,
         }

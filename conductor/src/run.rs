@@ -34,7 +34,7 @@ pub struct Outcome {
 
 /// The conductor of one run: listens from the start, so that parts can ask before there is a plan.
 pub struct Conductor {
-    published: Arc<Published>,
+    pub(crate) published: Arc<Published>,
     address: SocketAddr,
     ops: Ops,
 }
@@ -65,6 +65,10 @@ impl Conductor {
         progress: &(dyn Fn(Progress) + Send + Sync),
         results: &Path,
     ) -> Outcome {
+        let progress = &|now: Progress| {
+            self.published.progress(now.clone());
+            progress(now);
+        };
         let mut outside = Outside::default();
         let attempt = Box::pin(self.attempt(&mut plan, &engine, &stop, progress, &mut outside)).await;
         let begun = attempt.is_ok();
@@ -78,6 +82,11 @@ impl Conductor {
                 outside.notes.push("interrupted too late to change anything: the verdict stands".into());
             }
         }
+        if summary.interrupted
+            && let Some(why) = engine.stop_reason()
+        {
+            outside.inconclusive.insert(0, why);
+        }
         if plan.reads_store() && summary.coverage.is_none() {
             let end = if summary.interrupted { "was interrupted" } else { "ended" };
             summary.unread = Some(format!("the run {end} before the store was read"));
@@ -85,6 +94,7 @@ impl Conductor {
         report::verdict::settle(&mut summary, &plan.test.thresholds, &outside);
         self.published.set_phase(if summary.interrupted { RunPhase::Aborted } else { RunPhase::Finished });
         let unwritten = artifacts::write(results, &summary, &histograms, t0).err();
+        self.published.finish(&summary, results.to_owned());
         Outcome { summary, histograms, unwritten }
     }
 
@@ -128,6 +138,7 @@ impl Conductor {
             abort: &abort,
         };
         let course = driver.run().await;
+        chaos_told(plan, engine, &course, stop).await;
         let histograms = summary::merge_histograms(&gatherer);
         let mut figures = summary::build(plan, &workload, &gatherer, &course, &histograms, engine);
         tell_end(plan, &course, &gatherer, outside);
@@ -264,6 +275,19 @@ async fn ask_profile(
         () = tokio::time::sleep_until(limit) => Err(
             "not ready in time, so nothing was sent: the server of spec.readBack does not tell its version".into()
         ),
+    }
+}
+
+/// Waits for as long as the engine may take to tell what it carried out.
+async fn chaos_told(plan: &ConductorPlan, engine: &SharedEngine, course: &Course, stop: &Stop) {
+    let limit = tokio::time::Instant::now() + engine.patience();
+    let limit = limit.min(course.deadline.into());
+    while course.end == End::Completed
+        && engine.executed_chaos().len() < plan.test.chaos.len()
+        && !stop.is_requested()
+        && tokio::time::Instant::now() < limit
+    {
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
     }
 }
 

@@ -1,8 +1,12 @@
 //! What the conductor publishes, behind one lock that is held for moments only.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use protocol::{ChaosEvent, ChaosTimeline, PhaseDoc, RunPhase, RunPlan};
+use protocol::{ChaosEvent, ChaosTimeline, PhaseDoc, ProgressDoc, RunPhase, RunPlan};
+use report::Summary;
+
+use crate::progress::Progress;
 
 /// The published state of a run.
 #[derive(Debug, Default)]
@@ -17,6 +21,16 @@ struct Inner {
     t0: Option<u64>,
     taken: Vec<u32>,
     chaos: Vec<ChaosEvent>,
+    progress: Option<Progress>,
+    engine_seq: u64,
+    results: Option<Results>,
+}
+
+/// What a run came to, and the folder with all that is written of it.
+#[derive(Debug, Clone)]
+pub(crate) struct Results {
+    pub(crate) summary: Arc<Summary>,
+    pub(crate) folder: PathBuf,
 }
 
 impl Published {
@@ -59,6 +73,56 @@ impl Published {
             phase: inner.phase?,
             t0: inner.t0,
             taken: inner.taken.clone(),
+        })
+    }
+
+    pub(crate) fn progress(&self, now: Progress) {
+        let known = &mut self.lock().progress;
+        *known = Some(match known.take() {
+            // Who only waits knows no figures: the last ones hold.
+            Some(known) if now.stages == 0 => Progress { phase: now.phase, waiting_for: now.waiting_for, ..known },
+            _ => now,
+        });
+    }
+
+    pub(crate) fn engine_seq(&self, seq: u64) {
+        self.lock().engine_seq = seq;
+    }
+
+    /// Once everything is written.
+    pub(crate) fn finish(&self, summary: &Summary, folder: PathBuf) {
+        self.lock().results = Some(Results { summary: Arc::new(summary.clone()), folder });
+    }
+
+    pub(crate) fn results(&self) -> Option<Results> {
+        self.lock().results.clone()
+    }
+
+    pub(crate) fn progress_doc(&self) -> Option<ProgressDoc> {
+        let inner = self.lock();
+        let phase = inner.phase?;
+        let last = inner.progress.clone().unwrap_or_else(|| Progress::new(phase));
+        let summary = inner.results.as_ref().map(|results| &results.summary);
+        Some(ProgressDoc {
+            run: inner.plan.as_ref().map(|plan| &plan.run).or(summary.map(|summary| &summary.run))?.clone(),
+            phase,
+            // Of an earlier phase it is no longer true.
+            waiting_for: last.waiting_for.filter(|_| last.phase == phase),
+            t0: inner.t0,
+            stage: last.stage,
+            stages: last.stages,
+            target_rate: last.target_rate,
+            rate: last.rate,
+            response_p99_ms: last.response_p99_ms,
+            generated: last.generated,
+            acknowledged: last.acknowledged,
+            refused: last.refused,
+            drops: last.drops,
+            drops_by_reason: last.drops_by_reason,
+            trouble: last.trouble,
+            engine_seq: inner.engine_seq,
+            verdict: summary.map(|summary| summary.verdict.as_str().to_owned()),
+            reasons: summary.map(|summary| summary.reasons.clone()).unwrap_or_default(),
         })
     }
 

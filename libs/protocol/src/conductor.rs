@@ -81,3 +81,32 @@ pub struct ChaosEvent {
     pub at_ms: u64,
     pub step: api::ChaosStep,
 }
+
+/// Entries of a control document are numbered by t0 and position: those of another run are never taken for this one's.
+const STEPS_A_RUN: u64 = 1000;
+
+/// The id that the step of the timeline has in control documents. `t0` in nanoseconds since the Unix epoch.
+pub fn chaos_id(t0: u64, index: u32) -> u64 {
+    t0 / 1_000_000 * STEPS_A_RUN + u64::from(index)
+}
+
+/// The position of the step with that id, if it is one of the run that began at `t0`.
+pub fn chaos_index(t0: u64, id: u64) -> Option<u32> {
+    let index = id.checked_sub(t0 / 1_000_000 * STEPS_A_RUN)?;
+    (index < STEPS_A_RUN).then_some(index as u32)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn steps_of_other_runs_have_no_position() {
+        let t0 = 1_700_000_000_123_456_789;
+        for index in [0, 1, 999] {
+            assert_eq!(chaos_index(t0, chaos_id(t0, index)), Some(index));
+            assert_eq!(chaos_index(t0 + 1_000_000, chaos_id(t0, index)), None);
+            assert_eq!(chaos_index(t0 - 1_000_000, chaos_id(t0, index)), None);
+        }
+    }
+}

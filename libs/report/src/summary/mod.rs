@@ -1,5 +1,6 @@
 //! The summary of a run: `summary.json`, and the input of every other output.
 
+mod capped;
 mod latency;
 mod parts;
 
