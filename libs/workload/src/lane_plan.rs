@@ -6,8 +6,9 @@ use remote_write::canonical::hash_block;
 
 use crate::group::Group;
 use crate::labels::Pieces;
+use crate::lane_chain::Floors;
 use crate::windows::Windows;
-use crate::{LaneMap, Place, Workload};
+use crate::{LaneChain, LaneMap, Place, Workload};
 
 /// Series by lane, in scrape order in each lane.
 #[derive(Debug, Default)]
@@ -73,6 +74,8 @@ pub struct LanePlan {
     pub(crate) index: u32,
     pub(crate) generators: u32,
     pub(crate) groups: Vec<GroupPlan>,
+    /// What was settled under earlier maps.
+    pub(crate) floors: Option<Arc<Floors>>,
 }
 
 impl LanePlan {
@@ -98,7 +101,31 @@ impl LanePlan {
             }
             groups.push(GroupPlan::Fixed(LaneLists::new(&map, &bases, &[], &hashes)));
         }
-        Self { workload, map, index, generators, groups }
+        Self { workload, map, index, generators, groups, floors: None }
+    }
+
+    /// The lanes of the same series under another map of a chain: what is left there to be sent. Hashes no series again,
+    /// but for churned ones as they come.
+    #[must_use]
+    pub fn resume(&self, chain: &LaneChain, step: usize) -> Self {
+        let map = chain.map(step).clone();
+        let groups = self.groups.iter().zip(&self.workload.groups).map(|(plan, group)| match plan {
+            GroupPlan::Churned(windows) => GroupPlan::Churned(windows.renewed()),
+            GroupPlan::Fixed(lists) => {
+                let own = own_series(group, self.index, self.generators);
+                let (mut bases, mut hashes) = (vec![0; own], vec![0; own]);
+                for (&base, &hash) in lists.bases.iter().zip(&lists.hashes) {
+                    let (target, series) =
+                        ((base - group.first) / group.per_target, (base - group.first) % group.per_target);
+                    let at = ((target - self.index) / self.generators * group.per_target + series) as usize;
+                    (bases[at], hashes[at]) = (base, hash);
+                }
+                GroupPlan::Fixed(LaneLists::new(&map, &bases, &[], &hashes))
+            }
+        });
+        let (groups, floors) = (groups.collect(), chain.floors(step).cloned());
+        let workload = Arc::clone(&self.workload);
+        Self { workload, index: self.index, generators: self.generators, groups, floors, map }
     }
 
     /// The workload that the plan was made of.

@@ -3,8 +3,9 @@
 
 use std::sync::Arc;
 
-use crate::churn::ChurnRule;
+use crate::lane_chain::{Floors, Position};
 use crate::lane_plan::{GroupPlan, LaneLists, LanePlan};
+use crate::lane_span::{Span, sends};
 use crate::windows::Window;
 use crate::workload::churn_base;
 use crate::{Place, SeriesId};
@@ -43,25 +44,6 @@ pub struct Scheduled {
     pub stale: bool,
 }
 
-/// The samples of one target in one scrape that this lane carries, or the part that fits into a request.
-#[derive(Debug, Clone)]
-struct Span {
-    group: u16,
-    target: u32,
-    k: u32,
-    due_ns: u64,
-    /// When the target was scraped before; `None` in the first scrape.
-    before_ns: Option<u64>,
-    virtual_ns: u128,
-    /// Part of the lists.
-    from: u32,
-    to: u32,
-    /// How many of these send something now.
-    active: u32,
-    /// Only of churned groups.
-    window: Option<Arc<Window>>,
-}
-
 #[derive(Debug)]
 struct Cursor {
     /// Where the search for the next span starts.
@@ -83,27 +65,69 @@ pub struct LaneWalk<'a> {
     cursors: Vec<Cursor>,
     spans: Vec<Span>,
     next: u64,
+    /// What was settled under earlier maps, and the last due time at which that matters to this lane.
+    floors: Option<(&'a Floors, u64)>,
+    cut: Position,
 }
 
 impl<'a> LaneWalk<'a> {
     /// At the start of a lane (global number). A lane that the map does not have has no requests.
     pub fn new(plan: &'a LanePlan, lane: u32) -> Self {
-        let mut walk = Self { plan, lane, cursors: Vec::with_capacity(plan.groups.len()), spans: Vec::new(), next: 0 };
-        for group in 0..plan.groups.len() {
-            let position = match &plan.groups[group] {
+        let mut walk = Self {
+            plan,
+            lane,
+            cursors: Vec::with_capacity(plan.groups.len()),
+            spans: Vec::new(),
+            next: 0,
+            floors: None,
+            cut: Position::END,
+        };
+        let mut from_ns = 0;
+        if let Some(floors) = plan.floors.as_deref() {
+            let (low, high) = floors.bounds(lane);
+            (walk.floors, from_ns) = (Some((floors, high)), low);
+        }
+        for (number, group) in plan.workload.groups.iter().enumerate() {
+            let position = match &plan.groups[number] {
                 GroupPlan::Fixed(lists) => lists.lane(lane).start,
                 GroupPlan::Churned(_) => 0,
             };
-            walk.cursors.push(Cursor { k: 0, position, target: 0, window: None, head: None, first: None });
-            walk.seek(group);
+            // Rounds that ended before are not looked at: the last target's scrape is the last of a round.
+            let last = group.first + group.series() - 1;
+            let k = plan.workload.samples_before(last, from_ns);
+            walk.cursors.push(Cursor { k, position, target: 0, window: None, head: None, first: None });
+            walk.seek(number);
         }
         walk
+    }
+
+    /// The same lane, ending before the request that begins at a cut.
+    #[must_use]
+    pub fn until(mut self, cut: Position) -> Self {
+        self.cut = cut;
+        self
     }
 
     /// The next request; `None` after the last. `max_samples` must be the same in every call for the sequence to be the
     /// lane's.
     #[allow(clippy::should_implement_trait)]
     pub fn next(&mut self, max_samples: u32) -> Option<RequestPlan> {
+        let request = self.compute(max_samples)?;
+        (request.last_due_ns < self.cut.due_ns || self.position(&request) < self.cut).then_some(request)
+    }
+
+    /// Where the request that [`LaneWalk::next`] returned last begins: its first sample.
+    pub fn position(&self, request: &RequestPlan) -> Position {
+        let mut first = None;
+        self.for_each(request, |s| {
+            let Scheduled { id, place, k, due_ns, .. } = s;
+            let (group, base, generation) = (place.group, id.base, id.generation);
+            first.get_or_insert(Position { due_ns, group, k, base, generation });
+        });
+        first.unwrap_or(Position::END)
+    }
+
+    fn compute(&mut self, max_samples: u32) -> Option<RequestPlan> {
         let max_samples = max_samples.max(1);
         self.spans.clear();
         for cursor in &mut self.cursors {
@@ -129,7 +153,7 @@ impl<'a> LaneWalk<'a> {
             let room = max_samples - samples;
             if head.active > room {
                 let mut part = head.clone();
-                part.to = advance(self.plan, head, room);
+                part.to = head.advance(self.plan, self.floors.map(|(floors, _)| floors), room);
                 part.active = room;
                 head.from = part.to;
                 head.active -= room;
@@ -157,9 +181,10 @@ impl<'a> LaneWalk<'a> {
         for span in &self.spans {
             let group = &self.plan.workload.groups[usize::from(span.group)];
             let first = group.first + span.target * group.per_target;
-            let Some(lists) = lists(self.plan, span) else {
+            let Some(lists) = span.lists(self.plan) else {
                 continue;
             };
+            let floors = self.floors.map(|(floors, _)| floors);
             let range = span.from as usize..span.to as usize;
             if let Some(churn) = &group.churn {
                 let entries =
@@ -167,7 +192,9 @@ impl<'a> LaneWalk<'a> {
                 for ((&base, &hash), &generation) in entries {
                     let place = Place { group: span.group, target: span.target, index: base - first };
                     let leader = churn_base(group, span.target, place.index);
-                    if let Some(stale) = sends(churn, leader, generation, span.due_ns, span.before_ns) {
+                    if let Some(stale) = sends(churn, leader, generation, span.due_ns, span.before_ns)
+                        && !span.settled(floors, hash, base, generation)
+                    {
                         f(Scheduled {
                             id: SeriesId { base, generation },
                             place,
@@ -180,6 +207,9 @@ impl<'a> LaneWalk<'a> {
                 }
             } else {
                 for (&base, &hash) in lists.bases[range.clone()].iter().zip(&lists.hashes[range]) {
+                    if span.settled(floors, hash, base, 0) {
+                        continue;
+                    }
                     let place = Place { group: span.group, target: span.target, index: base - first };
                     let id = SeriesId { base, generation: 0 };
                     f(Scheduled { id, place, k: span.k, due_ns: span.due_ns, hash, stale: false });
@@ -211,20 +241,38 @@ impl<'a> LaneWalk<'a> {
         if lane.is_empty() {
             return None;
         }
-        if cursor.position >= lane.end {
-            cursor.position = lane.start;
-            cursor.k = cursor.k.checked_add(1)?;
+        loop {
+            if cursor.position >= lane.end {
+                cursor.position = lane.start;
+                cursor.k = cursor.k.checked_add(1)?;
+            }
+            let from = cursor.position;
+            let target = (lists.bases[from as usize] - group.first) / group.per_target;
+            // A target has no more entries than series: keeps the search short.
+            let limit = lane.end.min(from.saturating_add(group.per_target));
+            let to = target_end(lists, from, limit, group.first + (target + 1) * group.per_target);
+            cursor.position = to;
+            let (k, virtual_ns) = (cursor.k, group.virtual_ns(target, cursor.k));
+            let due_ns = workload.schedule.time_of(virtual_ns)?;
+            let floored = self.floors.is_some_and(|(_, until)| due_ns <= until);
+            let mut span = Span {
+                group: number as u16,
+                target,
+                k,
+                due_ns,
+                before_ns: None,
+                virtual_ns,
+                from,
+                to,
+                active: 0,
+                floored,
+                window: None,
+            };
+            span.active = span.count(group, self.floors.map(|(floors, _)| floors), lists);
+            if span.active > 0 {
+                return Some(span);
+            }
         }
-        let from = cursor.position;
-        let target = (lists.bases[from as usize] - group.first) / group.per_target;
-        // A target has no more entries than series: keeps the search short.
-        let limit = lane.end.min(from.saturating_add(group.per_target));
-        let to = target_end(lists, from, limit, group.first + (target + 1) * group.per_target);
-        cursor.position = to;
-        let virtual_ns = group.virtual_ns(target, cursor.k);
-        let due_ns = workload.schedule.time_of(virtual_ns)?;
-        let (group, k) = (number as u16, cursor.k);
-        Some(Span { group, target, k, due_ns, before_ns: None, virtual_ns, from, to, active: to - from, window: None })
     }
 
     fn seek_churned(&mut self, number: usize) -> Option<Span> {
@@ -233,7 +281,6 @@ impl<'a> LaneWalk<'a> {
         };
         let workload = &self.plan.workload;
         let group = &workload.groups[number];
-        let churn = group.churn.as_ref()?;
         let due = |target: u32, k: u32| workload.schedule.time_of(group.virtual_ns(target, k));
         let cursor = &mut self.cursors[number];
         let own_from = self.plan.index;
@@ -283,29 +330,24 @@ impl<'a> LaneWalk<'a> {
             cursor.position = to + 1;
             cursor.target = target + 1;
             let before_ns = cursor.k.checked_sub(1).and_then(|k| due(target, k));
-            let active = (from as usize..to as usize)
-                .filter(|&at| {
-                    let leader = churn_base(group, target, lists.bases[at] - (group.first + target * group.per_target));
-                    sends(churn, leader, lists.generations[at], due_ns, before_ns).is_some()
-                })
-                .count() as u32;
-            if active == 0 {
-                continue;
-            }
-            let virtual_ns = group.virtual_ns(target, cursor.k);
-            let window = Some(Arc::clone(window));
-            return Some(Span {
+            let mut span = Span {
                 group: number as u16,
                 target,
                 k: cursor.k,
                 due_ns,
                 before_ns,
-                virtual_ns,
+                virtual_ns: group.virtual_ns(target, cursor.k),
                 from,
                 to,
-                active,
-                window,
-            });
+                active: 0,
+                floored: self.floors.is_some_and(|(_, until)| due_ns <= until),
+                window: None,
+            };
+            span.active = span.count(group, self.floors.map(|(floors, _)| floors), lists);
+            if span.active > 0 {
+                span.window = Some(Arc::clone(window));
+                return Some(span);
+            }
         }
     }
 }
@@ -325,44 +367,7 @@ fn next_outside(from: u32, step: u32, targets: u32, due: impl Fn(u32) -> Option<
     from.saturating_add(low.saturating_mul(step))
 }
 
-/// Whether the generation sends something in the scrape at `due`: its sample (`false`) or its stale marker (`true`).
-fn sends(churn: &ChurnRule, leader: u32, generation: u32, due: u64, before: Option<u64>) -> Option<bool> {
-    let (start, end) = churn.lifetime(leader, generation);
-    if (start..end).contains(&due) {
-        Some(false)
-    } else {
-        let marks = churn.stale_markers && due >= end && before.is_some_and(|b| (start..end).contains(&b));
-        marks.then_some(true)
-    }
-}
-
-fn lists<'a>(plan: &'a LanePlan, span: &'a Span) -> Option<&'a LaneLists> {
-    match (&plan.groups[usize::from(span.group)], &span.window) {
-        (GroupPlan::Fixed(lists), _) => Some(lists),
-        (GroupPlan::Churned(_), Some(window)) => Some(&window.lists),
-        (GroupPlan::Churned(_), None) => None,
-    }
-}
-
 /// The end of the entries below `end_base` from `from` on.
 fn target_end(lists: &LaneLists, from: u32, lane_end: u32, end_base: u32) -> u32 {
     from + lists.bases[from as usize..lane_end as usize].partition_point(|b| *b < end_base) as u32
-}
-
-/// The list position behind the first `count` entries of a span that send something.
-fn advance(plan: &LanePlan, span: &Span, count: u32) -> u32 {
-    let group = &plan.workload.groups[usize::from(span.group)];
-    let (Some(churn), Some(lists)) = (&group.churn, lists(plan, span)) else {
-        return span.from + count;
-    };
-    let first = group.first + span.target * group.per_target;
-    let mut left = count;
-    let mut at = span.from;
-    while left > 0 && at < span.to {
-        let index = at as usize;
-        let leader = churn_base(group, span.target, lists.bases[index] - first);
-        left -= u32::from(sends(churn, leader, lists.generations[index], span.due_ns, span.before_ns).is_some());
-        at += 1;
-    }
-    at
 }

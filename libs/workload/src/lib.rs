@@ -9,8 +9,10 @@ mod churn;
 mod error;
 mod group;
 mod labels;
+mod lane_chain;
 mod lane_map;
 mod lane_plan;
+mod lane_span;
 mod lane_walk;
 mod mix;
 mod schedule;
@@ -21,6 +23,7 @@ mod workload;
 
 pub use error::WorkloadError;
 pub use labels::{BUCKETS, Parts, Pieces};
+pub use lane_chain::{LaneChain, Position};
 pub use lane_map::LaneMap;
 pub use lane_plan::LanePlan;
 pub use lane_walk::{LaneWalk, RequestPlan, Scheduled};

@@ -48,6 +48,14 @@ impl Windows {
         Self { group: number, index, generators, length_ns, shared: Mutex::default() }
     }
 
+    /// The same for another map: no window yet, but the hashes that are known.
+    pub(crate) fn renewed(&self) -> Self {
+        let known = self.shared.lock().unwrap_or_else(PoisonError::into_inner).known.clone();
+        let shared = Mutex::new(Shared { known, recent: Vec::new() });
+        let &Self { group, index, generators, length_ns, .. } = self;
+        Self { group, index, generators, length_ns, shared }
+    }
+
     /// The window that holds an instant.
     pub(crate) fn at(&self, workload: &Workload, map: &LaneMap, due_ns: u64) -> Arc<Window> {
         let start_ns = due_ns / self.length_ns * self.length_ns;

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use api::{Churn, ChurnMode, Count, Duration, LabelsSpec, Share, Stage, ValueKind, WorkloadGroup};
-use floodmark_workload::{LaneMap, LanePlan, LaneWalk, SeriesId, Workload, timestamp_ms};
+use floodmark_workload::{LaneChain, LaneMap, LanePlan, LaneWalk, Position, SeriesId, Workload, timestamp_ms};
 use proptest::prelude::*;
 use remote_write::{Label, v1};
 
@@ -205,6 +205,68 @@ proptest! {
             }
         }
         prop_assert_eq!(own_total, expected.len() as u64);
+        prop_assert_eq!(seen, expected);
+    }
+
+    /// Maps follow each other at any moment, each lane stopped anywhere: every sample is carried once, and in its series' order.
+    #[test]
+    fn chains_of_maps_carry_every_sample_once(
+        groups in groups(), stages in stages(), seed: u64, max in 1u32..80, generators in 1u32..3,
+        maps in prop::collection::vec((1u32..5, 1u16..4, any::<u64>()), 2..6),
+    ) {
+        let Ok(w) = Workload::new(&groups, &stages, seed, "r") else { return Ok(()) };
+        let w = Arc::new(w);
+        let expected = enumerate(&w);
+        let map = |(replicas, lanes, _): (u32, u16, u64)| {
+            LaneMap::sink(replicas, lanes, |slot| (u32::from(slot).wrapping_mul(2_654_435_761) >> 8) % replicas)
+        };
+        let mut seen = BTreeMap::new();
+        for index in 0..generators {
+            let mut chain = LaneChain::new(map(maps[0]));
+            let mut plan = LanePlan::new(Arc::clone(&w), map(maps[0]), index, generators);
+            let (mut newest, mut carried) = (BTreeMap::new(), Vec::new());
+            for (step, &(.., draws)) in maps.iter().enumerate() {
+                let mut cuts = Vec::new();
+                for lane in 0..plan.lanes() {
+                    // How many requests the lane has settled when the next map comes.
+                    let share = (draws >> (lane % 8 * 8)) as u8;
+                    let settled = if step + 1 == maps.len() || share > 250 { u64::MAX } else { u64::from(share % 16) };
+                    let mut walk = LaneWalk::new(&plan, lane);
+                    let mut cut = Position::START;
+                    while let Some(request) = walk.next(max) {
+                        cut = walk.position(&request);
+                        if request.index == settled {
+                            break;
+                        }
+                        let mut wrong = None;
+                        walk.for_each(&request, |s| {
+                            let bits = if s.stale { remote_write::STALE_MARKER } else { w.value_at(s.place, s.id.generation, s.k).to_bits() };
+                            let at = Position { due_ns: s.due_ns, group: s.place.group, k: s.k, base: s.id.base, generation: s.id.generation };
+                            let fits = at >= cut && newest.insert(s.id, s.due_ns).is_none_or(|before| before < s.due_ns);
+                            carried.push((remote_write::slot_of(s.hash), at, (step, lane as u16)));
+                            if !fits || seen.insert((s.id, s.k), bits).is_some() {
+                                wrong = Some(s);
+                            }
+                        });
+                        prop_assert_eq!(wrong, None, "step {}", step);
+                        cut = Position::END;
+                    }
+                    // What a replay walks up to the cut is what was settled.
+                    let mut again = LaneWalk::new(&plan, lane).until(cut);
+                    let replayed = std::iter::from_fn(|| again.next(max)).count() as u64;
+                    prop_assert!(replayed == settled || (settled > replayed && matches!(cut, Position::START | Position::END)));
+                    cuts.push(cut);
+                }
+                if let Some(&next) = maps.get(step + 1) {
+                    chain.push(map(next), cuts);
+                    plan = plan.resume(&chain, step + 1);
+                    prop_assert_eq!(chain.steps(), step + 2);
+                }
+            }
+            for (slot, at, carrier) in carried {
+                prop_assert_eq!(chain.locate(slot, at), carrier);
+            }
+        }
         prop_assert_eq!(seen, expected);
     }
 
