@@ -21,6 +21,8 @@ struct Kind {
     /// Whether an object without a spec has a meaning.
     spec_optional: bool,
     scalable: bool,
+    /// Rules that look at more than the spec.
+    rules: Vec<Value>,
     /// Name, type, path, priority (0 is always shown), description.
     columns: &'static [(&'static str, &'static str, &'static str, u8, &'static str)],
 }
@@ -48,6 +50,7 @@ fn kinds() -> [Kind; 3] {
             status: status::<RemoteWriteSinkStatus>(),
             spec_optional: false,
             scalable: true,
+            rules: Vec::new(),
             columns: &[
                 ("Replicas", "integer", ".spec.replicas", 0, "Workers that were asked for."),
                 ("Ready", "integer", ".status.readyReplicas", 0, "Workers that are ready."),
@@ -67,6 +70,11 @@ fn kinds() -> [Kind; 3] {
             status: status::<RemoteWriteReceiverStatus>(),
             spec_optional: true,
             scalable: false,
+            rules: vec![json!({
+                "rule": "!has(self.spec) || !has(self.spec.forwardTo) || !has(self.spec.forwardTo.receiverRef) \
+                         || self.spec.forwardTo.receiverRef.name != self.metadata.name",
+                "message": "a receiver cannot forward to itself: name another one",
+            })],
             columns: &[
                 ("Profile", "string", ".spec.profile", 0, "Whose rules it plays."),
                 ("Ready", "integer", ".status.readyReplicas", 0, "Receivers that are ready."),
@@ -83,12 +91,14 @@ fn kinds() -> [Kind; 3] {
             status: status::<LoadTestStatus>(),
             spec_optional: false,
             scalable: false,
+            rules: vec![unchanging(&schema::LOAD_TEST)],
             columns: &[
                 ("Phase", "string", ".status.phase", 0, "How far it is."),
                 ("Verdict", "string", ".status.verdict", 0, "Passed, Failed or Inconclusive."),
                 ("Stage", "integer", ".status.stage", 0, "The stage that runs, from 0."),
                 ("Rate", "integer", ".status.rate", 0, "Acknowledged samples a second."),
                 ("P99", "string", ".status.latency.response.p99", 0, "Intended to acknowledged, 99th percentile."),
+                ("Drops", "integer", ".status.drops", 0, "Samples that a worker gave up, for any reason."),
                 ("Lost", "integer", ".status.samples.lost", 1, "Acknowledged and not stored."),
                 ("Age", "date", ".metadata.creationTimestamp", 0, "When it was made."),
             ],
@@ -119,15 +129,17 @@ fn definition(kind: &Kind) -> Value {
             json!({"name": name, "type": kind, "jsonPath": path, "priority": priority, "description": about})
         })
         .collect();
+    let mut rules = vec![json!({
+        "rule": format!("size(self.metadata.name) <= {}", crate::bundle::MAX_NAME),
+        "message": format!("the name is too long: pods are named after it, write at most {}", crate::bundle::MAX_NAME),
+    })];
+    rules.extend_from_slice(&kind.rules);
     let required: &[&str] = if kind.spec_optional { &[] } else { &["spec"] };
     let mut root = json!({
         "description": kind.about,
         "type": "object",
         "required": required,
-        "x-kubernetes-validations": [{
-            "rule": format!("size(self.metadata.name) <= {}", crate::bundle::MAX_NAME),
-            "message": format!("the name may have {} characters: pods are named after it", crate::bundle::MAX_NAME),
-        }],
+        "x-kubernetes-validations": rules,
         "properties": {
             "apiVersion": {"type": "string", "description": "The version of this schema: floodmark.dev/v1alpha1."},
             "kind": {"type": "string", "description": format!("The kind: {}.", kind.name)},
@@ -171,12 +183,44 @@ fn definition(kind: &Kind) -> Value {
     })
 }
 
+/// A test that has left Pending is bound to what it was asked for; only `abort` may still change.
+fn unchanging(spec: &Value) -> Value {
+    let required: Vec<&str> = spec["required"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    let same = spec["properties"].as_object().into_iter().flatten().filter(|(name, _)| *name != "abort").map(
+        |(name, field)| {
+            let (new, old) = (format!("self.spec.{name}"), format!("oldSelf.spec.{name}"));
+            if required.contains(&name.as_str()) || field.get("default").is_some() {
+                format!("{new} == {old}")
+            } else {
+                format!("(has({new}) ? has({old}) && {new} == {old} : !has({old}))")
+            }
+        },
+    );
+    let same = same.collect::<Vec<_>>().join(" && ");
+    json!({
+        "rule": format!("!has(oldSelf.status) || !has(oldSelf.status.phase) || oldSelf.status.phase == 'Pending' || ({same})"),
+        "fieldPath": ".spec",
+        "message": "a test that has started cannot be changed but for abort: make another one",
+    })
+}
+
 /// A status is written by the operator only, so it has no defaults: what is not there is not known.
 fn status<T: JsonSchema>() -> Value {
     let mut schema = schema::structural::<T>();
     publish(&mut schema);
     without_defaults(&mut schema);
     schema
+}
+
+/// How a scalar is written, for `kubectl explain`, which shows it as a text.
+fn written(scalar: &str) -> &'static str {
+    match scalar {
+        "count" => " Written as a count such as 250k.",
+        "bytes" => " Written as a size such as 256Mi.",
+        "duration" => " Written as a duration such as 1m30s.",
+        "share" => " Written as a percentage such as 1%.",
+        _ => " Written as 250ms, 1% or 10k.",
+    }
 }
 
 fn without_defaults(schema: &mut Value) {
@@ -188,7 +232,13 @@ fn without_defaults(schema: &mut Value) {
 /// Takes away what only our own parser understands or the API server refuses.
 fn publish(schema: &mut Value) {
     let Some(object) = schema.as_object_mut() else { return };
-    object.remove("x-floodmark-scalar");
+    if let Some(unit) = object.remove("x-floodmark-scalar").as_ref().and_then(Value::as_str).map(written)
+        && let Some(Value::String(text)) = object.get_mut("description")
+    {
+        text.push_str(unit);
+    }
+    // Where null is no value, the API server takes it for a field that was left out, as we do.
+    object.remove("nullable");
     // Unknown fields are refused by the API server's field validation; beside `properties` it does not take this.
     if object.get("additionalProperties") == Some(&Value::Bool(false)) {
         object.remove("additionalProperties");

@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::cel;
 use crate::scalar::Duration;
 
 /// A reference to an object of the same namespace.
@@ -17,13 +18,9 @@ pub struct Ref {
 /// A Remote-Write endpoint, or the address of a store's query API for reading back: exactly one of `url` and `receiverRef`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
-#[schemars(extend("x-kubernetes-validations" = [
-    {"rule": "has(self.url) != has(self.receiverRef)", "message": "exactly one of url and receiverRef is needed"},
-    {"rule": "(has(self.basicAuth) ? 1 : 0) + (has(self.authorization) ? 1 : 0) + (has(self.sigv4) ? 1 : 0) <= 1",
-     "message": "at most one of basicAuth, authorization and sigv4"}
-]))]
+#[schemars(extend("x-kubernetes-validations" = cel::endpoint()))]
 pub struct Endpoint {
-    /// The full URL, `http` or `https`, with the path.
+    /// The full URL, `http` or `https`, with the path. Left out with `receiverRef`.
     #[schemars(length(min = 1, max = 2048))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub url: Option<String>,
@@ -103,14 +100,12 @@ pub enum PartialWrites {
 /// One request header: exactly one of `value` and `valueFrom`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[schemars(extend("x-kubernetes-validations" = [
-    {"rule": "has(self.value) != has(self.valueFrom)", "message": "exactly one of value and valueFrom is needed"}
-]))]
+#[schemars(extend("x-kubernetes-validations" = cel::header()))]
 pub struct Header {
     /// The name of the header, in any case.
     #[schemars(length(min = 1, max = 256))]
     pub name: String,
-    /// The value, in the open.
+    /// The value, in the open. Left out with `valueFrom`.
     #[schemars(length(max = 8192))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub value: Option<String>,
@@ -130,6 +125,7 @@ pub struct HeaderSource {
 /// A key of a Secret or ConfigMap of the same namespace.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(extend("x-kubernetes-validations" = cel::secret_key()))]
 pub struct SecretKey {
     /// The name of the object.
     #[schemars(length(min = 1, max = 253))]
@@ -152,6 +148,7 @@ pub struct BasicAuth {
 /// An Authorization header of the form `TYPE CREDENTIALS`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(extend("x-kubernetes-validations" = cel::authorization()))]
 pub struct Authorization {
     /// The scheme. Default Bearer.
     #[serde(rename = "type", default = "bearer")]
@@ -168,6 +165,7 @@ fn bearer() -> String {
 /// AWS signature version 4, made anew for every attempt.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(extend("x-kubernetes-validations" = cel::sigv4()))]
 pub struct Sigv4 {
     /// The region, such as eu-central-1.
     #[schemars(length(min = 1, max = 64))]
@@ -191,9 +189,7 @@ fn aps() -> String {
 /// A key of a Secret or of a ConfigMap: exactly one of both.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[schemars(extend("x-kubernetes-validations" = [
-    {"rule": "has(self.secret) != has(self.configMap)", "message": "exactly one of secret and configMap is needed"}
-]))]
+#[schemars(extend("x-kubernetes-validations" = cel::secret_or_config_map()))]
 pub struct SecretOrConfigMap {
     /// A key of a Secret.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -213,9 +209,7 @@ impl SecretOrConfigMap {
 /// TLS of a client.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
-#[schemars(extend("x-kubernetes-validations" = [
-    {"rule": "has(self.cert) == has(self.keySecret)", "message": "cert and keySecret belong together"}
-]))]
+#[schemars(extend("x-kubernetes-validations" = cel::tls()))]
 pub struct TlsConfig {
     /// PEM certificates that are trusted instead of the built-in roots.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -226,7 +220,7 @@ pub struct TlsConfig {
     /// The PEM private key of `cert`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub key_secret: Option<SecretKey>,
-    /// The name that the server's certificate must carry, when it is not the URL's host.
+    /// The name that the server's certificate must carry. Default: the URL's host.
     #[schemars(length(min = 1, max = 253))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub server_name: Option<String>,

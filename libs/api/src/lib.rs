@@ -10,6 +10,9 @@
 #![allow(clippy::doc_markdown, reason = "the descriptions of fields become plain text in the definitions")]
 
 mod bundle;
+mod cel;
+#[cfg(test)]
+mod cel_tests;
 mod crd;
 #[cfg(test)]
 mod crd_tests;
@@ -60,3 +63,4 @@ pub use status::{
 pub use threshold::{LatencyKind, LedgerCount, Limit, LimitValue, Percentile, Threshold, ThresholdMetric, Unit};
 pub use unavailable::fault_available;
 pub use validate::{FieldProblem, check_load_test, check_receiver, check_references, check_sink, local_warnings};
+pub use yaml::write as to_yaml;

@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::cel;
 use crate::endpoint::{Endpoint, Ref};
 use crate::load_test_parts::{ChaosStep, Fault, ReadBack, Results};
 use crate::pod::PodTemplate;
@@ -12,12 +13,7 @@ use crate::threshold::Threshold;
 /// What a test is asked to do. Nothing of it changes once the test runs, but `abort`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[schemars(extend("x-kubernetes-validations" = [
-    {"rule": "!has(self.target.sinkRef) || !has(self.generator.connections)",
-     "message": "generator.connections is not used with a sink, where each worker has lanes"},
-    {"rule": "!has(self.chaos) || size(self.chaos) == 0 || has(self.target.sinkRef)",
-     "message": "chaos acts on the workers of a sink: target.sinkRef is needed"}
-]))]
+#[schemars(extend("x-kubernetes-validations" = cel::load_test()))]
 pub struct LoadTestSpec {
     /// Where the generators send.
     pub target: TargetRef,
@@ -85,10 +81,7 @@ fn seed() -> u64 {
 /// Where the generators send: exactly one member.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
-#[schemars(extend("x-kubernetes-validations" = [
-    {"rule": "(has(self.sinkRef) ? 1 : 0) + (has(self.receiverRef) ? 1 : 0) + (has(self.endpoint) ? 1 : 0) == 1",
-     "message": "exactly one of sinkRef, receiverRef and endpoint is needed"}
-]))]
+#[schemars(extend("x-kubernetes-validations" = cel::target()))]
 pub struct TargetRef {
     /// A RemoteWriteSink of the same namespace.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -136,10 +129,7 @@ impl Default for GeneratorSpec {
 /// Targets that are alike: `targets * seriesPerTarget` series.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[schemars(extend("x-kubernetes-validations" = [
-    {"rule": "self.metrics <= self.seriesPerTarget", "message": "metrics may not be more than seriesPerTarget"},
-    {"rule": "self.targets * self.seriesPerTarget <= 100000000", "message": "a group may have 100M series (targets * seriesPerTarget)"}
-]))]
+#[schemars(extend("x-kubernetes-validations" = cel::group()))]
 pub struct WorkloadGroup {
     /// The name of the group, unique in the test; it becomes the label `job`. Letters, digits, `_`, `-`, `.`, at most 63.
     #[schemars(length(min = 1, max = 63))]
@@ -224,6 +214,7 @@ pub enum ValueKind {
 /// Series that end while others begin.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(extend("x-kubernetes-validations" = cel::churn()))]
 pub struct Churn {
     /// The time in which `share` of the series is replaced.
     pub every: Duration,
@@ -259,9 +250,7 @@ pub enum ChurnMode {
 /// A part of the course of the load.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[schemars(extend("x-kubernetes-validations" = [
-    {"rule": "duration(self.__for__) > duration('0s')", "message": "for has to be above 0"}
-]))]
+#[schemars(extend("x-kubernetes-validations" = cel::stage()))]
 pub struct Stage {
     /// How long it lasts.
     #[serde(rename = "for")]
@@ -280,6 +269,7 @@ pub struct Stage {
 /// What happens to samples that are due while the target is busy.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+#[schemars(extend("x-kubernetes-validations" = cel::overload()))]
 pub struct Overload {
     /// Queue (sent late) or Skip (not sent, counted). Default Queue.
     pub policy: OverloadPolicy,

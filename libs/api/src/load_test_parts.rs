@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::cel;
 use crate::endpoint::Endpoint;
 pub use crate::fault_type::FaultType;
 use crate::scalar::{Duration, Share};
@@ -12,6 +13,7 @@ use crate::scalar::{Duration, Share};
 /// Something that the generators break on purpose.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(extend("x-kubernetes-validations" = cel::fault()))]
 pub struct Fault {
     /// What is broken, a name of the catalogue.
     #[serde(rename = "type")]
@@ -56,16 +58,17 @@ pub struct OutOfOrderParams {
 /// A distribution of delays.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(extend("x-kubernetes-validations" = cel::delay()))]
 pub struct DelaySpec {
     /// Constant {mean}, Uniform {min, max}, Exponential {mean} or Pareto {min, shape}.
     pub distribution: Distribution,
-    /// The delay of Constant, the mean of Exponential.
+    /// The delay of Constant, the mean of Exponential. Left out with the others.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mean: Option<Duration>,
-    /// The least delay of Uniform and Pareto.
+    /// The least delay of Uniform and Pareto. Left out with the others.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub min: Option<Duration>,
-    /// The greatest delay of Uniform; a cap with Exponential and Pareto.
+    /// The greatest delay of Uniform; with Exponential and Pareto a cap. Left out there: no cap.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max: Option<Duration>,
     /// The shape of Pareto, above 0, at most 100: the smaller, the heavier the tail. Default 1.5.
@@ -109,6 +112,7 @@ pub enum Distribution {
 /// How far ahead a future timestamp goes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+#[schemars(extend("x-kubernetes-validations" = cel::future_timestamp()))]
 pub struct FutureTimestampParams {
     /// Added to the scheduled timestamp. Default 1h.
     pub ahead: Duration,
@@ -123,24 +127,20 @@ impl Default for FutureTimestampParams {
 /// Something that the engine does to a worker of the sink.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[schemars(extend("x-kubernetes-validations" = [
-    {"rule": "(self.action == 'Pause') == has(self.__for__)", "message": "for is needed with Pause, and only there"},
-    {"rule": "(self.action == 'Scale') == has(self.replicas)", "message": "replicas is needed with Scale, and only there"},
-    {"rule": "(self.action != 'Scale') == has(self.sinkWorker)", "message": "sinkWorker is needed, but not with Scale"}
-]))]
+#[schemars(extend("x-kubernetes-validations" = cel::chaos()))]
 pub struct ChaosStep {
     /// When, after t0.
     pub at: Duration,
     /// What is done.
     pub action: ChaosAction,
-    /// The ordinal of the worker, from 0. Needed, but not with Scale.
+    /// The ordinal of the worker, from 0. Left out with Scale only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 255))]
     pub sink_worker: Option<u32>,
-    /// With Pause: how long.
+    /// With Pause: how long, 1ms to 24h, ending with the stages at the latest. Left out with the others.
     #[serde(default, rename = "for", skip_serializing_if = "Option::is_none")]
     pub r#for: Option<Duration>,
-    /// With Scale: the new number of workers.
+    /// With Scale: the new number of workers, 1 to 256. Left out with the others.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 256))]
     pub replicas: Option<u32>,
@@ -164,9 +164,7 @@ pub enum ChaosAction {
 /// Where the stored samples are read back from: exactly one of `prometheus` and `victoriaMetrics`.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
-#[schemars(extend("x-kubernetes-validations" = [
-    {"rule": "has(self.prometheus) != has(self.victoriaMetrics)", "message": "exactly one of prometheus and victoriaMetrics is needed"}
-]))]
+#[schemars(extend("x-kubernetes-validations" = cel::read_back()))]
 pub struct ReadBack {
     /// A server with Prometheus' query and remote-read API; the URL is the one before `/api/v1`.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -193,6 +191,7 @@ pub enum Depth {
 /// What becomes of the results.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+#[schemars(extend("x-kubernetes-validations" = cel::results()))]
 pub struct Results {
     /// Push the outcome to a Pushgateway.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::cel;
 use crate::endpoint::{BasicAuth, Endpoint, ServerTlsConfig};
 use crate::pod::PodTemplate;
 use crate::scalar::{Bytes, Count, Duration, Share};
@@ -10,6 +11,7 @@ use crate::scalar::{Bytes, Count, Duration, Share};
 /// What a receiver is asked to be.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+#[schemars(extend("x-kubernetes-validations" = cel::receiver()))]
 pub struct RemoteWriteReceiverSpec {
     /// Whose rules it plays. Default Strict.
     pub profile: Profile,
@@ -57,9 +59,7 @@ pub enum Profile {
 /// One kind of bad answer and when it is given.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[schemars(extend("x-kubernetes-validations" = [
-    {"rule": "!(has(self.every) && has(self.share))", "message": "at most one of every and share"}
-]))]
+#[schemars(extend("x-kubernetes-validations" = cel::answer()))]
 pub struct Answer {
     /// What the receiver does instead of its honest answer.
     #[serde(rename = "type")]
@@ -74,7 +74,7 @@ pub struct Answer {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 1_000_000))]
     pub every: Option<u32>,
-    /// Only that part of the requests of that time, drawn by a seeded hash.
+    /// Only that part of the requests of that time, drawn by a seeded hash. Left out: every request.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub share: Option<Share>,
     /// How often at most. Left out: without end.
@@ -85,11 +85,11 @@ pub struct Answer {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 200, max = 599))]
     pub status: Option<u16>,
-    /// The Retry-After header as it is: seconds, an HTTP date, or garbage.
+    /// The Retry-After header as it is: seconds, an HTTP date, or garbage. Left out: none is sent; RetryAfter needs it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 256))]
     pub retry_after: Option<String>,
-    /// The text of the answer.
+    /// The text of the answer. Left out: none; with SuccessWithBody a short one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 4096))]
     pub body: Option<String>,

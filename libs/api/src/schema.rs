@@ -27,13 +27,10 @@ pub(crate) fn structural<T: JsonSchema>() -> Value {
 
 fn repair(schema: &mut Value) {
     let Some(object) = schema.as_object_mut() else { return };
-    for unwanted in ["$schema", "title", "format"] {
-        let keep = unwanted == "format" && object.get(unwanted).and_then(Value::as_str) == Some("date-time");
-        if !keep {
-            object.remove(unwanted);
-        }
-    }
+    object.remove("$schema");
+    object.remove("title");
     nullable(object);
+    format(object);
     choices(object);
     // What is empty when it is left out needs no default; a null one is not allowed.
     let pointless = match object.get("default") {
@@ -51,6 +48,23 @@ fn repair(schema: &mut Value) {
     for name in ["items", "additionalProperties"] {
         if let Some(inner) = object.get_mut(name) {
             repair(inner);
+        }
+    }
+}
+
+/// Formats that Kubernetes knows; it has no unsigned numbers.
+fn format(object: &mut Map<String, Value>) {
+    match object.get("type").and_then(Value::as_str) {
+        Some("integer") => {
+            let narrow = object.get("maximum").and_then(Value::as_i64).is_some_and(|max| max <= i64::from(i32::MAX));
+            object.insert("format".to_owned(), json!(if narrow { "int32" } else { "int64" }));
+        }
+        Some("number") => {
+            object.insert("format".to_owned(), json!("double"));
+        }
+        _ if object.get("format").and_then(Value::as_str) == Some("date-time") => {}
+        _ => {
+            object.remove("format");
         }
     }
 }

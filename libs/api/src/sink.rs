@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::cel;
 use crate::endpoint::Endpoint;
 use crate::pod::PodTemplate;
 use crate::scalar::{Bytes, Count, Duration};
@@ -10,10 +11,7 @@ use crate::scalar::{Bytes, Count, Duration};
 /// What a sink is asked to be.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[schemars(extend("x-kubernetes-validations" = [
-    {"rule": "self.ackPolicy == 'Durable' || !has(self.storage)", "message": "storage is only used with ackPolicy Durable"},
-    {"rule": "self.ackPolicy != 'Durable' || has(self.storage)", "message": "ackPolicy Durable needs storage"}
-]))]
+#[schemars(extend("x-kubernetes-validations" = cel::sink()))]
 pub struct RemoteWriteSinkSpec {
     /// The number of workers, 1 to 256. Default 1.
     #[serde(default = "one")]
@@ -72,10 +70,7 @@ fn two_minutes() -> Duration {
 /// What decides the owner of a series.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
-#[schemars(extend("x-kubernetes-validations" = [
-    {"rule": "(self.by == 'Labels') == (has(self.labels) && size(self.labels) > 0)",
-     "message": "labels is needed with by: Labels, and only there"}
-]))]
+#[schemars(extend("x-kubernetes-validations" = cel::ownership()))]
 pub struct OwnershipSpec {
     /// Series, or Labels. Default Series.
     pub by: OwnershipBy,
@@ -98,8 +93,9 @@ pub enum OwnershipBy {
 /// When a batch is closed: at whichever comes first.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+#[schemars(extend("x-kubernetes-validations" = cel::batching()))]
 pub struct Batching {
-    /// Samples in one request, 1 to 1M. Default 2000.
+    /// Samples in one request, 1 to 1M. Default 2k.
     pub max_samples: Count,
     /// How long a sample waits for company behind a request in flight. Default 1s.
     pub max_delay: Duration,
@@ -142,10 +138,7 @@ pub enum AckPolicy {
 /// How an answer that may be retried is retried: the same batch, in order, after a doubling delay with jitter.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
-#[schemars(extend("x-kubernetes-validations" = [
-    {"rule": "duration(self.initialDelay) > duration('0s') && duration(self.maxDelay) >= duration(self.initialDelay)",
-     "message": "initialDelay has to be above 0 and maxDelay at least that"}
-]))]
+#[schemars(extend("x-kubernetes-validations" = cel::retry()))]
 pub struct Retry {
     /// The delay before the first retry. Default 30ms.
     pub initial_delay: Duration,
@@ -186,6 +179,7 @@ pub enum OnExhausted {
 /// What happens to a batch that the backend refuses for good.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+#[schemars(extend("x-kubernetes-validations" = cel::on_rejected(OnRejected::DEFAULT_EXTRA_REQUESTS)))]
 pub struct OnRejected {
     /// Isolate, DropBatch or Fail. Default Isolate.
     pub action: RejectedAction,

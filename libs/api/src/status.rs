@@ -131,7 +131,10 @@ pub struct LoadTestStatus {
     /// The ledger, in samples.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub samples: Option<SamplesStatus>,
-    /// Dropped samples by reason.
+    /// Samples that a worker gave up, for any reason.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub drops: Option<u64>,
+    /// The same by reason, in samples.
     #[schemars(extend("maxProperties" = 64))]
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub drops_by_reason: BTreeMap<String, u64>,

@@ -7,21 +7,20 @@ use std::str::FromStr;
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::cel;
 use crate::scalar::{Count, Duration, ScalarError, Share};
 
 /// A metric of the test and what it may be: at least one of `max` and `min`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[schemars(extend("x-kubernetes-validations" = [
-    {"rule": "has(self.max) || has(self.min)", "message": "at least one of max and min is needed"}
-]))]
+#[schemars(extend("x-kubernetes-validations" = cel::threshold()))]
 pub struct Threshold {
     /// What is measured.
     pub metric: ThresholdMetric,
-    /// The greatest value that passes: a duration for latencies, a percentage for shares, else a count.
+    /// The greatest value that passes: a duration for latencies, a percentage for shares, else a count. Left out: no upper limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max: Option<Limit>,
-    /// The least value that passes, in the same unit.
+    /// The least value that passes, in the same unit. Left out: no lower limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub min: Option<Limit>,
     /// End the test as soon as it fails (and not only at its end). Default false.

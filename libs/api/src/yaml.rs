@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 /// The document, keys sorted, with a line break at the end.
-pub(crate) fn write(value: &Value) -> String {
+pub fn write(value: &Value) -> String {
     let mut out = String::new();
     block(value, 0, &mut out);
     out

@@ -6,7 +6,7 @@ use super::{DAY, HOUR, MILLISECOND, Rules, url};
 use crate::{BasicAuth, Endpoint, Header, SecretKey, SecretOrConfigMap, ServerTlsConfig, TlsConfig};
 
 /// Headers that the protocol or the connection sets; lower case.
-const RESERVED: [(&str, &str); 18] = [
+pub(crate) const RESERVED: [(&str, &str); 18] = [
     ("content-encoding", "the protocol sets it"),
     ("content-type", "the protocol sets it"),
     ("x-prometheus-remote-write-version", "the protocol sets it"),

@@ -1,10 +1,7 @@
 //! The rules of faults and chaos.
 
-use super::{DAY, MILLISECOND, Rules};
+use super::{DAY, MILLISECOND, Rules, YEAR};
 use crate::{ChaosAction, DelaySpec, Distribution, Duration, Fault, FaultType, LoadTestSpec};
-
-/// So many seconds ahead a timestamp may go.
-const YEAR: Duration = Duration::from_secs(365 * 86_400);
 
 pub(crate) fn check(rules: &mut Rules, spec: &LoadTestSpec) {
     let total = Duration(spec.stages_total());

@@ -9,6 +9,7 @@ mod references;
 mod sink;
 mod url;
 
+pub(crate) use endpoint::RESERVED;
 pub use load_test::check_load_test;
 pub use local::local_warnings;
 pub use receiver::check_receiver;
@@ -117,3 +118,7 @@ impl Rules {
 pub(crate) const MILLISECOND: Duration = Duration::from_millis(1);
 pub(crate) const HOUR: Duration = Duration::from_secs(3600);
 pub(crate) const DAY: Duration = Duration::from_secs(86_400);
+pub(crate) const YEAR: Duration = Duration::from_secs(365 * 86_400);
+
+/// The time of all stages: at 1000 samples a second the number of a sample of a series then fits 32 bits.
+pub(crate) const MAX_TOTAL: Duration = Duration::from_secs(30 * 86_400);

@@ -1,14 +1,12 @@
 //! The rules of a receiver and its bad answers.
 
-use super::{DAY, FieldProblem, Rules, endpoint};
+use super::{DAY, FieldProblem, MAX_TOTAL, Rules, YEAR, endpoint};
 use crate::{Answer, AnswerType, Bytes, Duration, RemoteWriteReceiverSpec, unavailable};
 
 /// All that is wrong with a receiver, what is not available yet included; references are not looked up.
 pub fn check_receiver(spec: &RemoteWriteReceiverSpec) -> Vec<FieldProblem> {
     let mut rules = Rules::default();
-    rules.between(spec.out_of_order_window, Duration::default(), Duration::from_secs(365 * 86_400), || {
-        "spec.outOfOrderWindow".into()
-    });
+    rules.between(spec.out_of_order_window, Duration::default(), YEAR, || "spec.outOfOrderWindow".into());
     if let Some(max) = spec.max_series {
         rules.need(
             (1..=1_000_000_000).contains(&max.0),
@@ -55,7 +53,7 @@ fn statuses(answer: AnswerType) -> Option<std::ops::RangeInclusive<u16>> {
 fn check_answer(rules: &mut Rules, answer: &Answer, path: &str) {
     use AnswerType as T;
     let kind = answer.r#type;
-    rules.between(answer.from, Duration::default(), Duration::from_secs(30 * 86_400), || format!("{path}.from"));
+    rules.between(answer.from, Duration::default(), MAX_TOTAL, || format!("{path}.from"));
     if let Some(time) = answer.r#for {
         endpoint::delay(rules, time, || format!("{path}.for"));
     }
