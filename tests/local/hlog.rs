@@ -42,7 +42,10 @@ fn the_java_reader_finds_the_percentiles_of_the_summary() {
         };
         let [count, p50, _, _, p99, p999, max] = read[..] else { panic!("{total}") };
         assert_eq!(count, number(&summary, &format!("/latency/{measure}/count")), "{measure}");
-        assert_eq!([p50, p99, p999, max], ["p50", "p99", "p999", "max"].map(said), "{measure}");
+        // A reader knows values to three digits; the summary knows the longest exactly, and nothing is longer.
+        let longest = said("max");
+        assert!(longest <= max && max - longest <= max / 1000, "{measure}: {longest} of {max}");
+        assert_eq!(["p50", "p99", "p999"].map(said), [p50, p99, p999].map(|value| value.min(longest)), "{measure}");
         assert!(max > p50, "{measure}: {total}");
     }
 }
