@@ -5,6 +5,7 @@
 //! A control document is foreign input: it is validated before use, and an older one never replaces a newer one.
 
 mod document;
+pub mod drive;
 mod map;
 pub mod reshard;
 

@@ -105,6 +105,16 @@ impl State {
         (state, effects)
     }
 
+    /// The same with a change to `to` workers that was given up: it is not tried again until something else is wanted. Only the
+    /// document's keeper knows, since the document itself is back at what it was.
+    #[must_use]
+    pub fn with_failed(mut self, to: u32) -> Self {
+        if self.drain.is_none() {
+            (self.wanted, self.failed) = (to.max(1), Some(to.max(1)));
+        }
+        self
+    }
+
     /// Number of the map that holds.
     pub fn epoch(&self) -> u64 {
         self.epoch
