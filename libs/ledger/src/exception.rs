@@ -19,8 +19,11 @@ pub enum Outcome {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Exception {
-    /// Lane of the whole target.
+    /// Lane of the whole target, under the map that held.
     pub lane: u32,
+    /// Which of the generator's maps that was, from 0: a sink may be resharded under way.
+    #[serde(default, skip_serializing_if = "is_first")]
+    pub epoch: u32,
     pub from_request: u64,
     /// Inclusive.
     pub to_request: u64,
@@ -30,11 +33,16 @@ pub struct Exception {
     pub outcome: Outcome,
 }
 
-/// Appends an exception, growing the last one of the same lane, fault and outcome when `request` follows it.
+#[allow(clippy::trivially_copy_pass_by_ref)]
+fn is_first(epoch: &u32) -> bool {
+    *epoch == 0
+}
+
+/// Appends an exception of the first map, growing the last one of the same lane, fault and outcome when `request` follows it.
 /// Looks back a few entries only, so it is cheap and lists stay short in long outages.
 pub fn push_exception(list: &mut Vec<Exception>, lane: u32, request: u64, fault: Option<u32>, outcome: Outcome) {
     const LOOK_BACK: usize = 64;
-    let same = |e: &&mut Exception| e.lane == lane && e.fault == fault;
+    let same = |e: &&mut Exception| e.lane == lane && e.epoch == 0 && e.fault == fault;
     if let Some(last) = list.iter_mut().rev().take(LOOK_BACK).find(same)
         && last.outcome == outcome
         && last.to_request.checked_add(1) == Some(request)
@@ -42,7 +50,7 @@ pub fn push_exception(list: &mut Vec<Exception>, lane: u32, request: u64, fault:
         last.to_request = request;
         return;
     }
-    list.push(Exception { lane, from_request: request, to_request: request, fault, outcome });
+    list.push(Exception { lane, epoch: 0, from_request: request, to_request: request, fault, outcome });
 }
 
 /// What a generator heard about the samples of one fault of the test (same order as `faults`), by last answer.

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use super::carrier::{Carrier, Carriers};
+
 /// How long before a disturbance a sample may have been due that it still doubles: a worker may hold a backlog.
 const BACKLOG_NS: u64 = 60_000_000_000;
 /// How long after a disturbance a sample may be due that it doubles: a request takes its time to be given up.
@@ -30,7 +32,7 @@ impl Disturbance {
 pub struct Context {
     /// Whether workers acknowledge what they hold in memory only.
     pub buffered: bool,
-    /// Lanes of one worker; 0 when there are no workers between generator and store.
+    /// Lanes of one worker at the start; 0 when there are no workers between generator and store.
     pub lanes_per_worker: u32,
     /// Ends that left a worker no time to pass on what it held. Asked-for ends, which do, belong to `paused`.
     pub killed: Vec<Disturbance>,
@@ -44,12 +46,6 @@ pub struct Context {
 }
 
 impl Context {
-    /// The killed worker's disturbances that may have taken acknowledged samples of a lane.
-    pub(super) fn kills(&self, lane: u16) -> impl Iterator<Item = &Disturbance> {
-        let worker = u32::from(lane).checked_div(self.lanes_per_worker).filter(|_| self.buffered);
-        self.killed.iter().filter(move |kill| Some(kill.worker) == worker)
-    }
-
     /// What was due before this instant was certainly sent before the kill, if ever.
     pub(super) fn sent_before(&self, kill: &Disturbance) -> u64 {
         kill.from_unix_ns.saturating_sub(SLACK_NS).saturating_sub(self.lag_ns)
@@ -59,22 +55,29 @@ impl Context {
 /// How many samples kills and pauses explain as doubled: of each lane, each time, what it had in flight.
 #[derive(Default)]
 pub(super) struct Doubled {
-    /// By position among kills and pauses, and lane.
-    taken: BTreeMap<(usize, u16), u64>,
+    /// By position among kills and pauses, map and lane.
+    taken: BTreeMap<(usize, u32, u16), u64>,
 }
 
 impl Doubled {
     /// How many of `count` repetitions of a sample kills or pauses explain, each with room for `room` samples a lane.
-    pub(super) fn take(&mut self, context: &Context, room: u64, lane: u16, due_unix_ns: u64, count: u64) -> u64 {
-        let Some(worker) = u32::from(lane).checked_div(context.lanes_per_worker) else { return 0 };
+    pub(super) fn take(
+        &mut self,
+        context: &Context,
+        carriers: &Carriers,
+        room: u64,
+        carrier: Carrier,
+        due_unix_ns: u64,
+        count: u64,
+    ) -> u64 {
         let mut left = count;
         for (at, d) in context.killed.iter().chain(&context.paused).enumerate() {
             let from = d.from_unix_ns.saturating_sub(BACKLOG_NS).saturating_sub(context.lag_ns);
             let to = d.to_unix_ns.saturating_add(GIVE_UP_NS);
-            if left == 0 || d.worker != worker || !(from..=to).contains(&due_unix_ns) {
+            if left == 0 || !(from..=to).contains(&due_unix_ns) || !carriers.disturbed(carrier, d) {
                 continue;
             }
-            let taken = self.taken.entry((at, lane)).or_default();
+            let taken = self.taken.entry((at, carrier.epoch, carrier.lane)).or_default();
             let more = room.saturating_sub(*taken).min(left);
             *taken += more;
             left -= more;

@@ -6,10 +6,10 @@
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
-use workload::{LanePlan, LaneWalk, Scheduled, SeriesId};
+use workload::{LaneWalk, Scheduled, SeriesId};
 
+use super::carrier::Carrier;
 use super::{Disturbance, Settlement};
 use crate::{Exception, FindingName};
 
@@ -26,13 +26,12 @@ pub(super) struct Missing {
     /// Samples `[from, to)` of a base; sorted before they are asked for.
     runs: Vec<(u32, u32, u32)>,
     stale: BTreeSet<SeriesId>,
-    /// By generator and lane.
-    lanes: BTreeMap<(u32, u16), Span>,
+    lanes: BTreeMap<Carrier, Span>,
 }
 
 impl Missing {
-    pub(super) fn add(&mut self, generator: u32, lane: u16, id: SeriesId, k: u32, stale: bool, due_ns: u64) {
-        let span = self.lanes.entry((generator, lane)).or_insert(Span { first: due_ns, last: due_ns });
+    pub(super) fn add(&mut self, carrier: Carrier, id: SeriesId, k: u32, stale: bool, due_ns: u64) {
+        let span = self.lanes.entry(carrier).or_insert(Span { first: due_ns, last: due_ns });
         span.first = span.first.min(due_ns);
         span.last = span.last.max(due_ns);
         if stale {
@@ -69,23 +68,25 @@ impl Settlement {
     pub(super) fn settle_missing(&mut self) {
         let mut missing = std::mem::take(&mut self.missing);
         missing.runs.sort_unstable();
-        let plan_of = |generator| {
-            let (workload, map) = (Arc::clone(&self.run.workload), self.run.lanes.clone());
-            LanePlan::new(workload, map, generator, self.run.generators)
-        };
-        let generators: BTreeSet<u32> = missing.lanes.keys().map(|(generator, _)| *generator).collect();
-        let plans: BTreeMap<u32, LanePlan> = generators.into_iter().map(|index| (index, plan_of(index))).collect();
-        for (&(generator, lane), &span) in &missing.lanes {
-            let Some(plan) = plans.get(&generator) else { continue };
-            let mut runs = self.runs_of(plan, generator, lane, span, &missing);
-            self.match_kills(lane, &mut runs);
-            self.name_missing(plan, generator, lane, span, &missing, &runs);
+        let generators: BTreeSet<u32> = missing.lanes.keys().map(|carrier| carrier.generator).collect();
+        for generator in generators {
+            let mut plans = self.carriers.plans(generator);
+            while let Some((epoch, _)) = plans.turn() {
+                let lane = |lane| Carrier { generator, epoch, lane };
+                for (&carrier, &span) in missing.lanes.range(lane(0)..=lane(u16::MAX)) {
+                    let walk = || plans.walk(u32::from(carrier.lane));
+                    let Some((first, second)) = walk().zip(walk()) else { continue };
+                    let mut runs = self.runs_of(first, carrier, span, &missing);
+                    self.match_kills(carrier, &mut runs);
+                    self.name_missing(second, carrier, span, &missing, &runs);
+                }
+            }
         }
     }
 
     /// Gives each kill of a lane's worker the newest run that it may have taken, the last kill first.
-    fn match_kills(&self, lane: u16, runs: &mut [Run]) {
-        let mut kills: Vec<&Disturbance> = self.context.kills(lane).collect();
+    fn match_kills(&self, carrier: Carrier, runs: &mut [Run]) {
+        let mut kills: Vec<&Disturbance> = self.carriers.kills(&self.context, carrier).collect();
         kills.sort_unstable_by_key(|kill| Reverse(kill.from_unix_ns));
         for kill in kills {
             let until = kill.last_before();
@@ -98,9 +99,9 @@ impl Settlement {
         }
     }
 
-    fn runs_of(&self, plan: &LanePlan, generator: u32, lane: u16, span: Span, missing: &Missing) -> Vec<Run> {
+    fn runs_of(&self, walk: LaneWalk<'_>, carrier: Carrier, span: Span, missing: &Missing) -> Vec<Run> {
         let mut runs: Vec<Run> = Vec::new();
-        self.follow(plan, generator, lane, span, missing, |sample, lost, starts| {
+        self.follow(walk, carrier, span, missing, |sample, lost, starts| {
             let due = self.run.t0_ns.saturating_add(sample.due_ns);
             match runs.last_mut() {
                 _ if starts => runs.push(Run { first_due: due, followed: None, taken_until: None }),
@@ -111,19 +112,11 @@ impl Settlement {
         runs
     }
 
-    fn name_missing(
-        &mut self,
-        plan: &LanePlan,
-        generator: u32,
-        lane: u16,
-        span: Span,
-        missing: &Missing,
-        runs: &[Run],
-    ) {
+    fn name_missing(&mut self, walk: LaneWalk<'_>, carrier: Carrier, span: Span, missing: &Missing, runs: &[Run]) {
         let mut examples = std::mem::take(&mut self.examples);
         let mut left = runs.iter();
         let mut taken_until = None;
-        self.follow(plan, generator, lane, span, missing, |sample, lost, starts| {
+        self.follow(walk, carrier, span, missing, |sample, lost, starts| {
             if starts {
                 taken_until = left.next().and_then(|run| run.taken_until);
             }
@@ -145,18 +138,15 @@ impl Settlement {
     /// is the first of its run. Begins and ends around the missing ones.
     fn follow(
         &self,
-        plan: &LanePlan,
-        generator: u32,
-        lane: u16,
+        mut walk: LaneWalk<'_>,
+        carrier: Carrier,
         span: Span,
         missing: &Missing,
         mut tell: impl FnMut(&Scheduled, bool, bool),
     ) {
-        let lane = u32::from(lane);
         let none: &[Exception] = &[];
-        let exceptions = self.exceptions.get(&(generator, lane)).map_or(none, Vec::as_slice);
+        let exceptions = self.exceptions.get(&carrier).map_or(none, Vec::as_slice);
         let mut left = exceptions.iter().peekable();
-        let mut walk = LaneWalk::new(plan, lane);
         let mut open = false;
         while let Some(request) = walk.next(self.run.samples_per_request) {
             while left.next_if(|e| e.to_request < request.index).is_some() {}

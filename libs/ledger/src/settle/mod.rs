@@ -3,6 +3,7 @@
 //! Equal tables end it at once. Where slots differ, the caller fetches what the store holds of their series
 //! ([`Settlement::slots`], [`Settlement::settle_series`], in portions of any size) and the workload is replayed for them.
 
+mod carrier;
 mod explain;
 mod kills;
 mod replay;
@@ -16,11 +17,13 @@ use faults::{Expect, FaultPlan};
 use remote_write::slot_of;
 use workload::{LaneMap, SeriesId, Workload};
 
+pub use carrier::Move;
 pub use explain::{Context, Disturbance};
 pub use verdicts::wrong;
 
 use crate::truth::Truth;
 use crate::{Examples, Exception, FaultAccount, Finding, FindingName, SlotTable, StoreReport};
+use carrier::{Carrier, Carriers};
 use explain::Doubled;
 use kills::Missing;
 use replay::Fates;
@@ -34,7 +37,7 @@ pub struct Run {
     pub expect: Vec<Expect>,
     /// Start of the schedule, Unix nanoseconds.
     pub t0_ns: u64,
-    /// Which slot went through which lane.
+    /// Which slot went through which lane at the start; what came later is in each generator's moves.
     pub lanes: LaneMap,
     /// Generators in all.
     pub generators: u32,
@@ -50,6 +53,8 @@ pub struct GeneratorSide {
     pub index: u32,
     /// Digests of the acknowledged good samples.
     pub acknowledged: SlotTable,
+    /// How it followed the target from one map to the next, in order.
+    pub moves: Vec<Move>,
     pub exceptions: Vec<Exception>,
     /// Whether the list of exceptions is incomplete.
     pub truncated: bool,
@@ -61,6 +66,7 @@ pub struct GeneratorSide {
 pub struct Settlement {
     truth: Truth,
     run: Run,
+    carriers: Carriers,
     context: Context,
     store: StoreReport,
     /// Whether exceptions of the generator with this index are incomplete.
@@ -70,8 +76,8 @@ pub struct Settlement {
     members: Vec<(u16, SeriesId)>,
     fates: Fates,
     missing: Missing,
-    /// Of lanes whose killed workers may explain losses, by generator and lane: good requests that were not acknowledged.
-    exceptions: BTreeMap<(u32, u32), Vec<Exception>>,
+    /// Of lanes whose killed workers may explain losses: good requests that were not acknowledged.
+    exceptions: BTreeMap<Carrier, Vec<Exception>>,
     /// Acknowledged less stored, good samples: what the named differences must add up to.
     net: i128,
     named: i128,
@@ -98,6 +104,7 @@ impl Settlement {
         let (sent, stored) = (acknowledged.total().count, store.distinct.total().count);
         let mut settlement = Self {
             truth,
+            carriers: Carriers::new(&run, &context, generators),
             context,
             truncated,
             slots: Vec::new(),
@@ -142,9 +149,9 @@ impl Settlement {
     fn keep_exceptions(&mut self, generators: &[GeneratorSide]) {
         for side in generators {
             for exception in side.exceptions.iter().filter(|e| e.fault.is_none()) {
-                let lane = u16::try_from(exception.lane).unwrap_or(u16::MAX);
-                if self.context.kills(lane).next().is_some() {
-                    self.exceptions.entry((side.index, exception.lane)).or_default().push(*exception);
+                let carrier = Carriers::of_exception(side.index, exception);
+                if self.carriers.kills(&self.context, carrier).next().is_some() {
+                    self.exceptions.entry(carrier).or_default().push(*exception);
                 }
             }
         }

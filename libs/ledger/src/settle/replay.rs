@@ -1,11 +1,10 @@
 //! From exceptions, which name requests, to the samples in these requests: the lanes concerned are walked again.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use faults::Expect;
 use remote_write::slot_of;
-use workload::{LanePlan, LaneWalk, RequestPlan, Scheduled, SeriesId};
+use workload::{LaneWalk, RequestPlan, Scheduled, SeriesId};
 
 use super::{GeneratorSide, Settlement};
 use crate::{Exception, FindingName, Outcome};
@@ -82,9 +81,9 @@ impl Settlement {
     /// they were not acknowledged, so they are not stored either. Those of differing slots are kept for later.
     pub(super) fn replay(&mut self, generators: &[GeneratorSide], differs: &[bool]) {
         for side in generators {
-            let mut by_lane: BTreeMap<u32, Vec<Exception>> = BTreeMap::new();
+            let mut by_lane: BTreeMap<(u32, u32), Vec<Exception>> = BTreeMap::new();
             for exception in side.exceptions.iter().filter(|e| e.fault.is_none()) {
-                by_lane.entry(exception.lane).or_default().push(*exception);
+                by_lane.entry((exception.epoch, exception.lane)).or_default().push(*exception);
             }
             if by_lane.is_empty() {
                 continue;
@@ -92,18 +91,20 @@ impl Settlement {
             if self.fates.newest.is_empty() {
                 self.fates.newest = vec![0; self.run.workload.series() as usize];
             }
-            let plan =
-                LanePlan::new(Arc::clone(&self.run.workload), self.run.lanes.clone(), side.index, self.run.generators);
-            for (lane, mut exceptions) in by_lane {
-                exceptions.sort_unstable_by_key(|e| e.from_request);
-                self.replay_lane(&plan, lane, &exceptions, differs);
+            let mut plans = self.carriers.plans(side.index);
+            while let Some((epoch, _)) = plans.turn() {
+                for (&(_, lane), exceptions) in by_lane.range_mut((epoch, 0)..=(epoch, u32::MAX)) {
+                    exceptions.sort_unstable_by_key(|e| e.from_request);
+                    if let Some(walk) = plans.walk(lane) {
+                        self.replay_lane(walk, exceptions, differs);
+                    }
+                }
             }
         }
         self.fates.finish();
     }
 
-    fn replay_lane(&mut self, plan: &LanePlan, lane: u32, exceptions: &[Exception], differs: &[bool]) {
-        let mut walk = LaneWalk::new(plan, lane);
+    fn replay_lane(&mut self, mut walk: LaneWalk<'_>, exceptions: &[Exception], differs: &[bool]) {
         let mut left = exceptions.iter().copied().peekable();
         while let Some(request) = walk.next(self.run.samples_per_request) {
             while left.next_if(|e| e.to_request < request.index).is_some() {}

@@ -37,7 +37,6 @@ impl Settlement {
 
     /// Samples that more than one store holds arrived more than once.
     fn settle_shared(&mut self, id: SeriesId, slot: u16, stores: &[&SeriesSeen]) {
-        let lane = self.run.lanes.lane_of_slot(slot);
         let held = |k: u32| stores.iter().filter(|store| store.holds(k)).count() as u64;
         let again: Vec<(u32, u64)> =
             self.truth.samples(id).map(|k| (k, held(k).saturating_sub(1))).filter(|(_, again)| *again > 0).collect();
@@ -45,7 +44,7 @@ impl Settlement {
             if self.truth.replaced(id.base, k).is_none() {
                 self.shared += again;
                 self.named -= i128::from(again);
-                self.explain_duplicates(lane, id.base, k, again);
+                self.explain_duplicates(id, slot, k, again);
             }
         }
         let markers = stores.iter().filter(|store| store.stale.contains(&id.generation)).count() as u64;
@@ -55,7 +54,6 @@ impl Settlement {
 
     fn settle_one(&mut self, id: SeriesId, slot: u16, seen: &SeriesSeen) {
         let samples = self.truth.samples(id);
-        let lane = self.run.lanes.lane_of_slot(slot);
         for missing in missing(seen, &samples) {
             for k in missing {
                 if self.truth.replaced(id.base, k).is_some() {
@@ -68,7 +66,7 @@ impl Settlement {
                 } else if let Some(fate) = fate {
                     self.not_stored(id, k, false, fate);
                 } else {
-                    self.lost(id, k, false, lane);
+                    self.lost(id, k, false, slot);
                 }
             }
         }
@@ -82,10 +80,10 @@ impl Settlement {
         for (k, fate) in stored {
             self.stored_anyway(id, k, false, fate);
         }
-        self.settle_stale(id, lane, seen);
+        self.settle_stale(id, slot, seen);
         for (from, to) in clipped(&seen.duplicates, &samples) {
             for k in from..to {
-                self.explain_duplicates(lane, id.base, k, 1);
+                self.explain_duplicates(id, slot, k, 1);
             }
         }
         for (from, to) in clipped(&seen.late, &samples) {
@@ -94,15 +92,15 @@ impl Settlement {
         }
     }
 
-    fn settle_stale(&mut self, id: SeriesId, lane: u16, seen: &SeriesSeen) {
+    fn settle_stale(&mut self, id: SeriesId, slot: u16, seen: &SeriesSeen) {
         let Some(k) = self.run.workload.stale_k(id) else { return };
         let again = clipped(&seen.duplicates, &(k..k + 1)).next().is_some();
         if again {
-            self.explain_duplicates(lane, id.base, k, 1);
+            self.explain_duplicates(id, slot, k, 1);
         }
         match (self.fates.stale(id), seen.stale.contains(&id.generation)) {
             (None, true) => {}
-            (None, false) => self.lost(id, k, true, lane),
+            (None, false) => self.lost(id, k, true, slot),
             (Some(fate), false) => self.not_stored(id, k, true, fate),
             (Some(fate), true) => self.stored_anyway(id, k, true, fate),
         }
@@ -116,25 +114,26 @@ impl Settlement {
     }
 
     /// Sets repetitions of a sample against what kills and pauses of its lane's worker may have doubled.
-    fn explain_duplicates(&mut self, lane: u16, base: u32, k: u32, count: u64) {
-        let due = self.run.t0_ns.saturating_add(self.run.workload.due_ns(base, k).unwrap_or_default());
+    fn explain_duplicates(&mut self, id: SeriesId, slot: u16, k: u32, count: u64) {
+        let due = self.run.t0_ns.saturating_add(self.run.workload.due_ns(id.base, k).unwrap_or_default());
         let room = u64::from(self.context.samples_per_batch.max(self.run.samples_per_request));
-        self.duplicates_explained += self.doubled.take(&self.context, room, lane, due, count);
+        let carrier = self.carriers.of(id, k, slot);
+        self.duplicates_explained += self.doubled.take(&self.context, &self.carriers, room, carrier, due, count);
     }
 
     /// Names a sample that was acknowledged and is not stored, or keeps it until all that are missing from its lane are known.
-    fn lost(&mut self, id: SeriesId, k: u32, stale: bool, lane: u16) {
+    fn lost(&mut self, id: SeriesId, k: u32, stale: bool, slot: u16) {
         self.named += 1;
-        let target = self.run.workload.place(id.base).map_or(0, |place| place.target);
-        let generator = target % self.run.generators.max(1);
+        let carrier = self.carriers.of(id, k, slot);
+        let generator = carrier.generator;
         let (name, detail) = if self.truncated.get(generator as usize) == Some(&true) {
             (
                 FindingName::Unproven,
                 format!("not stored; generator {generator} has too many exceptions to say whether it was acknowledged"),
             )
-        } else if self.context.kills(lane).next().is_some() {
+        } else if self.carriers.kills(&self.context, carrier).next().is_some() {
             let due = self.run.workload.due_ns(id.base, k).unwrap_or_default();
-            self.missing.add(generator, lane, id, k, stale, due);
+            self.missing.add(carrier, id, k, stale, due);
             return;
         } else {
             (FindingName::SilentLoss, "acknowledged, not stored".into())

@@ -1,10 +1,9 @@
 //! Injected faults: what generators heard and the store holds, against the verdict that each should have.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use faults::Expect;
-use workload::{LanePlan, LaneWalk};
+use workload::LaneWalk;
 
 use super::{GeneratorSide, Settlement};
 use crate::{Example, Exception, FaultAccount, FaultSeen, FindingName, MAX_EXAMPLES, Outcome};
@@ -71,33 +70,18 @@ impl Settlement {
     /// The first samples drawn for a fault that were refused, or that were acknowledged.
     fn fault_examples(&self, generators: &[GeneratorSide], fault: u32, refused: bool) -> Vec<Example> {
         let mut examples = Vec::new();
+        let mixed = !self.run.faults.own(fault);
         for side in generators {
-            let plan =
-                LanePlan::new(Arc::clone(&self.run.workload), self.run.lanes.clone(), side.index, self.run.generators);
-            let mixed = !self.run.faults.own(fault);
-            let name = self.run.faults.fault(fault).map_or("a fault", |fault| fault.name());
-            let mut by_lane: BTreeMap<u32, Vec<&Exception>> = BTreeMap::new();
+            let mut by_lane: BTreeMap<(u32, u32), Vec<&Exception>> = BTreeMap::new();
             for exception in side.exceptions.iter().filter(|e| e.fault == (!mixed).then_some(fault)) {
-                by_lane.entry(exception.lane).or_default().push(exception);
+                by_lane.entry((exception.epoch, exception.lane)).or_default().push(exception);
             }
-            for lane in 0..plan.lanes() {
-                let exceptions = by_lane.remove(&lane).unwrap_or_default();
-                let mut walk = LaneWalk::new(&plan, lane);
-                while let Some(request) = walk.next(self.run.samples_per_request) {
-                    let at = |e: &&&Exception| e.from_request <= request.index && request.index <= e.to_request;
-                    let status = match exceptions.iter().find(at).map(|e| e.outcome) {
-                        Some(Outcome::Refused { status }) if refused => Some(status),
-                        None if !refused => None,
-                        _ => continue,
-                    };
-                    walk.for_each(&request, |sample| {
-                        let drawn = || self.truth.drawn(sample.id, sample.k, sample.due_ns);
-                        if examples.len() < MAX_EXAMPLES && !sample.stale && drawn() == Some(fault) {
-                            let heard = status.map_or("acknowledged".to_owned(), |status| format!("answered {status}"));
-                            let detail = format!("{name} in place of this sample: {heard}");
-                            examples.push(self.truth.scheduled(sample.id, sample.k, false, detail));
-                        }
-                    });
+            let mut plans = self.carriers.plans(side.index);
+            while let Some((epoch, lanes)) = plans.turn() {
+                for lane in 0..lanes {
+                    let exceptions = by_lane.remove(&(epoch, lane)).unwrap_or_default();
+                    let Some(walk) = plans.walk(lane) else { continue };
+                    self.fault_examples_of(walk, &exceptions, fault, refused, &mut examples);
                     if examples.len() >= MAX_EXAMPLES {
                         return examples;
                     }
@@ -105,5 +89,36 @@ impl Settlement {
             }
         }
         examples
+    }
+
+    /// The same of one lane.
+    fn fault_examples_of(
+        &self,
+        mut walk: LaneWalk<'_>,
+        exceptions: &[&Exception],
+        fault: u32,
+        refused: bool,
+        examples: &mut Vec<Example>,
+    ) {
+        let name = self.run.faults.fault(fault).map_or("a fault", |fault| fault.name());
+        while let Some(request) = walk.next(self.run.samples_per_request) {
+            let at = |e: &&&Exception| e.from_request <= request.index && request.index <= e.to_request;
+            let status = match exceptions.iter().find(at).map(|e| e.outcome) {
+                Some(Outcome::Refused { status }) if refused => Some(status),
+                None if !refused => None,
+                _ => continue,
+            };
+            walk.for_each(&request, |sample| {
+                let drawn = || self.truth.drawn(sample.id, sample.k, sample.due_ns);
+                if examples.len() < MAX_EXAMPLES && !sample.stale && drawn() == Some(fault) {
+                    let heard = status.map_or("acknowledged".to_owned(), |status| format!("answered {status}"));
+                    let detail = format!("{name} in place of this sample: {heard}");
+                    examples.push(self.truth.scheduled(sample.id, sample.k, false, detail));
+                }
+            });
+            if examples.len() >= MAX_EXAMPLES {
+                return;
+            }
+        }
     }
 }

@@ -1,0 +1,155 @@
+//! Who carried a sample: the generator, the map that held when its lane had it, and the lane.
+
+use std::sync::Arc;
+
+use workload::{LaneChain, LaneMap, LanePlan, LaneWalk, Position, SeriesId, Workload};
+
+use super::{Context, Disturbance, GeneratorSide, Run};
+use crate::Exception;
+
+/// How far a move may lie from the disturbance of a worker that it is held to belong to: clocks, and requests in flight.
+const SLACK_NS: u64 = 1_000_000_000;
+
+/// The change of one generator from one map of the target to the next.
+#[derive(Clone, Debug)]
+pub struct Move {
+    /// The map from then on.
+    pub lanes: LaneMap,
+    /// Of this map.
+    pub lanes_per_worker: u32,
+    /// When requests were first made by it, Unix nanoseconds.
+    pub at_unix_ns: u64,
+    /// For each lane of the map before, the first sample that it did not settle.
+    pub cuts: Vec<Position>,
+}
+
+/// A lane of one generator, under one of its maps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Carrier {
+    pub(super) generator: u32,
+    /// Number of the map, from 0.
+    pub(super) epoch: u32,
+    pub(super) lane: u16,
+}
+
+/// When a map held, Unix nanoseconds, and how many lanes each worker had.
+struct Held {
+    lanes_per_worker: u32,
+    from: u64,
+    to: u64,
+}
+
+struct Chain {
+    lanes: Arc<LaneChain>,
+    held: Vec<Held>,
+}
+
+/// The maps of all generators.
+pub(super) struct Carriers {
+    workload: Arc<Workload>,
+    generators: u32,
+    chains: Vec<Chain>,
+}
+
+impl Carriers {
+    pub(super) fn new(run: &Run, context: &Context, sides: &[GeneratorSide]) -> Self {
+        let none: &[Move] = &[];
+        let chain = |index: u32| {
+            let moves = sides.iter().find(|side| side.index == index).map_or(none, |side| side.moves.as_slice());
+            let mut lanes = LaneChain::new(run.lanes.clone());
+            let mut held = vec![Held { lanes_per_worker: context.lanes_per_worker, from: 0, to: u64::MAX }];
+            for one in moves {
+                lanes.push(one.lanes.clone(), one.cuts.clone());
+                if let Some(last) = held.last_mut() {
+                    last.to = one.at_unix_ns;
+                }
+                held.push(Held { lanes_per_worker: one.lanes_per_worker, from: one.at_unix_ns, to: u64::MAX });
+            }
+            Chain { lanes: Arc::new(lanes), held }
+        };
+        let generators = run.generators.max(1);
+        Self { workload: Arc::clone(&run.workload), generators, chains: (0..generators).map(chain).collect() }
+    }
+
+    /// Who carried sample `k` of a series of this slot, or its stale marker sent as `k`.
+    pub(super) fn of(&self, id: SeriesId, k: u32, slot: u16) -> Carrier {
+        let Some(place) = self.workload.place(id.base) else { return Carrier { generator: 0, epoch: 0, lane: 0 } };
+        let generator = place.target % self.generators;
+        let lanes = &self.chains[generator as usize].lanes;
+        let (epoch, lane) = if lanes.steps() == 1 {
+            (0, lanes.map(0).lane_of_slot(slot))
+        } else {
+            let due_ns = self.workload.due_ns(id.base, k).unwrap_or(u64::MAX);
+            let SeriesId { base, generation } = id;
+            lanes.locate(slot, Position { due_ns, group: place.group, k, base, generation })
+        };
+        Carrier { generator, epoch: epoch as u32, lane }
+    }
+
+    /// The carrier that a generator's exception is of.
+    pub(super) fn of_exception(generator: u32, exception: &Exception) -> Carrier {
+        let lane = u16::try_from(exception.lane).unwrap_or(u16::MAX);
+        Carrier { generator, epoch: exception.epoch, lane }
+    }
+
+    /// The worker of a carrier; `None` without workers between generator and store.
+    fn worker(&self, carrier: Carrier) -> Option<(u32, &Held)> {
+        let held = self.chains.get(carrier.generator as usize)?.held.get(carrier.epoch as usize)?;
+        Some((u32::from(carrier.lane).checked_div(held.lanes_per_worker)?, held))
+    }
+
+    /// Whether a disturbance was one of the carrier's worker, while its map held.
+    pub(super) fn disturbed(&self, carrier: Carrier, disturbance: &Disturbance) -> bool {
+        self.worker(carrier).is_some_and(|(worker, held)| {
+            worker == disturbance.worker
+                && disturbance.from_unix_ns <= held.to.saturating_add(SLACK_NS)
+                && disturbance.to_unix_ns >= held.from.saturating_sub(SLACK_NS)
+        })
+    }
+
+    /// The kills that may have taken acknowledged samples of a carrier.
+    pub(super) fn kills<'a>(
+        &'a self,
+        context: &'a Context,
+        carrier: Carrier,
+    ) -> impl Iterator<Item = &'a Disturbance> + 'a {
+        context.killed.iter().filter(move |kill| context.buffered && self.disturbed(carrier, kill))
+    }
+
+    /// The lanes of a generator, map after map.
+    pub(super) fn plans(&self, generator: u32) -> Plans {
+        let lanes = self.chains.get(generator as usize).map(|chain| Arc::clone(&chain.lanes));
+        let (workload, generators) = (Arc::clone(&self.workload), self.generators);
+        Plans { lanes, workload, generator, generators, next: 0, plan: None }
+    }
+}
+
+/// One plan after the other: each is made from the one before.
+pub(super) struct Plans {
+    lanes: Option<Arc<LaneChain>>,
+    workload: Arc<Workload>,
+    generator: u32,
+    generators: u32,
+    next: usize,
+    plan: Option<LanePlan>,
+}
+
+impl Plans {
+    /// Turns to the next map: its number and its lanes.
+    pub(super) fn turn(&mut self) -> Option<(u32, u32)> {
+        let lanes = self.lanes.as_ref().filter(|lanes| self.next < lanes.steps())?;
+        let first = || {
+            let map = lanes.map(0).clone();
+            LanePlan::new(Arc::clone(&self.workload), map, self.generator, self.generators)
+        };
+        let plan = self.plan.as_ref().map_or_else(first, |before| before.resume(lanes, self.next));
+        self.next += 1;
+        Some(((self.next - 1) as u32, self.plan.insert(plan).lanes()))
+    }
+
+    /// A lane of the map turned to last, up to its cut.
+    pub(super) fn walk(&self, lane: u32) -> Option<LaneWalk<'_>> {
+        let (plan, lanes) = self.plan.as_ref().zip(self.lanes.as_ref())?;
+        Some(LaneWalk::new(plan, lane).until(lanes.cut(self.next - 1, lane)))
+    }
+}
