@@ -86,13 +86,19 @@ impl Gatherer {
         })
     }
 
-    /// Why the first receiver or worker that is not ready is not.
-    pub(crate) async fn targets_ready(&mut self) -> Result<(), String> {
+    /// Why the first receiver or worker that is not ready for this run is not.
+    pub(crate) async fn targets_ready(&mut self, run: &str) -> Result<(), String> {
         for (ordinal, receiver) in self.receivers.iter_mut().enumerate() {
             receiver.ready().await.map_err(|why| format!("receiver {ordinal}: {why}"))?;
         }
         for (ordinal, worker) in self.workers.iter_mut().enumerate() {
             worker.ready().await.map_err(|why| format!("sink-worker {ordinal}: {why}"))?;
+            // Of an earlier run its account would begin with that one's samples.
+            match worker.fetch.json::<WorkerReport>(Some(path::ACCOUNT)).await {
+                Ok(report) if report.run.as_deref() == Some(run) => {}
+                Ok(_) => return Err(format!("sink-worker {ordinal} has not been told of this run yet")),
+                Err(error) => return Err(format!("sink-worker {ordinal}: {error}")),
+            }
         }
         Ok(())
     }

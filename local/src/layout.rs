@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use floodmark_http::{client, server};
-use ownership::{ControlDocument, Phase};
+use ownership::{ControlDocument, Phase, RunRef};
 use protocol::receiver::{BasicFiles, ServerFiles};
 use protocol::{ReceiverControl, SinkWorkerPlan, Target};
 use serde::Serialize;
@@ -36,8 +36,8 @@ pub(crate) struct Builder<'a> {
     pub(crate) resolver: &'a Resolver,
     pub(crate) folders: &'a Folders,
     pub(crate) ports: &'a mut Ports,
-    /// Base address of the conductor; `None` when no test runs.
-    pub(crate) conductor: Option<String>,
+    /// The run that all this is for; `None` when no test runs.
+    pub(crate) run: Option<RunRef>,
     /// Fixed address for worker 0; the others follow on the next ports.
     pub(crate) listen: Option<SocketAddr>,
 }
@@ -76,7 +76,8 @@ impl Builder<'_> {
                 })
             }
         };
-        let control = ReceiverControl { spec: object.spec.clone(), conductor: self.conductor.clone(), tls, basic_auth };
+        let conductor = self.run.as_ref().map(|run| run.conductor.clone());
+        let control = ReceiverControl { spec: object.spec.clone(), conductor, tls, basic_auth };
         let path = self.write(&format!("receiver-{}.json", object.name), &control)?;
         let base = format!("{scheme}://{address}");
         layout.write_urls.push((object.name.clone(), format!("{base}{}", protocol::path::WRITE)));
@@ -138,7 +139,6 @@ impl Builder<'_> {
             retry: spec.retry.clone(),
             on_rejected: spec.on_rejected.clone(),
             drain_timeout: spec.drain_timeout,
-            conductor: self.conductor.clone(),
         };
         let plan_path = self.write(&format!("sink-{}.json", object.name), &plan)?;
         let addresses =
@@ -153,7 +153,7 @@ impl Builder<'_> {
             lanes: spec.lanes,
             addresses: addresses.iter().map(ToString::to_string).collect(),
             chaos: Vec::new(),
-            run: None,
+            run: self.run.clone(),
         };
         let control_path = self.write(&format!("ownership-{}.json", object.name), &control)?;
         for (ordinal, address) in (0..).zip(&addresses) {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use api::{LoadTestSpec, Object};
 use conductor::{ConductorPlan, ReadBackKind, ReadBackPlan};
+use ownership::RunRef;
 use protocol::Target;
 
 use crate::endpoint::Resolver;
@@ -20,6 +21,9 @@ pub(crate) fn lay_out(
     builder: &mut Builder<'_>,
     conductor: &str,
 ) -> Result<(Layout, ConductorPlan), RunError> {
+    let run = run_id();
+    let (id, conductor_base) = (run.clone(), conductor.to_owned());
+    builder.run = Some(RunRef { id, uid: String::new(), load_test: test.name.clone(), conductor: conductor_base });
     let mut layout = Layout::default();
     let spec = &test.spec;
     let target = &spec.target;
@@ -80,7 +84,7 @@ pub(crate) fn lay_out(
     builder.generators(&mut layout, spec.generator.parallelism, conductor)?;
     let plan = ConductorPlan {
         name: test.name.clone(),
-        run: run_id(),
+        run,
         document: options.document.clone(),
         command: options.command.clone(),
         test: spec.clone(),

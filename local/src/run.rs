@@ -151,7 +151,7 @@ fn check(options: &Options) -> Result<(), RunError> {
             resolver: &resolver,
             folders: &folders,
             ports: &mut Ports::new(),
-            conductor: None,
+            run: None,
             listen: options.listen,
         };
         lay_out(options, test, &mut builder, "")?;
@@ -175,13 +175,8 @@ async fn run_test(
         .map_err(RunError::Conductor)?;
     let base = format!("http://{}", conductor.address());
     let mut ports = Ports::new();
-    let mut builder = Builder {
-        resolver: &resolver,
-        folders: &claim.folders,
-        ports: &mut ports,
-        conductor: Some(base.clone()),
-        listen: options.listen,
-    };
+    let mut builder =
+        Builder { resolver: &resolver, folders: &claim.folders, ports: &mut ports, run: None, listen: options.listen };
     let (layout, plan) = lay_out(options, test, &mut builder, &base)?;
     tell(Event::Begins { name: &test.name, run: &plan.run, conductor: conductor.address() });
 

@@ -32,13 +32,8 @@ pub(crate) async fn serve(
     let claim = claim(&options.results)?;
     let resolver = options.resolver();
     let mut ports = Ports::new();
-    let mut builder = Builder {
-        resolver: &resolver,
-        folders: &claim.folders,
-        ports: &mut ports,
-        conductor: None,
-        listen: options.listen,
-    };
+    let mut builder =
+        Builder { resolver: &resolver, folders: &claim.folders, ports: &mut ports, run: None, listen: options.listen };
     let mut layout = Layout::default();
     let mut sinks = Vec::new();
     for receiver in &options.bundle.receivers {

@@ -83,6 +83,10 @@ async fn learn(state: &State, conductor: &str, known: &mut Known) -> anyhow::Res
     if known.begun.as_ref().is_some_and(|(run, t0_ns)| *run == phase.run && phase.t0.is_none_or(|t0| t0 == *t0_ns)) {
         return Ok(());
     }
+    if known.begun.take().is_some() {
+        // Another run: samples of it that come before its t0 is known have to wait for it, as in the first run.
+        state.run.send_replace(Run::Awaited);
+    }
     if known.prepared.as_ref().is_none_or(|(run, ..)| *run != phase.run) {
         let url = format!("{base}{}?generator=0", path::PLAN);
         let plan: RunPlan = floodmark_http::client::get_json(&url, MAX_PLAN, TIMEOUT).await?;

@@ -61,7 +61,7 @@ impl Clock {
         self.start_unix.saturating_add(nanos)
     }
 
-    /// Sets the zero of the histograms' intervals.
+    /// Sets the zero of the histograms' intervals; 0 forgets it.
     pub(crate) fn set_t0(&self, unix: u64) {
         self.t0.store(unix, Relaxed);
     }
@@ -85,6 +85,8 @@ pub(crate) struct Books {
 /// What is in them.
 #[derive(Debug)]
 pub(crate) struct Inner {
+    /// Whose books these are.
+    pub(crate) run: Option<String>,
     /// By outcome.
     pub(crate) account: WorkerAccount,
     /// Why nothing will be sent any more.
@@ -103,6 +105,7 @@ impl Books {
     pub(crate) fn new(incarnation: &str, metrics: Metrics) -> Self {
         let account = WorkerAccount { incarnation: incarnation.to_owned(), ..WorkerAccount::default() };
         let inner = Inner {
+            run: None,
             account,
             fatal: None,
             last_error: None,
@@ -112,6 +115,30 @@ impl Books {
             service: Recorder::new(),
         };
         Self { inner: Mutex::new(inner), metrics }
+    }
+
+    /// New books for another run. What the worker still holds is taken over: it is delivered, or not, in this run. True when they
+    /// are new; the same run, or none, goes on with those that there are.
+    pub(crate) fn begin(&self, run: Option<&str>) -> bool {
+        let mut inner = self.open();
+        let Some(run) = run.filter(|run| inner.run.as_deref() != Some(*run)) else { return false };
+        let buffered = inner.account.buffered;
+        *inner = Inner {
+            run: Some(run.to_owned()),
+            account: WorkerAccount {
+                incarnation: std::mem::take(&mut inner.account.incarnation),
+                accepted: buffered,
+                buffered,
+                ..WorkerAccount::default()
+            },
+            fatal: inner.fatal.take(),
+            last_error: None,
+            stalls: Vec::new(),
+            drops: DropRecorder::new(),
+            delivery: Recorder::new(),
+            service: Recorder::new(),
+        };
+        true
     }
 
     /// The books, open. A panic elsewhere does not close them.
@@ -212,5 +239,32 @@ impl Books {
         set.insert(BACKEND_SERVICE, &service)?;
         set.set_drops(&drops)?;
         Ok(set)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_run_begins_with_what_is_still_held() {
+        let books = Books::new("life", Metrics::new(&telemetry::Registry::new()));
+        books.accepted(10);
+        assert!(!books.begin(None));
+        assert!(books.begin(Some("a")));
+        books.accepted(5);
+        let effects = Effects { settled: vec![(How::Delivered, 12)], ..Effects::default() };
+        books.settle(&Clock::new(), 0, &effects);
+        assert!(!books.begin(Some("a")), "the same run");
+        assert!(!books.begin(None), "the run is over, its account stays");
+        let of = |books: &Books| {
+            let inner = books.open();
+            inner.account.balance().unwrap();
+            (inner.run.clone(), inner.account.accepted, inner.account.delivered, inner.account.buffered)
+        };
+        assert_eq!(of(&books), (Some("a".to_owned()), 15, 12, 3));
+        assert!(books.begin(Some("b")));
+        assert_eq!(of(&books), (Some("b".to_owned()), 3, 0, 3));
+        assert_eq!(books.open().account.incarnation, "life");
     }
 }

@@ -59,6 +59,7 @@ pub(crate) fn report(shared: &Shared) -> WorkerReport {
         ordinal: shared.ordinal,
         epoch: document.epoch,
         drained: drained.then_some(document.epoch),
+        run: inner.run.clone(),
         account: inner.account.clone(),
         fatal: inner.fatal.clone(),
         last_error: inner.last_error.clone(),

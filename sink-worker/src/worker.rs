@@ -134,6 +134,9 @@ impl Shared {
             return Ok(false);
         }
         *self.control.lock().unwrap_or_else(PoisonError::into_inner) = document.clone();
+        if self.books.begin(document.run.as_ref().map(|run| run.id.as_str())) {
+            self.clock.set_t0(0);
+        }
         drop(gate);
         self.forwarder.keep(&document.addresses);
         Ok(true)
@@ -255,13 +258,20 @@ pub(crate) async fn reach_backend(shared: Arc<Shared>) {
     }
 }
 
-/// Asks the conductor for t0 until there is one: it only aligns the histograms' intervals.
+/// Asks each run's conductor for t0 until there is one: it only aligns the histograms' intervals.
 pub(crate) async fn learn_t0(shared: Arc<Shared>) {
-    let Some(conductor) = shared.plan.conductor.clone() else { return };
-    let url = base_url(&conductor) + protocol::path::PHASE;
+    let mut known = None;
     loop {
-        if let Ok(PhaseDoc { t0: Some(t0), .. }) = get_json(&url, 1 << 20, Duration::from_secs(2)).await {
-            return shared.clock.set_t0(t0);
+        let run = shared.document().run.filter(|run| known.as_ref() != Some(&run.id));
+        if let Some(run) = run {
+            let url = base_url(&run.conductor) + protocol::path::PHASE;
+            let phase = get_json::<PhaseDoc>(&url, 1 << 20, Duration::from_secs(2)).await;
+            if let Ok(PhaseDoc { t0: Some(t0), run: told, .. }) = phase
+                && told == run.id
+            {
+                shared.clock.set_t0(t0);
+                known = Some(run.id);
+            }
         }
         tokio::time::sleep(Duration::from_millis(250)).await;
     }

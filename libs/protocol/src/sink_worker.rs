@@ -21,8 +21,6 @@ pub struct SinkWorkerPlan {
     pub retry: api::Retry,
     pub on_rejected: api::OnRejected,
     pub drain_timeout: api::Duration,
-    /// Base address of the conductor, if a test runs: only to align histogram intervals with t0.
-    pub conductor: Option<String>,
 }
 
 /// `GET /ownership`.
@@ -37,7 +35,7 @@ pub struct OwnershipDoc {
     pub addresses: Vec<String>,
 }
 
-/// `GET /account` at a sink-worker: of this incarnation.
+/// `GET /account` at a sink-worker: of this incarnation, since the run began that the control document names.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct WorkerReport {
@@ -46,6 +44,9 @@ pub struct WorkerReport {
     /// Epoch of the draining control document that is obeyed, once nothing that was taken in is left to send.
     #[serde(default)]
     pub drained: Option<u64>,
+    /// The run whose account this is; none before the first.
+    #[serde(default)]
+    pub run: Option<String>,
     pub account: WorkerAccount,
     /// Why the worker can never go on (401, 403, 404, 415, `onExhausted: Fail`), with the answer's text.
     pub fatal: Option<String>,

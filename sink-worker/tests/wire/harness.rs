@@ -173,7 +173,6 @@ pub fn plan(url: &str) -> SinkWorkerPlan {
         retry,
         on_rejected: api::OnRejected::default(),
         drain_timeout: api::Duration::from_millis(500),
-        conductor: None,
     }
 }
 
