@@ -1,5 +1,6 @@
 //! The command line: one subcommand a file below; roles are subcommands too, started by the engines.
 
+use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -57,6 +58,10 @@ pub(crate) enum Command {
     SinkWorker(SinkWorker),
     /// Role: take Remote-Write, verify every sample, answer as told (started by `run`; also useful alone).
     Receiver(Receiver),
+    /// Role: conduct one test and keep its results (started by the operator; `run` does it by itself).
+    Conductor(Conductor),
+    /// Process 1 of a pod: run a role, reap, pass signals on, kill and pause it on schedule (started by the operator).
+    Supervise(Supervise),
 }
 
 #[derive(Debug, Args)]
@@ -158,7 +163,7 @@ the plan names. It serves Remote-Write at /api/v1/write, and /ownership, /accoun
 SIGTERM delivers what was acknowledged within the plan's drainTimeout.
 Exit codes: 0 ended by a signal, 1 it could not go on, 2 it cannot use its plan, 3 its parent is gone.
 
-Environment: FLOODMARK_LOG (as --log-level), FLOODMARK_LOG_FORMAT (as --log-format).")]
+Environment: FLOODMARK_LOG (as --log-level), FLOODMARK_LOG_FORMAT (as --log-format), FLOODMARK_ORDINAL (as --ordinal).")]
 pub(crate) struct SinkWorker {
     #[command(flatten)]
     pub(crate) role: Role,
@@ -169,7 +174,7 @@ pub(crate) struct SinkWorker {
     #[arg(long, value_name = "FILE")]
     pub(crate) control: PathBuf,
     /// Which worker this is: it owns the series whose slot falls to this ordinal.
-    #[arg(long)]
+    #[arg(long, env = "FLOODMARK_ORDINAL")]
     pub(crate) ordinal: u32,
 }
 
@@ -183,7 +188,7 @@ Alone, without --control, it takes Remote-Write of any sender:
 
 Exit codes: 0 ended by a signal, 1 it could not go on, 2 it cannot use its control document, 3 its parent is gone.
 
-Environment: FLOODMARK_LOG (as --log-level), FLOODMARK_LOG_FORMAT (as --log-format).")]
+Environment: FLOODMARK_LOG (as --log-level), FLOODMARK_LOG_FORMAT (as --log-format), FLOODMARK_ORDINAL (as --ordinal).")]
 pub(crate) struct Receiver {
     #[command(flatten)]
     pub(crate) role: Role,
@@ -191,6 +196,77 @@ pub(crate) struct Receiver {
     #[arg(long, value_name = "FILE")]
     pub(crate) control: Option<PathBuf>,
     /// Which receiver this is, from 0.
-    #[arg(long, default_value_t = 0)]
+    #[arg(long, env = "FLOODMARK_ORDINAL", default_value_t = 0)]
     pub(crate) ordinal: u32,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Started by the operator, a Job a test. It reads its plan (JSON: the test, the addresses of all parts and of their supervisors), sets t0 when
+all parts are ready, gathers the accounts, judges, writes the results, and goes on serving them until it is stopped. It holds no
+credentials of the cluster: what the operator did and saw comes in the engine's file.
+It serves /plan, /phase, /chaos, /progress, /summary (?max=BYTES), /results, /results/FILE, /metrics, /healthz and /readyz.
+
+Exit codes: 0 stopped after the verdict, whatever it is, 1 it could not go on or write the results, 2 it cannot use its plan,
+130 stopped before the verdict: the report is partial.
+
+Environment: FLOODMARK_LOG (as --log-level), FLOODMARK_LOG_FORMAT (as --log-format).")]
+pub(crate) struct Conductor {
+    #[command(flatten)]
+    pub(crate) role: Role,
+    /// The run's plan, a JSON file.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) plan: PathBuf,
+    /// What the engine did and saw, a JSON file that is watched; it may come later.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) engine: Option<PathBuf>,
+    /// Folder for the report and the histograms.
+    #[arg(long, value_name = "DIR", default_value = "results")]
+    pub(crate) results: PathBuf,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Started by the operator as process 1 of its pods. With --configmap it reads the keys control.json and plan.json of that ConfigMap afresh before
+every start of the role, writes them as files for it, and hands on every change; no ConfigMap, no role. It kills and pauses the role when the
+control document says so, at most once each, and starts it again after 1 s, doubling to 30 s. When the role ends by itself, so does
+the supervisor, with the same exit code (128 + signal): the container is then restarted by the kubelet.
+It serves /supervisor (what was done and seen), /metrics, /healthz and /readyz.
+
+  floodmark supervise --configmap sink-control --into /run/floodmark --port 9400 -- sink-worker --listen 0.0.0.0:9400 \
+    --plan /run/floodmark/plan.json --control /run/floodmark/control.json
+
+Environment: FLOODMARK_LOG (as --log-level), FLOODMARK_LOG_FORMAT (as --log-format), FLOODMARK_ORDINAL (as --ordinal), POD_UID (as --pod),
+KUBERNETES_SERVICE_HOST and KUBERNETES_SERVICE_PORT (without --api-server).")]
+pub(crate) struct Supervise {
+    /// Address to serve on; port 0 takes a free one.
+    #[arg(long, value_name = "ADDR:PORT", default_value = "0.0.0.0:9401")]
+    pub(crate) listen: SocketAddr,
+    /// End when standard input closes: how a child process notices that its parent is gone.
+    #[arg(long, hide = true)]
+    pub(crate) end_with_stdin: bool,
+    /// The `ConfigMap` with the role's documents, in the pod's own namespace. Left out: the role has none.
+    #[arg(long, value_name = "NAME", requires = "into")]
+    pub(crate) configmap: Option<String>,
+    /// Folder for the documents and the supervisor's record; it has to outlive the container and end with the pod.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) into: Option<PathBuf>,
+    /// Port of the role on loopback: it is back after a kill when it answers there. Left out: when it runs.
+    #[arg(long)]
+    pub(crate) port: Option<u16>,
+    /// Which worker this is: only chaos for this ordinal is carried out. Left out: none.
+    #[arg(long, env = "FLOODMARK_ORDINAL")]
+    pub(crate) ordinal: Option<u32>,
+    /// Identity of the pod, told in /supervisor. Left out: one is made up and kept in the folder.
+    #[arg(long, env = "POD_UID", value_name = "UID")]
+    pub(crate) pod: Option<String>,
+    /// Base address of the Kubernetes API. Left out: as in every pod, from the environment.
+    #[arg(long, value_name = "URL")]
+    pub(crate) api_server: Option<String>,
+    /// Folder of the service account: the files namespace, token and ca.crt.
+    #[arg(long, value_name = "DIR", default_value = "/var/run/secrets/kubernetes.io/serviceaccount")]
+    pub(crate) service_account: PathBuf,
+    /// The role and its arguments: a subcommand of this program.
+    #[arg(last = true, required = true, value_name = "ROLE")]
+    pub(crate) command: Vec<OsString>,
 }

@@ -43,6 +43,8 @@ fn main() -> ExitCode {
         Command::Generator(role) => roles::generator(&role),
         Command::SinkWorker(role) => roles::sink_worker(&role),
         Command::Receiver(role) => roles::receiver(&role),
+        Command::Conductor(role) => roles::conductor(&role),
+        Command::Supervise(supervise) => roles::supervise(supervise),
     }
 }
 

@@ -3,12 +3,14 @@
 use std::future::Future;
 use std::process::ExitCode;
 
+use anyhow::Context as _;
 use telemetry::Stop;
 
 use crate::{USAGE, args, fail};
 
 /// A role that cannot go on: the engine reads the reason in the log. [`USAGE`] when it cannot use what it was told.
 const FAILED: u8 = 1;
+const INTERRUPTED: u8 = telemetry::stop::EXIT_INTERRUPTED as u8;
 const STDIN: i32 = 0;
 
 /// Runs a role until it ends by itself or by a signal.
@@ -17,25 +19,21 @@ where
     F: FnOnce(Stop) -> Fut,
     Fut: Future<Output = anyhow::Result<u8>>,
 {
-    if role.end_with_stdin
-        && let Err(error) = telemetry::parent::end_when_closed(STDIN)
-    {
-        return fail(&anyhow::Error::new(error).context("cannot watch standard input"), FAILED);
+    let run = async { run(Stop::on_signals()?).await };
+    start(role.end_with_stdin, name, run).unwrap_or_else(|error| fail(&error, FAILED))
+}
+
+/// Runs it on a runtime of its own, tied to the parent if that is asked for.
+fn start(
+    end_with_stdin: bool,
+    name: &'static str,
+    run: impl Future<Output = anyhow::Result<u8>>,
+) -> anyhow::Result<ExitCode> {
+    if end_with_stdin {
+        telemetry::parent::end_when_closed(STDIN).context("cannot watch standard input")?;
     }
-    let runtime = match tokio::runtime::Builder::new_multi_thread().thread_name(name).enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(error) => return fail(&error.into(), FAILED),
-    };
-    runtime.block_on(async {
-        let stop = match Stop::on_signals() {
-            Ok(stop) => stop,
-            Err(error) => return fail(&error.into(), FAILED),
-        };
-        match run(stop).await {
-            Ok(code) => ExitCode::from(code),
-            Err(error) => fail(&error, FAILED),
-        }
-    })
+    let runtime = tokio::runtime::Builder::new_multi_thread().thread_name(name).enable_all().build()?;
+    runtime.block_on(run).map(ExitCode::from)
 }
 
 /// Sink-workers and receivers come back with an error only for what they cannot use. A taken port may be free the next time.
@@ -84,4 +82,42 @@ pub(crate) fn receiver(arguments: &args::Receiver) -> ExitCode {
         };
         async move { receiver::run(options, stop).await.map_or_else(refuse, |()| Ok(0)) }
     })
+}
+
+pub(crate) fn conductor(arguments: &args::Conductor) -> ExitCode {
+    block_on(&arguments.role, "conductor", |stop| {
+        let options = conductor::Options {
+            plan: arguments.plan.clone(),
+            engine: arguments.engine.clone(),
+            results: arguments.results.clone(),
+            listen: arguments.role.listen,
+        };
+        async move {
+            match conductor::run_role(options, stop).await {
+                Ok(conductor::Outcome { unwritten: Some(why), .. }) => Err(anyhow::anyhow!(why)),
+                Ok(outcome) if outcome.summary.interrupted => Ok(INTERRUPTED),
+                Ok(_) => Ok(0),
+                Err(error) => refuse(error),
+            }
+        }
+    })
+}
+
+pub(crate) fn supervise(arguments: args::Supervise) -> ExitCode {
+    let control = arguments.configmap.map(|config_map| supervisor::Control {
+        config_map,
+        api_server: arguments.api_server,
+        service_account: arguments.service_account,
+    });
+    let options = supervisor::Options {
+        role: arguments.command,
+        listen: arguments.listen,
+        port: arguments.port,
+        ordinal: arguments.ordinal,
+        pod: arguments.pod,
+        folder: arguments.into,
+        control,
+    };
+    let run = supervisor::run(options);
+    start(arguments.end_with_stdin, "supervisor", run).unwrap_or_else(|error| fail(&error, FAILED))
 }
