@@ -62,6 +62,9 @@ pub(crate) enum Command {
     Conductor(Conductor),
     /// Process 1 of a pod: run a role, reap, pass signals on, kill and pause it on schedule (started by the operator).
     Supervise(Supervise),
+    #[cfg(feature = "operator")]
+    #[command(flatten)]
+    Cluster(crate::cluster::Command),
 }
 
 #[derive(Debug, Args)]

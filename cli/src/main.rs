@@ -2,6 +2,8 @@
 
 mod args;
 mod catalogue;
+#[cfg(feature = "operator")]
+mod cluster;
 mod documents;
 mod live;
 mod roles;
@@ -45,6 +47,8 @@ fn main() -> ExitCode {
         Command::Receiver(role) => roles::receiver(&role),
         Command::Conductor(role) => roles::conductor(&role),
         Command::Supervise(supervise) => roles::supervise(supervise),
+        #[cfg(feature = "operator")]
+        Command::Cluster(command) => cluster::run(command),
     }
 }
 

@@ -1,0 +1,280 @@
+//! What a pod's own status says is wrong with it.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::{ContainerState, ContainerStateTerminated, ContainerStatus, Pod};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
+/// Longest excerpt of a container's last words, in characters.
+const MAX_WORDS: usize = 600;
+/// A trouble that may pass by itself is given up after it.
+const PATIENCE: Duration = Duration::from_secs(120);
+/// An unready pod is looked at more closely after it.
+const SETTLING: Duration = Duration::from_secs(2);
+/// Restarts after which a container that ends again and again is said to loop.
+const LOOP: i32 = 3;
+
+/// Why a part does not work: the reason of a condition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reason {
+    Unschedulable,
+    ImagePullFailed,
+    SecretNotFound,
+    QuotaExceeded,
+    PodForbidden,
+    ContainerConfigError,
+    OomKilled,
+    CrashLoop,
+    Restarted,
+    PodLost,
+}
+
+impl Reason {
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Unschedulable => "Unschedulable",
+            Self::ImagePullFailed => "ImagePullFailed",
+            Self::SecretNotFound => "SecretNotFound",
+            Self::QuotaExceeded => "QuotaExceeded",
+            Self::PodForbidden => "PodForbidden",
+            Self::ContainerConfigError => "ContainerConfigError",
+            Self::OomKilled => "OOMKilled",
+            Self::CrashLoop => "CrashLoop",
+            Self::Restarted => "Restarted",
+            Self::PodLost => "PodLost",
+        }
+    }
+}
+
+/// Something that keeps a part from its work.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Trouble {
+    /// `sink-worker 1`.
+    pub(crate) part: String,
+    pub(crate) reason: Reason,
+    /// The cluster's own.
+    pub(crate) words: String,
+    /// Whether there is no point in waiting any longer.
+    pub(crate) terminal: bool,
+}
+
+impl Trouble {
+    /// `sink-worker 1: 0/1 nodes are available`.
+    pub(crate) fn text(&self) -> String {
+        format!("{}: {}", self.part, self.words)
+    }
+}
+
+/// `sink-worker 1`, as the pod's labels say.
+pub(crate) fn part(pod: &Pod) -> String {
+    let label = |name: &str| pod.metadata.labels.as_ref().and_then(|labels| labels.get(name));
+    let role = label("app.kubernetes.io/component").map_or("pod", String::as_str);
+    let index = label("apps.kubernetes.io/pod-index").or_else(|| label("batch.kubernetes.io/job-completion-index"));
+    match index {
+        Some(index) => format!("{role} {index}"),
+        None => role.to_owned(),
+    }
+}
+
+/// The ordinal or index that its labels say.
+pub(crate) fn index(pod: &Pod) -> Option<u32> {
+    let labels = pod.metadata.labels.as_ref()?;
+    let names = ["apps.kubernetes.io/pod-index", "batch.kubernetes.io/job-completion-index"];
+    names.iter().find_map(|name| labels.get(*name))?.parse().ok()
+}
+
+pub(crate) fn ready(pod: &Pod) -> bool {
+    let conditions = pod.status.as_ref().and_then(|status| status.conditions.as_deref()).unwrap_or_default();
+    pod.metadata.deletion_timestamp.is_none()
+        && conditions.iter().any(|condition| condition.type_ == "Ready" && condition.status == "True")
+}
+
+pub(crate) fn phase(pod: &Pod) -> &str {
+    pod.status.as_ref().and_then(|status| status.phase.as_deref()).unwrap_or("Pending")
+}
+
+pub(crate) fn address(pod: &Pod) -> Option<&str> {
+    pod.status.as_ref()?.pod_ip.as_deref().filter(|ip| !ip.is_empty())
+}
+
+fn container(pod: &Pod) -> Option<&ContainerStatus> {
+    pod.status.as_ref()?.container_statuses.as_ref()?.first()
+}
+
+fn age(since: Option<&Time>, now: Timestamp) -> Duration {
+    since.and_then(|since| Duration::try_from(now.duration_since(since.0)).ok()).unwrap_or_default()
+}
+
+/// What is wrong with the pod; none when nothing is, or nothing that its status tells.
+pub(crate) fn trouble(pod: &Pod, now: Timestamp) -> Option<Trouble> {
+    let status = pod.status.as_ref()?;
+    let created = pod.metadata.creation_timestamp.as_ref();
+    let say = |reason, words: String, terminal| Some(Trouble { part: part(pod), reason, words, terminal });
+    if pod.metadata.deletion_timestamp.is_some() {
+        return None;
+    }
+    if let Some(unscheduled) = status.conditions.iter().flatten().find(|condition| {
+        condition.type_ == "PodScheduled"
+            && condition.status == "False"
+            && condition.reason.as_deref() == Some("Unschedulable")
+    }) {
+        return say(Reason::Unschedulable, unscheduled.message.clone().unwrap_or_default(), false);
+    }
+    if let Some(container) = container(pod) {
+        if let Some(waiting) = container.state.as_ref().and_then(|state| state.waiting.as_ref()) {
+            let words = waiting.message.clone().unwrap_or_default();
+            let late = age(created, now) >= PATIENCE;
+            match waiting.reason.as_deref().unwrap_or_default() {
+                "InvalidImageName" => return say(Reason::ImagePullFailed, words, true),
+                reason @ ("ErrImagePull" | "ImagePullBackOff" | "ErrImageNeverPull" | "RegistryUnavailable") => {
+                    return say(Reason::ImagePullFailed, format!("{reason}: {words}"), late);
+                }
+                reason @ ("CreateContainerConfigError" | "CreateContainerError" | "RunContainerError") => {
+                    return say(Reason::ContainerConfigError, format!("{reason}: {words}"), late);
+                }
+                _ => {}
+            }
+        }
+        if let Some(ended) = ended(container) {
+            let words = last_words(ended);
+            let oom = ended.reason.as_deref() == Some("OOMKilled");
+            let looping = container.restart_count >= LOOP;
+            // A container that ended once and works again is no trouble of today, unless it just came back.
+            let over = ready(pod) && age(ended.finished_at.as_ref(), now) > Duration::from_secs(60);
+            if phase(pod) == "Failed" || !over {
+                match (ended.exit_code, oom) {
+                    (0, false) => {}
+                    (_, true) => return say(Reason::OomKilled, words, looping),
+                    (_, false) if looping => return say(Reason::CrashLoop, words, true),
+                    (_, false) if phase(pod) == "Failed" => return say(Reason::PodLost, words, true),
+                    (_, false) => return say(Reason::Restarted, words, false),
+                }
+            }
+        }
+    }
+    if phase(pod) == "Failed" {
+        let words = [status.reason.as_deref(), status.message.as_deref()];
+        let words = words.into_iter().flatten().collect::<Vec<_>>().join(": ");
+        return say(Reason::PodLost, if words.is_empty() { "the pod failed".to_owned() } else { words }, true);
+    }
+    None
+}
+
+/// How the container ended last, if it ever did.
+fn ended(container: &ContainerStatus) -> Option<&ContainerStateTerminated> {
+    let terminated = |state: Option<&'_ ContainerState>| state.and_then(|state| state.terminated.as_ref()).is_some();
+    let state = if terminated(container.state.as_ref()) { &container.state } else { &container.last_state };
+    state.as_ref()?.terminated.as_ref()
+}
+
+/// `OOMKilled, exit 137: <the last lines of its log>`.
+fn last_words(ended: &ContainerStateTerminated) -> String {
+    let mut words = match ended.reason.as_deref() {
+        Some(reason) if !reason.is_empty() => format!("{reason}, exit {}", ended.exit_code),
+        _ => format!("exit {}", ended.exit_code),
+    };
+    let said = ended.message.as_deref().unwrap_or_default().trim();
+    if !said.is_empty() {
+        let skip = said.chars().count().saturating_sub(MAX_WORDS);
+        words = format!("{words}: {}", said.chars().skip(skip).collect::<String>());
+    }
+    words
+}
+
+/// Whether the pod was placed and its container is still not made: only events tell why.
+pub(crate) fn waits_for_volumes(pod: &Pod, now: Timestamp) -> bool {
+    let creating = container(pod)
+        .and_then(|container| container.state.as_ref()?.waiting.as_ref())
+        .is_some_and(|waiting| matches!(waiting.reason.as_deref(), Some("ContainerCreating" | "PodInitializing")));
+    creating && age(pod.metadata.creation_timestamp.as_ref(), now) >= SETTLING
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn pod(status: &Value) -> Pod {
+        serde_json::from_value(json!({
+            "metadata": {
+                "name": "a-sink-1",
+                "creationTimestamp": "2026-01-01T00:00:00Z",
+                "labels": {"app.kubernetes.io/component": "sink-worker", "apps.kubernetes.io/pod-index": "1"},
+            },
+            "status": status,
+        }))
+        .unwrap()
+    }
+
+    fn at(second: i64) -> Timestamp {
+        "2026-01-01T00:00:00Z".parse::<Timestamp>().unwrap() + Duration::from_secs(second.unsigned_abs())
+    }
+
+    fn container(state: &Value, last: &Value, restarts: i32) -> Value {
+        json!({"phase": "Running", "containerStatuses": [{
+            "name": "c", "image": "i", "imageID": "", "ready": false, "restartCount": restarts, "state": state, "lastState": last,
+        }]})
+    }
+
+    #[test]
+    fn each_trouble_is_told_in_the_clusters_words() {
+        let unschedulable = json!({"phase": "Pending", "conditions": [{
+            "type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/1 nodes are available: 1 Insufficient cpu.",
+        }]});
+        let pull = container(
+            &json!({"waiting": {"reason": "ImagePullBackOff", "message": "Back-off pulling image \"nope\""}}),
+            &json!({}),
+            0,
+        );
+        let name = container(&json!({"waiting": {"reason": "InvalidImageName", "message": "bad"}}), &json!({}), 0);
+        let oom = json!({"terminated": {"exitCode": 137, "reason": "OOMKilled", "message": "last line", "finishedAt": "2026-01-01T00:00:05Z"}});
+        let crash = json!({"terminated": {"exitCode": 2, "reason": "Error", "message": "cannot use its plan", "finishedAt": "2026-01-01T00:00:05Z"}});
+        let waiting = json!({"waiting": {"reason": "CrashLoopBackOff", "message": "back-off 20s"}});
+        let cases = [
+            (unschedulable, 1, "Unschedulable", "sink-worker 1: 0/1 nodes are available: 1 Insufficient cpu.", false),
+            (
+                pull.clone(),
+                1,
+                "ImagePullFailed",
+                "sink-worker 1: ImagePullBackOff: Back-off pulling image \"nope\"",
+                false,
+            ),
+            (pull, 121, "ImagePullFailed", "sink-worker 1: ImagePullBackOff: Back-off pulling image \"nope\"", true),
+            (name, 1, "ImagePullFailed", "sink-worker 1: bad", true),
+            (container(&waiting, &oom, 1), 9, "OOMKilled", "sink-worker 1: OOMKilled, exit 137: last line", false),
+            (container(&waiting, &oom, 3), 9, "OOMKilled", "sink-worker 1: OOMKilled, exit 137: last line", true),
+            (
+                container(&waiting, &crash, 1),
+                9,
+                "Restarted",
+                "sink-worker 1: Error, exit 2: cannot use its plan",
+                false,
+            ),
+            (container(&waiting, &crash, 3), 9, "CrashLoop", "sink-worker 1: Error, exit 2: cannot use its plan", true),
+            (
+                json!({"phase": "Failed", "reason": "Evicted", "message": "low on memory"}),
+                9,
+                "PodLost",
+                "sink-worker 1: Evicted: low on memory",
+                true,
+            ),
+        ];
+        for (status, second, reason, text, terminal) in cases {
+            let found = trouble(&pod(&status), at(second)).unwrap();
+            assert_eq!((found.reason.as_str(), found.text().as_str(), found.terminal), (reason, text, terminal));
+        }
+    }
+
+    #[test]
+    fn a_pod_that_came_back_long_ago_is_no_trouble() {
+        let crash = json!({"terminated": {"exitCode": 2, "reason": "Error", "finishedAt": "2026-01-01T00:00:05Z"}});
+        let mut status = container(&json!({"running": {}}), &crash, 1);
+        status["conditions"] = json!([{"type": "Ready", "status": "True"}]);
+        assert_eq!(trouble(&pod(&status), at(20)).unwrap().reason, Reason::Restarted);
+        assert_eq!(trouble(&pod(&status), at(100)), None);
+        let creating = container(&json!({"waiting": {"reason": "ContainerCreating"}}), &json!({}), 0);
+        assert!(!waits_for_volumes(&pod(&creating), at(1)) && waits_for_volumes(&pod(&creating), at(3)));
+    }
+}

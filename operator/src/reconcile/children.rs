@@ -1,0 +1,105 @@
+//! Children: applied in their order, each only if needed, and never anybody else's.
+
+use kube::api::DynamicObject;
+use serde_json::Value;
+
+use crate::apply::{Child, needed};
+use crate::build::meta::{Holder, Owner, holder};
+use crate::cluster::{Cluster, Fail};
+use crate::error::{Error, What};
+
+/// Why not all children are there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Hindrance {
+    /// An earlier object's child of that name is being collected.
+    Collecting(String),
+    /// Somebody else has an object of that name.
+    Taken(String),
+    /// The API server refuses it: a quota, an admission policy, or what the document made of it.
+    Refused { forbidden: bool, words: String },
+}
+
+impl Hindrance {
+    pub(crate) fn reason(&self) -> &'static str {
+        match self {
+            Self::Collecting(_) => "Collecting",
+            Self::Taken(_) => "NameTaken",
+            Self::Refused { forbidden: true, words } if words.contains("exceeded quota") => "QuotaExceeded",
+            Self::Refused { forbidden: true, .. } => "PodForbidden",
+            Self::Refused { forbidden: false, .. } => "Refused",
+        }
+    }
+
+    pub(crate) fn message(&self) -> &str {
+        match self {
+            Self::Collecting(text) | Self::Taken(text) | Self::Refused { words: text, .. } => text,
+        }
+    }
+}
+
+/// What became of the children.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Applied {
+    /// As they are now, in the order given; shorter when something was in the way.
+    pub(crate) live: Vec<Value>,
+    pub(crate) hindrance: Option<Hindrance>,
+}
+
+impl Applied {
+    /// The identity of the child of that kind and name.
+    pub(crate) fn uid(&self, kind: &str, name: &str) -> Option<&str> {
+        let text = |value: &'_ Value, path: &str| value.pointer(path).and_then(Value::as_str).map(str::to_owned);
+        let found = self.live.iter().find(|live| {
+            text(live, "/kind").as_deref() == Some(kind) && text(live, "/metadata/name").as_deref() == Some(name)
+        });
+        found?.pointer("/metadata/uid")?.as_str()
+    }
+}
+
+/// Applies them one after the other and stops at the first that is in the way of the others.
+pub(crate) async fn apply(cluster: &Cluster, owner: &Owner, children: Vec<Child>) -> Result<Applied, Error> {
+    let mut applied = Applied::default();
+    for child in children {
+        let what = || format!("{} {}", child.kind(), child.name());
+        let resource = child.resource();
+        let live = cluster.get_object(&resource, child.namespace(), child.name()).await.what(what)?;
+        let live = live.as_ref().map(value);
+        if let Some(live) = &live {
+            match holder(live, owner) {
+                Holder::Ours => {}
+                Holder::Earlier => {
+                    applied.hindrance = Some(Hindrance::Collecting(format!("an earlier {} is being deleted", what())));
+                    return Ok(applied);
+                }
+                Holder::Other(whose) => {
+                    let text = format!("{} exists and is {whose}: rename this object, or remove that one", what());
+                    applied.hindrance = Some(Hindrance::Taken(text));
+                    return Ok(applied);
+                }
+            }
+        }
+        let desired = child.value();
+        let written = match &live {
+            Some(live) if child.once() || !needed(Some(live), &desired) => {
+                applied.live.push(live.clone());
+                continue;
+            }
+            None if child.once() => cluster.make(&resource, &desired).await,
+            _ => cluster.apply(&resource, &desired).await,
+        };
+        match written {
+            Ok(object) => applied.live.push(value(&object)),
+            Err(fail @ (Fail::Forbidden(_) | Fail::Invalid(_))) => {
+                let forbidden = matches!(fail, Fail::Forbidden(_));
+                applied.hindrance = Some(Hindrance::Refused { forbidden, words: format!("{}: {fail}", what()) });
+                return Ok(applied);
+            }
+            Err(fail) => return Err(fail).what(what),
+        }
+    }
+    Ok(applied)
+}
+
+fn value(object: &DynamicObject) -> Value {
+    serde_json::to_value(object).unwrap_or_default()
+}

@@ -1,0 +1,95 @@
+//! Control maps: state, not intent. Made once, then replaced only as the revision that was read, so that no write is lost.
+
+use k8s_openapi::api::core::v1::ConfigMap;
+use ownership::{ControlDocument, RunRef};
+use protocol::ReceiverControl;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::build::meta::{Component, Owner, meta};
+use crate::build::names::{CONTROL_KEY, PLAN_KEY};
+use crate::build::plans::text;
+use crate::cluster::{Cluster, Fail};
+
+/// Annotation of a receiver's map: the run that holds it. A sink's document has it inside.
+const RUN_ANNOTATION: &str = "floodmark.dev/run";
+
+/// A control document as it is stored.
+#[derive(Debug, Clone)]
+pub(crate) struct Held<D> {
+    pub(crate) document: D,
+    pub(crate) map: ConfigMap,
+}
+
+/// A document that one run at a time holds.
+pub(crate) trait Lock: Serialize + DeserializeOwned + Sized {
+    fn run(held: &Held<Self>) -> Option<RunRef>;
+    fn set_run(held: &mut Held<Self>, run: Option<RunRef>);
+}
+
+impl Lock for ControlDocument {
+    fn run(held: &Held<Self>) -> Option<RunRef> {
+        held.document.run.clone()
+    }
+
+    fn set_run(held: &mut Held<Self>, run: Option<RunRef>) {
+        // What an earlier run had to break is of no concern to this one.
+        held.document.chaos.clear();
+        held.document.run = run;
+    }
+}
+
+impl Lock for ReceiverControl {
+    fn run(held: &Held<Self>) -> Option<RunRef> {
+        let annotation = held.map.metadata.annotations.as_ref()?.get(RUN_ANNOTATION)?;
+        serde_json::from_str(annotation).ok()
+    }
+
+    fn set_run(held: &mut Held<Self>, run: Option<RunRef>) {
+        held.document.conductor = run.as_ref().map(|run| run.conductor.clone());
+        let annotations = held.map.metadata.annotations.get_or_insert_default();
+        match run.and_then(|run| serde_json::to_string(&run).ok()) {
+            Some(run) => annotations.insert(RUN_ANNOTATION.to_owned(), run),
+            None => annotations.remove(RUN_ANNOTATION),
+        };
+    }
+}
+
+/// The document of that name; one that is not understood is an error, never overwritten.
+pub(crate) async fn read<D: Lock>(cluster: &Cluster, namespace: &str, name: &str) -> Result<Option<Held<D>>, Fail> {
+    let Some(map) = cluster.get::<ConfigMap>(namespace, name).await? else { return Ok(None) };
+    let text = map.data.as_ref().and_then(|data| data.get(CONTROL_KEY)).map_or("", String::as_str);
+    let document = serde_json::from_str(text).map_err(|error| {
+        Fail::Invalid(format!("ConfigMap {name}: {CONTROL_KEY} is not understood: {error}; delete it"))
+    })?;
+    Ok(Some(Held { document, map }))
+}
+
+/// A map that is to be created.
+pub(crate) fn first<D: Serialize>(
+    owner: &Owner,
+    component: Component,
+    name: String,
+    document: &D,
+    plan: Option<&str>,
+) -> ConfigMap {
+    let mut data = std::collections::BTreeMap::from([(CONTROL_KEY.to_owned(), text(document))]);
+    data.extend(plan.map(|plan| (PLAN_KEY.to_owned(), plan.to_owned())));
+    ConfigMap { metadata: meta(owner, name, Some(component)), data: Some(data), ..ConfigMap::default() }
+}
+
+/// Writes the document, and the plan if there is one, over the revision that was read.
+pub(crate) async fn replace<D: Lock>(cluster: &Cluster, held: &Held<D>, plan: Option<&str>) -> Result<(), Fail> {
+    let mut map = held.map.clone();
+    let data = map.data.get_or_insert_default();
+    data.insert(CONTROL_KEY.to_owned(), text(&held.document));
+    data.extend(plan.map(|plan| (PLAN_KEY.to_owned(), plan.to_owned())));
+    // Whoever replaces does not claim to know who managed it.
+    map.metadata.managed_fields = None;
+    cluster.replace(&map).await.map(|_| ())
+}
+
+/// The plan that is stored beside the document.
+pub(crate) fn plan<D>(held: &Held<D>) -> Option<&str> {
+    held.map.data.as_ref()?.get(PLAN_KEY).map(String::as_str)
+}

@@ -1,0 +1,163 @@
+//! What is there of a test that was begun: its Jobs, its pods, and what the conductor says.
+
+use jiff::Timestamp;
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::Pod;
+use protocol::EngineReport;
+
+use super::Context;
+use super::load_test::{is_of, job_failed, owns};
+use crate::build::meta::{Component, Owner, selector_text};
+use crate::build::names;
+use crate::error::{Error, What};
+use crate::kinds::{Kind, Test};
+use crate::observe::pods::{address, index, part, phase, trouble};
+use crate::observe::{self, Trouble};
+use crate::test::conductor::{base, progress};
+use crate::test::phase::Conductor;
+
+/// What there is of a run.
+#[derive(Debug, Clone)]
+pub(crate) struct RunState {
+    pub(crate) conductor: Conductor,
+    /// Base address of the conductor's pod.
+    pub(crate) base: Option<String>,
+    /// Name of the conductor's pod, and what its annotation tells it.
+    pub(crate) pod: Option<(String, EngineReport)>,
+    pub(crate) troubles: Vec<Trouble>,
+    pub(crate) lost_generators: Vec<String>,
+}
+
+impl Default for RunState {
+    fn default() -> Self {
+        Self { conductor: Conductor::Absent, base: None, pod: None, troubles: Vec::new(), lost_generators: Vec::new() }
+    }
+}
+
+pub(super) async fn observe(
+    context: &Context,
+    test: &Test,
+    owner: &Owner,
+    begun: Timestamp,
+    now: Timestamp,
+) -> Result<RunState, Error> {
+    let (cluster, namespace) = (&context.cluster, test.namespace.as_str());
+    let pods: Vec<Pod> = cluster.list(namespace, &selector_text(owner, None)).await.what(|| "pods".to_owned())?;
+    let pods: Vec<Pod> = pods.into_iter().filter(|pod| is_of(begun, pod)).collect();
+    let job = async |name: String| -> Result<Option<Job>, Error> {
+        let job: Option<Job> = cluster.get(namespace, &name).await.what(|| format!("Job {name}"))?;
+        Ok(job.filter(|job| owns(owner, &job.metadata)))
+    };
+    let conductor_job = job(names::conductor(&test.name)).await?;
+    let generator_job = job(names::generator(&test.name)).await?;
+    let of = |component: Component| pods.iter().filter(move |pod| is_component(pod, component));
+    let mut state = RunState::default();
+    conductor(context, &mut state, of(Component::Conductor).next_back(), conductor_job.as_ref(), now).await;
+    state.lost_generators = lost(of(Component::Generator), generator_job.as_ref(), now);
+    let mut watched = pods.clone();
+    watched.extend(targets(context, test, owner).await?);
+    let job_uid = |job: &Option<Job>| job.as_ref().and_then(|job| job.metadata.uid.clone()).unwrap_or_default();
+    let (conductor_uid, generator_uid) = (job_uid(&conductor_job), job_uid(&generator_job));
+    let made = |component: Component, wanted: usize| of(component).count() >= wanted;
+    let owners = [
+        observe::Owner {
+            part: Component::Conductor.as_str(),
+            uid: &conductor_uid,
+            complete: conductor_uid.is_empty() || made(Component::Conductor, 1),
+        },
+        observe::Owner {
+            part: Component::Generator.as_str(),
+            uid: &generator_uid,
+            complete: generator_uid.is_empty() || made(Component::Generator, test.spec.generator.parallelism as usize),
+        },
+    ];
+    let troubles = observe::troubles(cluster, namespace, &watched, &owners, now).await;
+    state.troubles = troubles.what(|| "troubles".to_owned())?;
+    Ok(state)
+}
+
+/// The pods of the sink that is tested: what keeps them from working keeps the test from beginning.
+async fn targets(context: &Context, test: &Test, owner: &Owner) -> Result<Vec<Pod>, Error> {
+    let Some(sink) = &test.spec.target.sink_ref else { return Ok(Vec::new()) };
+    let of_sink = Owner { kind: Kind::Sink, name: sink.name.clone(), ..owner.clone() };
+    let labels = selector_text(&of_sink, Some(Component::SinkWorker));
+    context.cluster.list(&test.namespace, &labels).await.what(|| "the sink's pods".to_owned())
+}
+
+fn is_component(pod: &Pod, component: Component) -> bool {
+    let labels = pod.metadata.labels.as_ref();
+    labels.and_then(|labels| labels.get("app.kubernetes.io/component")).map(String::as_str) == Some(component.as_str())
+}
+
+async fn conductor(context: &Context, state: &mut RunState, pod: Option<&Pod>, job: Option<&Job>, now: Timestamp) {
+    let words = |pod: &Pod| trouble(pod, now).map_or_else(|| format!("the pod is {}", phase(pod)), |t| t.words);
+    let Some(pod) = pod else {
+        if let Some(failed) = job.and_then(job_failed) {
+            state.conductor = Conductor::Lost(format!("conductor: its pod is gone: {failed}"));
+        }
+        return;
+    };
+    let uid = pod.metadata.uid.clone().unwrap_or_default();
+    if let Some(name) = &pod.metadata.name {
+        let annotation = pod.metadata.annotations.as_ref().and_then(|all| all.get(names::ENGINE_ANNOTATION));
+        let told = annotation.and_then(|json| serde_json::from_str(json).ok()).unwrap_or_default();
+        state.pod = Some((name.clone(), told));
+    }
+    match phase(pod) {
+        "Failed" | "Succeeded" => state.conductor = Conductor::Lost(format!("conductor: {}", words(pod))),
+        "Running" => {
+            let Some(ip) = address(pod) else { return };
+            let at = base(ip, names::PORT);
+            state.conductor = match progress(&at).await {
+                Ok(progress) => {
+                    context.silence.broken(&uid);
+                    Conductor::Says(Box::new(progress))
+                }
+                Err(error) => {
+                    tracing::debug!(%error, "conductor");
+                    Conductor::Silent(context.silence.another(&uid))
+                }
+            };
+            state.base = Some(at);
+        }
+        _ => {}
+    }
+}
+
+/// Generators that ended otherwise than they should, in words. One that ended well had its report taken.
+fn lost<'a>(pods: impl Iterator<Item = &'a Pod>, job: Option<&Job>, now: Timestamp) -> Vec<String> {
+    let mut lost = Vec::new();
+    let mut told = Vec::new();
+    for pod in pods.filter(|pod| phase(pod) == "Failed") {
+        let words = trouble(pod, now).map_or_else(|| "the pod failed".to_owned(), |trouble| trouble.words);
+        lost.push(format!("{}: {words}", part(pod)));
+        told.extend(index(pod));
+    }
+    let failed = job.and_then(|job| job.status.as_ref()?.failed_indexes.clone()).unwrap_or_default();
+    for index in indexes(&failed).filter(|index| !told.contains(index)) {
+        lost.push(format!("generator {index}: its pod is gone"));
+    }
+    lost
+}
+
+/// `1,3-5` as a Job writes it.
+fn indexes(text: &str) -> impl Iterator<Item = u32> + '_ {
+    text.split(',').filter(|part| !part.is_empty()).flat_map(|part| {
+        let (from, to) = part.split_once('-').unwrap_or((part, part));
+        let from: u32 = from.trim().parse().unwrap_or(u32::MAX);
+        let to: u32 = to.trim().parse().unwrap_or(0);
+        from..=to.min(from.saturating_add(10_000))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn failed_indexes_are_read_as_jobs_write_them() {
+        assert_eq!(indexes("1,3-5,7").collect::<Vec<_>>(), [1, 3, 4, 5, 7]);
+        assert_eq!(indexes("").count(), 0);
+        assert_eq!(indexes("x").count(), 0);
+    }
+}

@@ -1,0 +1,246 @@
+//! A sink: its control document, its children, its workers.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use api::{OwnershipStatus, RemoteWriteSinkStatus};
+use futures_util::future::join_all;
+use jiff::Timestamp;
+use k8s_openapi::api::apps::v1::StatefulSet;
+use k8s_openapi::api::core::v1::Pod;
+use kube::api::DynamicObject;
+use kube::core::ApiResource;
+use ownership::drive::Told;
+use ownership::{ControlDocument, Phase};
+use protocol::WorkerReport;
+
+use super::children::apply;
+use super::load_test::owns;
+use super::references::{named, of_sink};
+use super::{Context, claims, maps, sooner, tell};
+use crate::build::meta::{Component, Owner, selector_text};
+use crate::build::names;
+use crate::build::plans::{SinkPlan, first_control, sink_plan};
+use crate::build::sink::{SinkInput, sink, waits};
+use crate::control::{fixed, notes, set_notes};
+use crate::error::{Error, What};
+use crate::kinds::{Kind, Sink, parse, resource};
+use crate::observe;
+use crate::observe::pods::{address, index, ready};
+use crate::reshard::{step, view};
+use crate::status::parts::{HELD, Parts, tell as conditions};
+use crate::test::conductor::base;
+
+/// While workers come up or go.
+const SOON: Duration = Duration::from_secs(2);
+/// While nothing new is accepted: every moment of it is somebody's latency.
+const DRAIN: Duration = Duration::from_millis(100);
+const AT_ONCE: Duration = Duration::from_millis(1);
+const ACCOUNT: Duration = Duration::from_secs(1);
+const MAX_ACCOUNT: usize = 1 << 20;
+
+pub(super) async fn reconcile(live: &DynamicObject, context: &Context) -> Result<Option<Duration>, Error> {
+    let before = live.data.get("status").and_then(|status| serde_json::from_value(status.clone()).ok());
+    let mut status: RemoteWriteSinkStatus = before.unwrap_or_default();
+    let generation = live.metadata.generation.unwrap_or_default();
+    let mut parts = Parts::default();
+    let mut told = Vec::new();
+    let again = match parse(live) {
+        Ok(object) => Box::pin(pass(context, &object, &mut parts, &mut status, &mut told)).await?,
+        Err(invalid) => {
+            parts.invalid = Some(invalid.to_string());
+            None
+        }
+    };
+    status.observed_generation = Some(generation);
+    let old = status.conditions.clone();
+    conditions(&mut status.conditions, &parts, generation, Timestamp::now());
+    let kind = resource(Kind::Sink);
+    tell_steps(context, &kind, live, &told).await;
+    let wrote = context.throttle.write(&context.cluster, &kind, live, &status).await.what(|| "status".to_owned())?;
+    tell::changes(context, &kind, live, &old, &status.conditions, wrote).await;
+    Ok(sooner(again, wrote))
+}
+
+async fn pass(
+    context: &Context,
+    object: &Sink,
+    parts: &mut Parts,
+    status: &mut RemoteWriteSinkStatus,
+    told: &mut Vec<Told>,
+) -> Result<Option<Duration>, Error> {
+    let (cluster, namespace) = (&context.cluster, object.namespace.as_str());
+    let owner = Owner::of(Kind::Sink, object);
+    let labels = selector_text(&owner, Some(Component::SinkWorker));
+    parts.wanted = object.spec.replicas;
+    status.selector = Some(labels.clone());
+    let problems = api::check_sink(&object.spec);
+    if let Some(problem) = problems.first() {
+        parts.invalid = Some(format!("{}: {}", problem.field, problem.message));
+        return Ok(None);
+    }
+    let resolved = of_sink(context, namespace, &object.spec).await?;
+    if resolved.unresolved.is_some() {
+        parts.unresolved = resolved.unresolved;
+        return Ok(None);
+    }
+    let plan = sink_plan(named(object), resolved.receiver());
+    let Some(mut held) = document(context, object, &owner, &plan).await? else {
+        parts.hindrance = Some(("Collecting".to_owned(), "an earlier sink of this name is being deleted".to_owned()));
+        return Ok(Some(SOON));
+    };
+    if let Some(fixed) = fixed(&held.document, &object.spec) {
+        parts.invalid = Some(fixed);
+        return Ok(None);
+    }
+    let name = names::sink(&object.name);
+    let set: Option<StatefulSet> = cluster.get(namespace, &name).await.what(|| format!("StatefulSet {name}"))?;
+    let set = set.filter(|set| owns(&owner, &set.metadata));
+    let pods: Vec<Pod> = cluster.list(namespace, &labels).await.what(|| "pods".to_owned())?;
+    let reports = reports(&pods).await;
+    let seen = view(object, &pods, &reports, &held.document);
+    let now_ms = u64::try_from(Timestamp::now().as_millisecond()).unwrap_or_default();
+    let next = step(object, &held.document, &notes(&held.map), &seen, now_ms);
+    let input = SinkInput {
+        owner: &owner,
+        spec: &object.spec,
+        plan: &plan,
+        replicas: next.workers,
+        image: &context.image,
+        live: set.as_ref(),
+        held: held.document.run.is_some(),
+    };
+    let (children, waiting) = match (sink(&input), waits(&input)) {
+        (Ok(children), Ok(waiting)) => (children, waiting),
+        (Err(invalid), _) | (_, Err(invalid)) => {
+            parts.invalid = Some(invalid.to_string());
+            return Ok(None);
+        }
+    };
+    let applied = apply(cluster, &owner, children).await?;
+    let uid = applied.uid("StatefulSet", &name).unwrap_or_default().to_owned();
+    parts.hindrance =
+        applied.hindrance.map(|hindrance| (hindrance.reason().to_owned(), hindrance.message().to_owned()));
+    let published = next.publish.is_some() && parts.hindrance.is_none();
+    if let Some((document, notes)) = next.publish.filter(|_| published) {
+        set_notes(&mut held.map, &notes);
+        held.document = document;
+        maps::replace(cluster, &held, None).await.what(|| "control document".to_owned())?;
+        told.extend(next.told);
+    }
+    let document = &held.document;
+    parts.ready = ready_count(&pods);
+    parts.fatal = reports.iter().find_map(|(ordinal, report)| {
+        report.fatal.as_ref().map(|text| ("BackendRefused", format!("sink-worker {ordinal}: {text}")))
+    });
+    let failed = notes(&held.map).failed.filter(|failed| failed.to == object.spec.replicas);
+    if let (None, Some(failed)) = (&parts.fatal, failed) {
+        let words = format!(
+            "{} workers are wanted, but sink-worker {} did not drain within {}; edit the sink to try again",
+            failed.to, failed.waiting_for, object.spec.drain_timeout
+        );
+        parts.fatal = Some(("DrainTimedOut", words));
+        parts.wanted = document.to;
+    }
+    parts.change = if document.phase == Phase::Draining {
+        Some(("Draining", format!("from {} to {} workers", document.from, document.to)))
+    } else if waiting {
+        Some((HELD, "the workers' pods are replaced once the running test has ended".to_owned()))
+    } else {
+        rolling(set.as_ref())
+    };
+    let complete = pods.len() >= input.replicas as usize;
+    let owners = [observe::Owner { part: "sink", uid: &uid, complete: complete || uid.is_empty() }];
+    let troubles = observe::troubles(cluster, namespace, &pods, &owners, Timestamp::now()).await;
+    parts.troubles = troubles.what(|| "troubles".to_owned())?;
+    status.replicas = u32::try_from(pods.len()).unwrap_or(u32::MAX);
+    status.ready_replicas = parts.ready;
+    status.ownership = Some(OwnershipStatus {
+        epoch: document.epoch,
+        phase: format!("{:?}", document.phase),
+        from_replicas: document.from,
+        to_replicas: document.to,
+    });
+    if published {
+        return Ok(Some(AT_ONCE));
+    }
+    let stable = document.phase == Phase::Stable;
+    let settled = parts.ready >= parts.wanted && parts.troubles.is_empty() && stable && document.to == input.replicas;
+    let look = next.look_again.map(Duration::from_millis);
+    Ok(if stable { (!settled).then_some(SOON) } else { Some(look.unwrap_or(DRAIN).min(DRAIN)) })
+}
+
+/// The control document with the present plan beside it; made if there is none. None: an earlier sink's is still there.
+async fn document(
+    context: &Context,
+    object: &Sink,
+    owner: &Owner,
+    plan: &SinkPlan,
+) -> Result<Option<maps::Held<ControlDocument>>, Error> {
+    let (cluster, name) = (&context.cluster, names::sink_control(&object.name));
+    let what = || format!("ConfigMap {name}");
+    let held = maps::read::<ControlDocument>(cluster, &object.namespace, &name).await.what(what)?;
+    let Some(mut held) = held else {
+        let document = first_control(&object.uid, named(object));
+        let map = maps::first(owner, Component::SinkWorker, name.clone(), &document, Some(&plan.json));
+        let map = cluster.create(&map).await.what(what)?;
+        return Ok(Some(maps::Held { document, map }));
+    };
+    if held.document.sink_uid != object.uid {
+        return Ok(None);
+    }
+    let forgotten = claims::forget(context, &object.namespace, &mut held).await?;
+    // Workers read their plan once: it changes with their pods, and those do not change under a run.
+    let other = held.document.run.is_none() && maps::plan(&held) != Some(plan.json.as_str());
+    if forgotten || other {
+        maps::replace(cluster, &held, other.then_some(plan.json.as_str())).await.what(what)?;
+        let again = maps::read::<ControlDocument>(cluster, &object.namespace, &name).await.what(what)?;
+        return Ok(again.filter(|held| held.document.sink_uid == object.uid));
+    }
+    Ok(Some(held))
+}
+
+/// What the workers say of themselves, by ordinal; those that do not answer say nothing.
+async fn reports(pods: &[Pod]) -> BTreeMap<u32, WorkerReport> {
+    let asked = pods.iter().filter_map(|pod| Some((index(pod)?, address(pod)?))).map(|(ordinal, ip)| {
+        let url = format!("{}{}", base(ip, names::PORT), protocol::path::ACCOUNT);
+        async move { Some((ordinal, floodmark_http::client::get_json(&url, MAX_ACCOUNT, ACCOUNT).await.ok()?)) }
+    });
+    join_all(asked).await.into_iter().flatten().collect()
+}
+
+/// Events of a reshard.
+async fn tell_steps(context: &Context, kind: &ApiResource, live: &DynamicObject, steps: &[Told]) {
+    for step in steps {
+        match *step {
+            Told::Draining { from, to } => {
+                context.events.normal(kind, live, "Draining", &format!("from {from} to {to} workers")).await;
+            }
+            Told::Resharded { from, to, pause_ms } => {
+                let note = format!("from {from} to {to} workers; nothing was accepted for {pause_ms} ms");
+                context.events.normal(kind, live, "Resharded", &note).await;
+            }
+            Told::CalledOff { replicas, pause_ms } => {
+                let note = format!("{replicas} workers go on; nothing was accepted for {pause_ms} ms");
+                context.events.normal(kind, live, "ReshardCalledOff", &note).await;
+            }
+            Told::DrainTimedOut { to, waiting_for, pause_ms } => {
+                let note = format!("sink-worker {waiting_for} did not drain within {pause_ms} ms: not {to} workers");
+                context.events.warning(kind, live, "DrainTimedOut", &note).await;
+            }
+        }
+    }
+}
+
+fn ready_count(pods: &[Pod]) -> u32 {
+    let ordinals: std::collections::BTreeSet<u32> = pods.iter().filter(|pod| ready(pod)).filter_map(index).collect();
+    u32::try_from(ordinals.len()).unwrap_or(u32::MAX)
+}
+
+/// Pods of another template that are still to be replaced.
+pub(super) fn rolling(set: Option<&StatefulSet>) -> Option<(&'static str, String)> {
+    let (spec, status) = (set?.spec.as_ref()?, set?.status.as_ref()?);
+    let (wanted, updated) = (spec.replicas.unwrap_or(1), status.updated_replicas.unwrap_or(0));
+    let other = status.update_revision.is_some() && status.update_revision != status.current_revision;
+    (other && updated < wanted).then(|| ("RollingOut", format!("{updated} of {wanted} pods are replaced")))
+}

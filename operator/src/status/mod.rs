@@ -1,0 +1,5 @@
+//! What is written into the status of the three kinds, and how often.
+
+pub(crate) mod conditions;
+pub(crate) mod parts;
+pub(crate) mod write;

@@ -1,0 +1,7 @@
+//! The life of a `LoadTest`: computed each time from what is there, never remembered.
+
+pub(crate) mod conductor;
+pub(crate) mod engine;
+pub(crate) mod finish;
+pub(crate) mod phase;
+pub(crate) mod tell;
