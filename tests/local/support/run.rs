@@ -78,9 +78,7 @@ impl Run {
             if let Some(status) = self.child.0.try_wait().expect("wait") {
                 break status;
             }
-            if Instant::now() > deadline {
-                panic!("the run did not end within {limit:?}:\n{}", self.output());
-            }
+            assert!(Instant::now() <= deadline, "the run did not end within {limit:?}:\n{}", self.output());
             std::thread::park_timeout(Duration::from_millis(50));
         };
         let path = self.folder.path();
