@@ -18,5 +18,6 @@ mod embedded;
 mod hlog;
 mod lifecycle;
 mod page;
+mod parts;
 mod support;
 mod third_party;

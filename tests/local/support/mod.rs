@@ -1,7 +1,9 @@
 //! What all tests share: documents, runs of the command, servers, waiting with a deadline.
 
+pub mod api_server;
 pub mod documents;
 pub mod http;
+pub mod pod;
 pub mod run;
 pub mod servers;
 
