@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use floodmark_http::client::{Endpoint, Fetch, FetchError};
 use ledger::{GeneratorAccount, SlotTable};
 use measure::HistogramSet;
-use protocol::{CpuUse, GeneratorReport, GeneratorState, WorkerReport, path};
+use protocol::{CpuUse, GeneratorReport, GeneratorState, OwnershipDoc, WorkerReport, path};
 
 /// One answer is small; a peer that needs longer is stopped or starved.
 const TIMEOUT: Duration = Duration::from_secs(2);
@@ -70,6 +70,10 @@ pub(crate) struct Gatherer {
     pub(crate) worker_lives: BTreeMap<(u32, String), WorkerLife>,
     /// The incarnation that answered last, by ordinal.
     current: Vec<Option<String>>,
+    /// Workers that were there at the start; what is said of later ones comes from the ownership map.
+    first: usize,
+    /// Workers of the map that holds, as far as is known: those beyond have drained.
+    active: usize,
 }
 
 impl Gatherer {
@@ -83,6 +87,8 @@ impl Gatherer {
             generator_lives: vec![GeneratorLife::default(); generators.len()],
             worker_lives: BTreeMap::new(),
             current: vec![None; workers.len()],
+            first: workers.len(),
+            active: workers.len(),
         })
     }
 
@@ -112,8 +118,39 @@ impl Gatherer {
         }
     }
 
+    /// Learns of workers that came or went since, from the first that tells.
+    async fn learn_workers(&mut self) {
+        let mut told = None;
+        for peer in &mut self.workers {
+            if let Ok(document) = peer.fetch.json::<OwnershipDoc>(Some(path::OWNERSHIP)).await {
+                told = Some(document);
+                break;
+            }
+        }
+        let Some(OwnershipDoc { replicas, addresses, .. }) = told else { return };
+        self.active = replicas as usize;
+        for (ordinal, base) in addresses.iter().enumerate().skip(self.first) {
+            let known = self.workers.get(ordinal).is_some_and(|peer| peer.base == *base);
+            let Ok(peer) = Peer::new(base) else { continue };
+            match self.workers.get_mut(ordinal) {
+                Some(old) if !known => *old = peer,
+                None if ordinal == self.workers.len() => {
+                    self.workers.push(peer);
+                    self.current.push(None);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// Workers seen so far, those that are gone included.
+    pub(crate) fn workers_seen(&self) -> u32 {
+        self.workers.len() as u32
+    }
+
     /// Histograms are larger than accounts: asked for less often.
     pub(crate) async fn poll_workers(&mut self, histograms: bool) {
+        self.learn_workers().await;
         for (ordinal, peer) in self.workers.iter_mut().enumerate() {
             let report = match peer.fetch.json::<WorkerReport>(Some(path::ACCOUNT)).await {
                 Ok(report) => report,
@@ -181,7 +218,7 @@ impl Gatherer {
 
     /// Samples that living workers still hold; `None` when one of them did not answer.
     pub(crate) fn buffered(&self) -> Option<u64> {
-        self.current.iter().enumerate().try_fold(0u64, |sum, (ordinal, incarnation)| {
+        self.current.iter().enumerate().take(self.active).try_fold(0u64, |sum, (ordinal, incarnation)| {
             let life = self.worker_lives.get(&(ordinal as u32, incarnation.clone()?))?;
             Some(sum + life.report.account.buffered)
         })

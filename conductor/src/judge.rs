@@ -7,10 +7,10 @@ use api::ChaosAction;
 use faults::FaultPlan;
 use floodmark_http::client::Fetch;
 use ledger::{
-    Context, Disturbance, FaultAccount, FaultSeen, Finding, FindingName, GeneratorSide, Outcome, Run, SeriesSeen,
+    Context, Disturbance, FaultAccount, FaultSeen, Finding, FindingName, GeneratorSide, Move, Outcome, Run, SeriesSeen,
     Settlement, SlotTable, Store, StoreReport,
 };
-use protocol::path;
+use protocol::{GeneratorReport, SentEpoch, path};
 use report::{Coverage, Summary};
 use workload::{LaneMap, Workload};
 
@@ -107,8 +107,9 @@ impl Judge<'_> {
     fn run(&self, t0_ns: u64) -> Run {
         let lanes = match &self.plan.target {
             protocol::Target::Sink { workers } => {
-                let replicas = workers.len() as u32;
-                LaneMap::sink(replicas, self.plan.lanes, |slot| ownership::owner(slot, replicas))
+                let reports = self.gatherer.generator_lives.iter().filter_map(|life| life.report.as_ref());
+                let first = reports.filter_map(|report| report.epochs.first()).next();
+                first.map_or_else(|| sink_map(workers.len() as u32, self.plan.lanes), map_of)
             }
             protocol::Target::Endpoint { .. } => {
                 LaneMap::direct(u32::from(self.plan.test.generator.direct_connections()))
@@ -134,6 +135,7 @@ impl Judge<'_> {
                 Some(GeneratorSide {
                     index: index as u32,
                     acknowledged: life.slots.clone()?,
+                    moves: moves(report, self.course.t0.unwrap_or_default()),
                     exceptions: report.exceptions.clone(),
                     truncated: report.exceptions_truncated,
                     faults: report.faults.iter().map(|fault| fault.account).collect(),
@@ -251,6 +253,27 @@ impl Judge<'_> {
         };
         Ok(Held { report: store.report(), read_back: Some(store), coverage })
     }
+}
+
+fn sink_map(replicas: u32, lanes: u16) -> LaneMap {
+    LaneMap::sink(replicas, lanes, |slot| ownership::owner(slot, replicas))
+}
+
+fn map_of(epoch: &SentEpoch) -> LaneMap {
+    sink_map(epoch.replicas, epoch.lanes)
+}
+
+/// How a generator followed the sink from one map to the next.
+fn moves(report: &GeneratorReport, t0: u64) -> Vec<Move> {
+    let pairs = report.epochs.iter().zip(report.epochs.iter().skip(1));
+    pairs
+        .map(|(before, epoch)| Move {
+            lanes: map_of(epoch),
+            lanes_per_worker: u32::from(epoch.lanes),
+            at_unix_ns: t0.saturating_add(epoch.from_ns),
+            cuts: before.cuts.clone(),
+        })
+        .collect()
 }
 
 /// Fills in how many samples of each fault went against the verdict that it should have had; `seen` is empty when nobody looked.

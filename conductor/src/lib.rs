@@ -15,6 +15,7 @@ mod progress;
 mod rates;
 mod readback;
 mod reasons;
+mod reshards;
 mod role;
 mod run;
 mod serve;

@@ -14,6 +14,7 @@ use workload::Workload;
 use crate::drive::Course;
 use crate::gather::Gatherer;
 use crate::plan::{ConductorPlan, SharedEngine};
+use crate::reshards::reshards;
 
 /// Share of a stage's due samples that has to be answered by its end and one second.
 const REACHED: f64 = 0.99;
@@ -82,7 +83,7 @@ pub(crate) fn build(
         requests: requests(gatherer),
         workers: workers(plan, gatherer, engine),
         faults: faults(&plan.test, plan.profile, gatherer),
-        chaos: chaos(&plan.test, course, engine),
+        chaos: chaos(&plan.test, course, engine).into_iter().chain(reshards(gatherer)).collect(),
         latency: Latencies::from_set(histograms).unwrap_or_default(),
         rate_series: rate_series(workload, course, histograms),
         cpu: processes(gatherer),
@@ -147,7 +148,7 @@ fn requests(gatherer: &Gatherer) -> Requests {
 fn workers(plan: &ConductorPlan, gatherer: &Gatherer, engine: &SharedEngine) -> Vec<Worker> {
     let executed = engine.executed_chaos();
     let ends = engine.unasked_ends();
-    (0..plan.workers.len() as u32)
+    (0..gatherer.workers_seen())
         .map(|ordinal| {
             let mut worker = Worker { ordinal, ..Worker::default() };
             for life in gatherer.worker_lives.iter().filter(|((of, _), _)| *of == ordinal).map(|(_, life)| life) {

@@ -4,21 +4,22 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, SystemTime};
 
-use anyhow::{Context, anyhow, bail};
+use anyhow::{Context, anyhow};
 use api::FaultType;
 use bytes::Bytes;
 use floodmark_http::client::{Connection, Response, TransportError};
 use floodmark_http::{HeaderMap, HeaderName, HeaderValue};
-use protocol::header as ours;
+use protocol::{OwnershipDoc, header as ours};
 use remote_write::answer::{Answer, Caps, classify};
 use telemetry::{Limiter, cpu};
 use tokio::sync::watch;
 use tokio::time::sleep;
 
 use crate::clock::Clock;
+use crate::epoch::Epoch;
 use crate::outcome::Measured;
 use crate::poison::{Ruling, Streak};
-use crate::prepare::{Prepared, Route, ownership, protocol_headers};
+use crate::prepare::protocol_headers;
 use crate::shared::Shared;
 
 /// First and longest pause before the same request is sent again.
@@ -46,6 +47,10 @@ pub(crate) enum Delivered {
     Undecided(Streak),
     /// Never sent: the run was halted before.
     NotSent,
+    /// The sink's map moved before there was a final answer; the old workers may have taken it.
+    Moved {
+        taken: bool,
+    },
 }
 
 /// What is to be delivered.
@@ -86,13 +91,15 @@ pub(crate) struct Link {
     lane: u32,
     connection: Connection,
     headers: HeaderMap,
-    epoch: u64,
+    /// Number of the map that requests name; 0 when they name none.
+    named: u64,
     /// When this lane's latest acknowledged good request left, ns since t0.
     good: u64,
-    prepared: Arc<Prepared>,
+    epoch: Arc<Epoch>,
     shared: Arc<Shared>,
     clock: Clock,
     halt: watch::Receiver<bool>,
+    next_map: watch::Receiver<Option<Arc<OwnershipDoc>>>,
     jitter: u64,
 }
 
@@ -118,38 +125,42 @@ impl Receipt {
 enum Next {
     Final(Delivered),
     After(Duration),
-    /// The ownership map moved.
-    Moved,
     /// The lane cannot go on.
     Fatal(anyhow::Error),
 }
 
 impl Link {
-    pub(crate) fn new(lane: u32, prepared: Arc<Prepared>, shared: Arc<Shared>, clock: Clock) -> anyhow::Result<Self> {
+    /// `good`: when the latest good request left that the backend is known to have.
+    pub(crate) fn new(
+        lane: u32,
+        good: u64,
+        epoch: Arc<Epoch>,
+        shared: Arc<Shared>,
+        clock: Clock,
+    ) -> anyhow::Result<Self> {
         let connection =
-            Connection::new(&prepared.route.endpoint(lane)).context("the target's endpoint cannot be used")?;
-        let halt = shared.halted();
+            Connection::new(&epoch.route.endpoint(lane)).context("the target's endpoint cannot be used")?;
+        let (halt, next_map) = (shared.halted(), shared.following.next());
         let jitter = 0x9e37_79b9_7f4a_7c15 ^ u64::from(lane) << 32 ^ u64::from(shared.index);
-        let mut link = Self {
+        Ok(Self {
             lane,
             connection,
             headers: protocol_headers(),
-            epoch: 0,
-            good: 0,
-            prepared,
+            named: 0,
+            good,
+            epoch,
             shared,
             clock,
             halt,
+            next_map,
             jitter,
-        };
-        link.set_epoch();
-        Ok(link)
+        })
     }
 
     /// Delivers, however often it takes.
     pub(crate) async fn deliver(&mut self, parcel: Parcel<'_>) -> Receipt {
         self.address(&parcel);
-        let sink = matches!(self.prepared.route, Route::Sink { .. });
+        let sink = self.epoch.route.is_sink();
         let mut pause = FIRST_PAUSE;
         let (mut attempts, mut redirects) = (0u32, 0u32);
         // The target may have taken an attempt; and it was sent again after that.
@@ -161,10 +172,18 @@ impl Link {
         let mut path: Option<String> = None;
         let mut fatal = None;
         let begun = self.clock.now();
+        let mut refused_at = None;
         let delivered = loop {
             if *self.halt.borrow() {
                 break if attempts == 0 { Delivered::NotSent } else { Delivered::Unresolved };
             }
+            if self.next_map.borrow().is_some() {
+                if let Some(at) = refused_at {
+                    self.shared.books().waits(at);
+                }
+                break Delivered::Moved { taken: maybe };
+            }
+            self.set_epoch();
             repeated |= maybe;
             let good = self.latest_good(sink);
             let sent = self.clock.now();
@@ -180,6 +199,9 @@ impl Link {
             maybe |= maybe_taken(&answer);
             let status = answer.as_ref().map_or(0, |r| r.status);
             streak.answered(status, now, sink);
+            if sink && matches!(status, 421 | 503) {
+                refused_at = refused_at.or(Some(now));
+            }
             if let Ok(response) = &answer
                 && let Some(place) = self.redirected(response).filter(|_| redirects < REDIRECTS)
             {
@@ -201,15 +223,6 @@ impl Link {
                 }
                 Next::After(wait) => {
                     let wait = wait.max(self.jittered(pause));
-                    pause = (pause * 2).min(LONGEST_PAUSE);
-                    self.rest(wait).await;
-                }
-                Next::Moved => {
-                    if let Err(error) = self.refetch().await {
-                        fatal = Some(error);
-                        break given_up(maybe, status);
-                    }
-                    let wait = self.jittered(pause);
                     pause = (pause * 2).min(LONGEST_PAUSE);
                     self.rest(wait).await;
                 }
@@ -236,7 +249,8 @@ impl Link {
                 self.trouble(&error.to_string());
                 Next::After(Duration::ZERO)
             }
-            Ok(response) if response.status == 421 && matches!(self.prepared.route, Route::Sink { .. }) => Next::Moved,
+            // Whoever follows the map will tell.
+            Ok(response) if response.status == 421 && self.epoch.route.is_sink() => Next::After(Duration::ZERO),
             Ok(response) => match classify(response.status, response.retry_after(), SystemTime::now(), CAPS) {
                 Answer::Success => Next::Final(Delivered::Acknowledged),
                 Answer::Retry { after } => {
@@ -289,7 +303,6 @@ impl Link {
 
     /// Headers that name the request.
     fn address(&mut self, parcel: &Parcel<'_>) {
-        self.set_epoch();
         let name = format!("{}/{}/{}/{}", self.shared.index, cpu::incarnation(), self.lane, parcel.sequence);
         if let Ok(name) = HeaderValue::try_from(name) {
             self.headers.insert(HeaderName::from_static(ours::REQUEST), name);
@@ -313,38 +326,20 @@ impl Link {
     }
 
     fn set_epoch(&mut self) {
-        if matches!(self.prepared.route, Route::Sink { .. }) {
-            self.epoch = self.shared.epoch.load(Relaxed);
-            self.headers.insert(HeaderName::from_static(ours::EPOCH), HeaderValue::from(self.epoch));
+        let epoch = self.shared.following.epoch();
+        if self.epoch.route.is_sink() && epoch != self.named {
+            self.named = epoch;
+            self.headers.insert(HeaderName::from_static(ours::EPOCH), HeaderValue::from(epoch));
         }
     }
 
-    /// Fetches the ownership map again. A map of the same shape only has a new number.
-    async fn refetch(&mut self) -> anyhow::Result<()> {
-        let Route::Sink { workers, replicas, lanes } = &self.prepared.route else { return Ok(()) };
-        let one_at_a_time = self.shared.refetching.lock().await;
-        if self.shared.epoch.load(Relaxed) == self.epoch {
-            match ownership(workers).await {
-                Ok(map) if map.replicas == *replicas && map.lanes == *lanes => {
-                    self.shared.epoch.store(map.epoch, Relaxed);
-                }
-                Ok(map) => bail!(
-                    "the sink was resharded from {replicas} workers of {lanes} lanes to {} of {} while the run goes on; following that is not available yet: keep spec.replicas and spec.lanes during a test",
-                    map.replicas,
-                    map.lanes
-                ),
-                Err(why) => self.trouble(&format!("421, and no ownership map: {why}")),
-            }
-        }
-        drop(one_at_a_time);
-        self.set_epoch();
-        Ok(())
-    }
-
+    /// Until it may be sent again, the run is halted, or another map holds.
     async fn rest(&mut self, wait: Duration) {
+        let _waiting = self.shared.following.wait();
         tokio::select! {
             () = sleep(wait) => {}
             _ = self.halt.wait_for(|halted| *halted) => {}
+            _ = self.next_map.wait_for(Option::is_some) => {}
         }
     }
 

@@ -7,137 +7,187 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
-use faults::{Expect, FaultIndex, expect, needs_good_before};
+use faults::FaultIndex;
 use ledger::Outcome;
+use protocol::OwnershipDoc;
 use tokio::sync::watch;
 use tokio::time::sleep_until;
-use workload::{LaneWalk, RequestPlan, Scheduled};
+use workload::{LaneWalk, Position, RequestPlan};
 
 use crate::build::Made;
 use crate::clock::Clock;
 use crate::deliver::{Contents, Delivered, Link, Parcel, Receipt};
-use crate::outcome::Heard;
-use crate::poison::Streak;
+use crate::epoch::{Epoch, LANE_DONE};
+use crate::handover::{Ended, Inherited, Leftover, Origin, doubt};
+use crate::lane_faults::Aside;
 use crate::prepare::Prepared;
-use crate::shared::{LANE_DONE, Shared};
+use crate::shared::Shared;
 
-/// Faults of a document at most.
-const FAULTS: u64 = 64;
-/// Numbers that one request may use, in this order: itself, faults that waited for it, its own faults.
-const NUMBERS: u64 = 1 + 2 * FAULTS;
-/// Spans of unacknowledged requests remembered for faults that need a good predecessor.
-const DOUBTS: usize = 64;
 /// Skipped requests after which other tasks get their turn.
 const SKIPS_A_TURN: u32 = 64;
 
-/// Runs one lane to the end of its schedule, or until the run is halted.
-pub(crate) async fn run(lane: u32, prepared: Arc<Prepared>, shared: Arc<Shared>, t0: u64) -> anyhow::Result<()> {
+/// Runs one lane to the end of its schedule, until the run is halted, or until another map holds.
+pub(crate) async fn run(
+    number: u32,
+    prepared: Arc<Prepared>,
+    epoch: Arc<Epoch>,
+    shared: Arc<Shared>,
+    t0: u64,
+    inherited: Inherited,
+) -> Ended {
     let clock = Clock::new(t0);
-    let mut walk = LaneWalk::new(&prepared.plan, lane);
-    let mut next = walk.next(prepared.max_samples);
-    if next.is_none() {
-        return Ok(());
-    }
-    let link = Link::new(lane, Arc::clone(&prepared), Arc::clone(&shared), clock);
-    let mut lane = Lane {
-        number: lane,
-        own: (0..prepared.faults.len() as u32).filter(|f| prepared.faults.own(*f)).collect(),
+    let mut ended = Ended {
+        lane: number,
+        cut: Position::START,
+        stopped: false,
+        leftovers: Vec::new(),
         doubts: Vec::new(),
+        failed: None,
+    };
+    let mut walk = LaneWalk::new(&epoch.plan, number);
+    let first = walk.next(prepared.max_samples);
+    if first.is_none() && inherited.leftovers.is_empty() {
+        return ended;
+    }
+    let mut lane = Lane {
+        number,
+        own: (0..prepared.faults.len() as u32).filter(|f| prepared.faults.own(*f)).collect(),
+        doubts: inherited.doubts,
         aside: Vec::new(),
+        leftovers: Vec::new(),
+        sequence: 0,
         failed: None,
         halt: shared.halted(),
-        prepared: Arc::clone(&prepared),
-        shared: Arc::clone(&shared),
+        next_map: shared.following.next(),
+        prepared,
+        epoch: Arc::clone(&epoch),
+        shared,
     };
-    let mut link = match link {
-        Ok(link) => link,
+    let link = Link::new(number, inherited.good, Arc::clone(&epoch), Arc::clone(&lane.shared), clock);
+    let cut = match link {
+        Ok(mut link) => {
+            lane.send_leftovers(&mut link, inherited.leftovers, t0).await;
+            lane.send_all(&mut link, &mut walk, first, clock, t0).await
+        }
         Err(error) => {
-            if let Some(first) = next {
+            lane.failed = Some(error);
+            for leftover in &inherited.leftovers {
+                lane.book_fault(leftover.fault, &leftover.samples, &leftover.origin, &Receipt::not_sent(clock.now()));
+            }
+            if let Some(first) = first {
                 lane.close(&mut walk, first, clock.now());
             }
-            return Err(error);
+            None
         }
     };
-    let mut made = Made::default();
-    let (mut free_at, mut skipped) = (0u64, 0u32);
-    while let Some(request) = next {
-        if *lane.halt.borrow() {
-            lane.close(&mut walk, request, clock.now());
-            break;
-        }
-        let now = clock.now();
-        if now > request.intended_ns.saturating_add(prepared.max_late_ns) {
-            lane.skip(&request, prepared.skip_reason);
-            next = walk.next(prepared.max_samples);
-            skipped += 1;
-            if skipped.is_multiple_of(SKIPS_A_TURN) {
-                tokio::task::yield_now().await;
-            }
-            continue;
-        }
-        shared.lane_at(lane.number, request.intended_ns);
-        shared.builders.with(|builder| builder.good(&prepared, &walk, &request, t0, &mut made));
-        if now < request.intended_ns {
-            tokio::select! {
-                () = sleep_until(clock.at(request.intended_ns)) => {}
-                _ = lane.halt.wait_for(|halted| *halted) => continue,
-            }
-        }
-        let taken = lane.send_good(&mut link, &request, &made, clock, free_at).await;
-        lane.send_aside(&mut link, &request, taken).await;
-        lane.send_faults(&mut link, &request, &made, t0).await;
-        free_at = clock.now();
-        next = walk.next(prepared.max_samples);
-        if lane.failed.is_some() {
-            if let Some(rest) = next {
-                lane.close(&mut walk, rest, free_at);
-            }
-            break;
-        }
+    ended.stopped = cut.is_some() || !lane.leftovers.is_empty();
+    ended.cut = cut.unwrap_or(Position::END);
+    ended.leftovers = std::mem::take(&mut lane.leftovers);
+    if ended.stopped {
+        let left = std::mem::take(&mut lane.aside).into_iter();
+        ended.leftovers.extend(left.map(|Aside { fault, samples, origin, .. }| Leftover {
+            fault,
+            samples,
+            origin,
+            repeated: true,
+        }));
+    } else {
+        lane.give_up_aside();
+        epoch.lane_at(number, LANE_DONE);
     }
-    lane.give_up_aside();
-    shared.lane_at(lane.number, LANE_DONE);
-    lane.failed.map_or(Ok(()), Err)
+    (ended.doubts, ended.failed) = (lane.doubts, lane.failed);
+    ended
 }
 
-/// Faults of one kind in one request.
-struct Faults<'a> {
-    fault: FaultIndex,
-    samples: &'a [(FaultIndex, Scheduled)],
-    body: &'a Bytes,
-    /// The request that they were drawn from.
-    request: RequestPlan,
-    sequence: u64,
-    /// What they were answered before they had to wait for the lane's next good request.
-    before: Option<Streak>,
+/// What became of a good request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Good {
+    Taken,
+    NotTaken,
+    /// Another map holds before it was settled.
+    Moved,
 }
 
-/// Faults that wait for the lane's next good request.
-struct Aside {
-    fault: FaultIndex,
-    samples: Vec<(FaultIndex, Scheduled)>,
-    body: Bytes,
-    request: RequestPlan,
-    streak: Streak,
-}
-
-struct Lane {
-    number: u32,
+pub(crate) struct Lane {
+    pub(crate) number: u32,
     /// Faults whose samples travel in requests of their own.
-    own: Vec<FaultIndex>,
+    pub(crate) own: Vec<FaultIndex>,
     /// Due times of good requests without acknowledgement, oldest first: from the first to the last sample.
-    doubts: Vec<(u64, u64)>,
-    aside: Vec<Aside>,
+    pub(crate) doubts: Vec<(u64, u64)>,
+    pub(crate) aside: Vec<Aside>,
+    /// Faults that another map came in the way of.
+    pub(crate) leftovers: Vec<Leftover>,
+    /// Of the next request.
+    pub(crate) sequence: u64,
     /// Why nothing more can be sent.
-    failed: Option<anyhow::Error>,
-    halt: watch::Receiver<bool>,
-    prepared: Arc<Prepared>,
-    shared: Arc<Shared>,
+    pub(crate) failed: Option<anyhow::Error>,
+    pub(crate) halt: watch::Receiver<bool>,
+    pub(crate) next_map: watch::Receiver<Option<Arc<OwnershipDoc>>>,
+    pub(crate) prepared: Arc<Prepared>,
+    pub(crate) epoch: Arc<Epoch>,
+    pub(crate) shared: Arc<Shared>,
 }
 
 impl Lane {
-    /// Whether the target took it.
+    /// Request after request; where the lane was cut, if another map holds.
+    async fn send_all(
+        &mut self,
+        link: &mut Link,
+        walk: &mut LaneWalk<'_>,
+        first: Option<RequestPlan>,
+        clock: Clock,
+        t0: u64,
+    ) -> Option<Position> {
+        let prepared = Arc::clone(&self.prepared);
+        let mut next = first;
+        let mut made = Made::default();
+        // What is due already under a map that came later waited for the target.
+        let mut free_at = if self.epoch.step == 0 { 0 } else { clock.now() };
+        let mut skipped = 0u32;
+        while let Some(request) = next {
+            if *self.halt.borrow() || self.failed.is_some() {
+                self.close(walk, request, clock.now());
+                break;
+            }
+            self.epoch.lane_at(self.number, request.intended_ns);
+            if self.next_map.borrow().is_some() {
+                return Some(walk.position(&request));
+            }
+            let now = clock.now();
+            if now > request.intended_ns.saturating_add(prepared.max_late_ns) {
+                self.skip(&request, prepared.skip_reason);
+                next = walk.next(prepared.max_samples);
+                skipped += 1;
+                if skipped.is_multiple_of(SKIPS_A_TURN) {
+                    tokio::task::yield_now().await;
+                }
+                continue;
+            }
+            self.shared.builders.with(|builder| builder.good(&prepared, walk, &request, t0, &mut made));
+            if now < request.intended_ns {
+                tokio::select! {
+                    () = sleep_until(clock.at(request.intended_ns)) => {}
+                    _ = self.halt.wait_for(|halted| *halted) => continue,
+                    _ = self.next_map.wait_for(Option::is_some) => continue,
+                }
+            }
+            let good = self.send_good(link, &request, &made, clock, free_at).await;
+            if good == Good::Moved {
+                return Some(walk.position(&request));
+            }
+            self.send_aside(link, good == Good::Taken).await;
+            self.send_faults(link, &request, &made, t0).await;
+            free_at = clock.now();
+            next = walk.next(prepared.max_samples);
+        }
+        None
+    }
+
+    pub(crate) fn next_sequence(&mut self) -> u64 {
+        self.sequence += 1;
+        self.sequence - 1
+    }
+
     async fn send_good(
         &mut self,
         link: &mut Link,
@@ -145,10 +195,10 @@ impl Lane {
         made: &Made,
         clock: Clock,
         free_at: u64,
-    ) -> bool {
+    ) -> Good {
         let samples = (made.good.len() + made.mixed.len()) as u64;
         if samples == 0 {
-            return false;
+            return Good::NotTaken;
         }
         let now = clock.now();
         let queued = free_at.saturating_sub(request.intended_ns);
@@ -160,127 +210,54 @@ impl Lane {
         let parcel = Parcel {
             body: &made.body,
             samples,
-            sequence: request.index * NUMBERS,
+            sequence: self.next_sequence(),
             intended_ns: request.intended_ns,
             contents: if made.mixed.is_empty() { Contents::Good } else { Contents::Mixed },
             warm_up,
         };
         let mut receipt = link.deliver(parcel).await;
         self.failed = receipt.fatal.take();
+        if let Delivered::Moved { taken } = receipt.delivered {
+            // Its samples come again, in requests of other lanes.
+            self.shared.books().account.retried += if taken { samples } else { 0 };
+            return Good::Moved;
+        }
         let outcome = outcome_of(receipt.delivered);
         if outcome.is_some() {
-            self.doubt(request);
+            doubt(&mut self.doubts, (request.first_due_ns, request.last_due_ns));
         }
         let mut books = self.shared.books();
         match receipt.delivered {
             Delivered::Acknowledged => books.acknowledged(receipt.at, request.intended_ns, warm_up, &made.good),
             Delivered::Unresolved => books.cut_off(receipt.at, request.intended_ns, warm_up),
             Delivered::NotSent => books.dropped("end", samples),
-            Delivered::Refused(_) | Delivered::Undecided(_) => {}
+            Delivered::Refused(_) | Delivered::Undecided(_) | Delivered::Moved { .. } => {}
         }
-        books.except(self.number, request.index..=request.index, None, outcome);
+        let origin = self.origin(*request);
+        books.except(&origin, request.index, None, outcome);
         drop(books);
         // A request that was refused did not arrive in time, unless being refused is what it was for.
         self.book(request, &receipt, samples, !made.mixed.is_empty());
         for one in made.mixed.chunks(1) {
             self.hear_mixed(one, receipt.delivered);
         }
-        if receipt.delivered == Delivered::Acknowledged {
-            self.shared.metrics.highest_sent.set(clock.unix_us(request.last_due_ns) as f64 / 1e6);
+        if receipt.delivered != Delivered::Acknowledged {
+            return Good::NotTaken;
         }
-        receipt.delivered == Delivered::Acknowledged
+        self.shared.metrics.highest_sent.set(clock.unix_us(request.last_due_ns) as f64 / 1e6);
+        Good::Taken
     }
 
-    /// The faults that waited for this request. Unless the target took it, it says nothing of them.
-    async fn send_aside(&mut self, link: &mut Link, request: &RequestPlan, taken: bool) {
-        if !taken {
-            return self.give_up_aside();
-        }
-        for aside in std::mem::take(&mut self.aside) {
-            let faults = Faults {
-                fault: aside.fault,
-                samples: &aside.samples,
-                body: &aside.body,
-                request: aside.request,
-                sequence: request.index * NUMBERS + 1 + u64::from(aside.fault),
-                before: Some(aside.streak),
-            };
-            self.send_fault(link, &faults).await;
-        }
+    pub(crate) fn origin(&self, request: RequestPlan) -> Origin {
+        Origin { step: self.epoch.step, lane: self.number, request }
     }
 
-    /// Nobody will know what the faults that wait would have been answered.
-    fn give_up_aside(&mut self) {
-        for Aside { fault, samples, request, .. } in std::mem::take(&mut self.aside) {
-            let at = self.shared.now();
-            let receipt = Receipt { delivered: Delivered::Unresolved, attempts: 1, repeated: true, at, fatal: None };
-            self.book_fault(fault, &samples, &request, &receipt);
-        }
-    }
-
-    /// The faults drawn among a request's samples, one request each, behind it.
-    async fn send_faults(&mut self, link: &mut Link, request: &RequestPlan, made: &Made, t0: u64) {
-        let mut rest = &made.own[..];
-        while let Some(&(fault, _)) = rest.first() {
-            let (samples, others) = rest.split_at(rest.partition_point(|(f, _)| *f == fault));
-            rest = others;
-            let body = self.shared.builders.with(|builder| builder.fault(&self.prepared, fault, samples, t0));
-            let sequence = request.index * NUMBERS + 1 + FAULTS + u64::from(fault);
-            let faults = Faults { fault, samples, body: &body, request: *request, sequence, before: None };
-            self.send_fault(link, &faults).await;
-        }
-    }
-
-    async fn send_fault(&mut self, link: &mut Link, faults: &Faults<'_>) {
-        let &Faults { fault, samples, body, request, sequence, before } = faults;
-        let Some(kind) = self.prepared.faults.fault(fault) else { return };
-        let parcel = Parcel {
-            body,
-            samples: samples.len() as u64,
-            sequence,
-            intended_ns: request.intended_ns,
-            contents: Contents::Fault {
-                kind,
-                before,
-                may_wait: expect(kind, self.prepared.profile) == Expect::Refused,
-            },
-            warm_up: self.is_warm_up(&request),
-        };
-        let mut receipt =
-            if self.failed.is_some() { Receipt::not_sent(self.shared.now()) } else { link.deliver(parcel).await };
-        self.failed = self.failed.take().or(receipt.fatal.take());
-        if let Delivered::Undecided(streak) = receipt.delivered {
-            self.aside.push(Aside { fault, samples: samples.to_vec(), body: body.clone(), request, streak });
-            return;
-        }
-        if before.is_some() {
-            receipt.repeated = true;
-            if receipt.delivered == Delivered::NotSent {
-                receipt.delivered = Delivered::Unresolved;
-            }
-        }
-        self.book_fault(fault, samples, &request, &receipt);
-    }
-
-    fn book_fault(
-        &self,
-        fault: FaultIndex,
-        samples: &[(FaultIndex, Scheduled)],
-        request: &RequestPlan,
-        receipt: &Receipt,
-    ) {
-        let outcome = outcome_of(receipt.delivered);
-        self.shared.books().except(self.number, request.index..=request.index, Some(fault), outcome);
-        self.book(request, receipt, samples.len() as u64, true);
-        self.hear(fault, samples, receipt.delivered);
-    }
-
-    fn is_warm_up(&self, request: &RequestPlan) -> bool {
+    pub(crate) fn is_warm_up(&self, request: &RequestPlan) -> bool {
         self.prepared.workload.stages().get(request.stage as usize).is_some_and(|stage| stage.warm_up)
     }
 
     /// `faulty`: a refusal is an answer that it was sent for.
-    fn book(&self, request: &RequestPlan, receipt: &Receipt, samples: u64, faulty: bool) {
+    pub(crate) fn book(&self, request: &RequestPlan, receipt: &Receipt, samples: u64, faulty: bool) {
         let outcome = outcome_of(receipt.delivered);
         let mut books = self.shared.books();
         books.requests += u64::from(receipt.attempts > 0);
@@ -296,7 +273,9 @@ impl Lane {
                 metrics.outcome("refused", samples);
                 metrics.lost(&format!("status_{status}"), true, samples);
             }
-            Delivered::Unresolved | Delivered::Undecided(_) => metrics.outcome("unresolved", samples),
+            Delivered::Unresolved | Delivered::Undecided(_) | Delivered::Moved { .. } => {
+                metrics.outcome("unresolved", samples);
+            }
             Delivered::NotSent => {
                 metrics.outcome("skipped", samples);
                 metrics.lost("end", false, samples);
@@ -304,71 +283,15 @@ impl Lane {
         }
     }
 
-    /// A sample among good ones shares their answer. A refusal says nothing of one that should be accepted: it may have been
-    /// for another.
-    fn hear_mixed(&self, one: &[(FaultIndex, Scheduled)], delivered: Delivered) {
-        let Some(&(fault, _)) = one.first() else { return };
-        let accepted =
-            self.prepared.faults.fault(fault).map(|kind| expect(kind, self.prepared.profile)) != Some(Expect::Refused);
-        let delivered = match delivered {
-            Delivered::Refused(_) if accepted => Delivered::Unresolved,
-            other => other,
-        };
-        self.hear(fault, one, delivered);
-    }
-
-    /// Books what a fault's samples were answered.
-    fn hear(&self, fault: FaultIndex, samples: &[(FaultIndex, Scheduled)], delivered: Delivered) {
-        let heard = match delivered {
-            Delivered::Acknowledged => Heard::Acknowledged,
-            Delivered::Refused(status) => Heard::Refused(status),
-            Delivered::Unresolved | Delivered::Undecided(_) => Heard::Unknown,
-            Delivered::NotSent => return,
-        };
-        let Some(kind) = self.prepared.faults.fault(fault) else { return };
-        let doubtful =
-            if needs_good_before(kind) { samples.iter().filter(|(_, s)| self.in_doubt(s)).count() } else { 0 };
-        let wrong = match (expect(kind, self.prepared.profile), heard) {
-            (Expect::Refused, Heard::Acknowledged) => Some("2xx".to_owned()),
-            (Expect::Stored | Expect::AcceptedNotStored, Heard::Refused(status)) => Some(status.to_string()),
-            _ => None,
-        };
-        let example = wrong.zip(samples.first()).map(|(answer, (_, s))| {
-            format!(
-                "{}, sample {} at +{} ms: answered {answer}",
-                self.prepared.workload.describe(s.id),
-                s.k,
-                s.due_ns / 1_000_000
-            )
-        });
-        self.shared.books().fault(fault, heard, samples.len() as u64, doubtful as u64, example);
-    }
-
-    /// Whether the good sample before this one may not be stored.
-    fn in_doubt(&self, s: &Scheduled) -> bool {
-        let before = s.k.checked_sub(1).and_then(|k| self.prepared.workload.due_ns(s.id.base, k));
-        before.is_none_or(|due| self.doubts.iter().any(|(from, to)| (*from..=*to).contains(&due)))
-    }
-
-    fn doubt(&mut self, request: &RequestPlan) {
-        let (from, to) = (request.first_due_ns, request.last_due_ns);
-        let full = self.doubts.len() >= DOUBTS;
-        match self.doubts.last_mut() {
-            // Overlapping, or too many to tell apart: one span, wide enough.
-            Some(last) if full || last.1 >= from => last.1 = to,
-            _ => self.doubts.push((from, to)),
-        }
-    }
-
     /// A request that comes too late is not sent.
     fn skip(&mut self, request: &RequestPlan, reason: &str) {
         self.give_up_aside();
-        self.doubt(request);
+        doubt(&mut self.doubts, (request.first_due_ns, request.last_due_ns));
         let samples = u64::from(request.samples);
         let mut books = self.shared.books();
         books.count(samples, Some(Outcome::Skipped), reason, false);
         books.dropped(reason, samples);
-        self.except_all(&mut books, request.index, request.index);
+        self.except_all(&mut books, request, request.index);
         drop(books);
         self.shared.metrics.outcome("skipped", samples);
         self.shared.metrics.lost(reason, false, samples);
@@ -388,26 +311,27 @@ impl Lane {
         if samples > 0 {
             books.dropped("end", samples);
         }
-        self.except_all(&mut books, first.index, u64::MAX);
+        self.except_all(&mut books, &first, u64::MAX);
         drop(books);
         self.shared.metrics.outcome("skipped", samples);
         self.shared.metrics.lost("end", false, samples);
     }
 
     /// The good requests and all that would have followed them.
-    fn except_all(&self, books: &mut crate::outcome::Books, from: u64, to: u64) {
-        books.except(self.number, from..=to, None, Some(Outcome::Skipped));
+    fn except_all(&self, books: &mut crate::outcome::Books, from: &RequestPlan, to: u64) {
+        let origin = self.origin(*from);
+        books.except(&origin, to, None, Some(Outcome::Skipped));
         for &fault in &self.own {
-            books.except(self.number, from..=to, Some(fault), Some(Outcome::Skipped));
+            books.except(&origin, to, Some(fault), Some(Outcome::Skipped));
         }
     }
 }
 
-fn outcome_of(delivered: Delivered) -> Option<Outcome> {
+pub(crate) fn outcome_of(delivered: Delivered) -> Option<Outcome> {
     match delivered {
         Delivered::Acknowledged => None,
         Delivered::Refused(status) => Some(Outcome::Refused { status }),
-        Delivered::Unresolved | Delivered::Undecided(_) => Some(Outcome::Unresolved),
+        Delivered::Unresolved | Delivered::Undecided(_) | Delivered::Moved { .. } => Some(Outcome::Unresolved),
         Delivered::NotSent => Some(Outcome::Skipped),
     }
 }

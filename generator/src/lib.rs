@@ -9,13 +9,18 @@ mod build;
 mod clock;
 mod conduct;
 mod deliver;
+mod epoch;
+mod follow;
+mod handover;
 mod lane;
+mod lane_faults;
 mod metrics;
 mod outcome;
 mod pack;
 mod poison;
 mod prepare;
 mod report;
+mod send;
 mod serve;
 mod shared;
 
@@ -23,12 +28,10 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use protocol::{GeneratorState, RunPhase};
+use protocol::GeneratorState;
 use telemetry::{Ops, Stop};
-use tokio::task::JoinSet;
 
 use crate::conduct::Conductor;
-use crate::prepare::Prepared;
 use crate::shared::Shared;
 
 /// What a generator is told when it starts.
@@ -90,8 +93,8 @@ async fn drive(options: &Options, shared: &Arc<Shared>, stop: &Stop) -> anyhow::
         prepared = prepare::prepare(&mut conductor, shared) => prepared,
         _ = stop.requested() => return Ok(ExitStatus::Interrupted),
     };
-    let prepared = match prepared {
-        Ok(prepared) => Arc::new(prepared),
+    let (prepared, epoch) = match prepared {
+        Ok((prepared, epoch)) => (Arc::new(prepared), Arc::new(epoch)),
         Err(error) => {
             let text = format!("{error:#}");
             tracing::error!(error = text, "cannot prepare");
@@ -99,6 +102,7 @@ async fn drive(options: &Options, shared: &Arc<Shared>, stop: &Stop) -> anyhow::
             return leave(&mut conductor, shared, stop).await;
         }
     };
+    shared.enter(&epoch, Vec::new());
     shared.set_state(GeneratorState::Ready);
     shared.ops.set_ready();
     let t0 = tokio::select! {
@@ -111,54 +115,8 @@ async fn drive(options: &Options, shared: &Arc<Shared>, stop: &Stop) -> anyhow::
         return leave(&mut conductor, shared, stop).await;
     };
     shared.start(t0);
-    let lanes = send(&prepared, shared, t0);
-    oversee(&mut conductor, &prepared, shared, stop, lanes).await;
+    send::send(&mut conductor, &prepared, shared, epoch, stop, t0).await;
     leave(&mut conductor, shared, stop).await
-}
-
-/// Starts the lanes.
-fn send(prepared: &Arc<Prepared>, shared: &Arc<Shared>, t0: u64) -> JoinSet<anyhow::Result<()>> {
-    let mut lanes = JoinSet::new();
-    for lane in 0..prepared.plan.lanes() {
-        lanes.spawn(lane::run(lane, Arc::clone(prepared), Arc::clone(shared), t0));
-    }
-    lanes
-}
-
-/// Waits for the lanes, the conductor's word, a signal, or the end of all patience.
-async fn oversee(
-    conductor: &mut Conductor,
-    prepared: &Prepared,
-    shared: &Arc<Shared>,
-    stop: &Stop,
-    mut lanes: JoinSet<anyhow::Result<()>>,
-) {
-    let limit = Duration::from_nanos(prepared.workload.duration_ns()) + prepared.max_backlog + Duration::from_mins(1);
-    let mut failure = None;
-    loop {
-        tokio::select! {
-            ended = lanes.join_next() => match ended {
-                None => break,
-                Some(Ok(Ok(()))) => continue,
-                Some(Ok(Err(error))) => failure = failure.or(Some(format!("{error:#}"))),
-                Some(Err(error)) => failure = failure.or(Some(format!("a lane broke down: {error}"))),
-            },
-            phase = conductor.next_phase() => match phase {
-                Ok(RunPhase::Preparing | RunPhase::Running | RunPhase::Draining) if !shared.past(limit) => continue,
-                Ok(_) => {}
-                Err(error) => failure = failure.or(Some(format!("{error:#}"))),
-            },
-            _ = stop.requested() => {}
-        }
-        shared.halt();
-        while let Some(ended) = lanes.join_next().await {
-            if let Ok(Err(error)) = ended {
-                failure = failure.or(Some(format!("{error:#}")));
-            }
-        }
-        break;
-    }
-    shared.set_state(failure.map_or(GeneratorState::Done, GeneratorState::Failed));
 }
 
 /// Serves the final report until it was taken.

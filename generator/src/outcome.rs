@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use ledger::{Exception, GeneratorAccount, Outcome, SlotTable};
+use ledger::{Exception, GeneratorAccount, Outcome, Position, SlotTable};
 use measure::{CodecError, DropRecorder, HistogramSet, Recorder, names};
-use protocol::{FaultCount, StageProgress};
+use protocol::{FaultCount, SentEpoch, StageProgress};
+
+use crate::handover::Origin;
 
 /// Most exceptions kept; then the list says that it is not complete.
 const MAX_EXCEPTIONS: usize = 50_000;
@@ -59,8 +61,16 @@ pub(crate) struct Books {
     pub(crate) faults: Vec<FaultCount>,
     pub(crate) last_error: Option<String>,
     pub(crate) truncated: bool,
-    lanes: Vec<LaneExceptions>,
+    /// By map, then by lane.
+    lanes: Vec<Vec<LaneExceptions>>,
     exceptions: usize,
+    pub(crate) epochs: Vec<SentEpoch>,
+    /// Under earlier maps: time, summed over lanes.
+    pub(crate) lane_ns: u64,
+    /// The first refusal of a request that waits for the next map.
+    waiting_since: Option<u64>,
+    /// The same, once that map holds and nothing was acknowledged yet.
+    pause_from: Option<u64>,
     response: Recorder,
     service: Recorder,
     queued: Recorder,
@@ -86,6 +96,10 @@ impl Books {
             truncated: false,
             lanes: Vec::new(),
             exceptions: 0,
+            epochs: Vec::new(),
+            lane_ns: 0,
+            waiting_since: None,
+            pause_from: None,
             response: Recorder::new(),
             service: Recorder::new(),
             queued: Recorder::new(),
@@ -94,12 +108,27 @@ impl Books {
         }
     }
 
-    /// Room for the run: stages with their ends and due samples, faults, lanes.
-    pub(crate) fn prepare(&mut self, stages: &[(u64, u64)], faults: usize, lanes: u32) {
+    /// Room for the run: stages with their ends and due samples, faults.
+    pub(crate) fn prepare(&mut self, stages: &[(u64, u64)], faults: usize) {
         self.stages = stages.iter().map(|&(_, due)| StageProgress { due, in_time: 0 }).collect();
         self.stage_ends = stages.iter().map(|&(end, _)| end).collect();
         self.faults = vec![FaultCount::default(); faults];
-        self.lanes.resize_with(lanes as usize, LaneExceptions::default);
+    }
+
+    /// A map holds from now on; the one before was left at these cuts.
+    pub(crate) fn enter(&mut self, epoch: SentEpoch, lanes: u32, cuts: Vec<Position>) {
+        if let (Some(last), Some(old)) = (self.epochs.last_mut(), self.lanes.last()) {
+            self.lane_ns += epoch.from_ns.saturating_sub(last.from_ns) * old.len() as u64;
+            last.cuts = cuts;
+        }
+        self.epochs.push(epoch);
+        self.lanes.push((0..lanes).map(|_| LaneExceptions::default()).collect());
+        self.pause_from = self.waiting_since.take();
+    }
+
+    /// A request that was refused at an instant first has to wait for the next map.
+    pub(crate) fn waits(&mut self, since: u64) {
+        self.waiting_since = Some(self.waiting_since.map_or(since, |known| known.min(since)));
     }
 
     /// A good request left: how long it was due while its lane was busy, and after its lane was free.
@@ -123,6 +152,11 @@ impl Books {
 
     /// A good request was acknowledged.
     pub(crate) fn acknowledged(&mut self, at: u64, intended: u64, warm_up: bool, good: &[(u16, u64)]) {
+        if let Some(from) = self.pause_from.take()
+            && let Some(epoch) = self.epochs.last_mut()
+        {
+            epoch.pause_ns = Some(at.saturating_sub(from));
+        }
         if !warm_up {
             self.response.record_ns(at, at.saturating_sub(intended));
         }
@@ -193,14 +227,11 @@ impl Books {
 
     /// Remembers what became of a request: `None` is acknowledged and only ends the entry before. Requests without a fault
     /// request of this kind may lie inside a fault's entry: there is nothing in them that it could be wrong about.
-    pub(crate) fn except(
-        &mut self,
-        lane: u32,
-        requests: std::ops::RangeInclusive<u64>,
-        fault: Option<u32>,
-        outcome: Option<Outcome>,
-    ) {
-        let Some(entries) = self.lanes.get_mut(lane as usize) else { return };
+    /// `from` names the first request.
+    pub(crate) fn except(&mut self, from: &Origin, to_request: u64, fault: Option<u32>, outcome: Option<Outcome>) {
+        let &Origin { step: epoch, lane, request } = from;
+        let lanes = self.lanes.get_mut(epoch as usize);
+        let Some(entries) = lanes.and_then(|lanes| lanes.get_mut(lane as usize)) else { return };
         let Some(outcome) = outcome else {
             match fault {
                 None => entries.good = None,
@@ -215,7 +246,7 @@ impl Books {
             Some(fault) => entries.faults.get(&fault).copied(),
         };
         if let Some(entry) = open.and_then(|at| entries.list.get_mut(at)).filter(|e| e.outcome == outcome) {
-            entry.to_request = *requests.end();
+            entry.to_request = to_request;
             return;
         }
         if self.exceptions >= MAX_EXCEPTIONS {
@@ -224,13 +255,7 @@ impl Books {
         }
         self.exceptions += 1;
         let at = entries.list.len();
-        entries.list.push(Exception {
-            lane,
-            from_request: *requests.start(),
-            to_request: *requests.end(),
-            fault,
-            outcome,
-        });
+        entries.list.push(Exception { lane, epoch, from_request: request.index, to_request, fault, outcome });
         match fault {
             None => entries.good = Some(at),
             Some(fault) => {
@@ -239,10 +264,10 @@ impl Books {
         }
     }
 
-    /// All exceptions, in order of lane and request.
+    /// All exceptions, in order of map, lane and request.
     pub(crate) fn exceptions(&self) -> Vec<Exception> {
-        let mut all: Vec<Exception> = self.lanes.iter().flat_map(|lane| lane.list.iter().copied()).collect();
-        all.sort_by_key(|e| (e.lane, e.from_request, e.fault));
+        let mut all: Vec<Exception> = self.lanes.iter().flatten().flat_map(|lane| lane.list.iter().copied()).collect();
+        all.sort_by_key(|e| (e.epoch, e.lane, e.from_request, e.fault));
         all
     }
 

@@ -12,10 +12,12 @@ impl Shared {
     pub(crate) fn report(&self) -> GeneratorReport {
         let state = self.state();
         let backlog_seconds = self.backlog_ns() as f64 / 1e9;
-        let (replicas, lanes) = self.target().map_or((0, 0), |t| (t.replicas, t.at.len() as u32));
+        let (replicas, lanes) = self.current().map_or((0, 0), |e| (e.route.shape().0, e.plan.lanes()));
         let used = cpu::usage();
-        let wall = self.now() as f64 * f64::from(lanes.max(1));
+        let now = self.now();
         let books = self.books();
+        let under_this = now.saturating_sub(books.epochs.last().map_or(0, |epoch| epoch.from_ns));
+        let wall = books.lane_ns as f64 + under_this as f64 * f64::from(lanes.max(1));
         GeneratorReport {
             index: self.index,
             incarnation: cpu::incarnation().to_owned(),
@@ -29,6 +31,7 @@ impl Shared {
             retries: books.retries,
             stages: books.stages.clone(),
             faults: books.faults.clone(),
+            epochs: books.epochs.clone(),
             exceptions: books.exceptions(),
             exceptions_truncated: books.truncated,
             lanes_busy_share: if wall > 0.0 { (books.busy_ns as f64 / wall).min(1.0) } else { 0.0 },

@@ -1,47 +1,36 @@
 //! What the lanes, the server and the course of the run have in common.
 
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
-use protocol::{GeneratorState, RunPlan};
+use protocol::{GeneratorState, RunPlan, SentEpoch};
 use telemetry::Ops;
 use tokio::sync::watch;
 use tokio::time::Instant;
-use workload::Workload;
+use workload::{Position, Workload};
 
 use crate::build::Builders;
 use crate::clock::Clock;
+use crate::epoch::Epoch;
+use crate::follow::Following;
 use crate::metrics::Metrics;
 use crate::outcome::Books;
-
-/// A lane that has nothing more to send.
-pub(crate) const LANE_DONE: u64 = u64::MAX;
 
 pub(crate) struct Shared {
     pub(crate) index: u32,
     pub(crate) ops: Ops,
     pub(crate) metrics: Metrics,
     pub(crate) builders: Builders,
-    /// Epoch of the ownership map that requests are routed by; 0 without a sink.
-    pub(crate) epoch: AtomicU64,
+    pub(crate) following: Following,
     /// When the latest good request left that was acknowledged, in any lane, ns since t0.
     pub(crate) latest_good: AtomicU64,
-    /// Makes one lane fetch a new map while the others wait for it.
-    pub(crate) refetching: tokio::sync::Mutex<()>,
     pub(crate) started: Instant,
     books: Mutex<Books>,
     state: Mutex<GeneratorState>,
-    target: OnceLock<TargetShape>,
+    current: Mutex<Option<Arc<Epoch>>>,
     clock: OnceLock<Clock>,
     halt: watch::Sender<bool>,
-}
-
-/// The lanes of the target, known once it was found.
-pub(crate) struct TargetShape {
-    pub(crate) replicas: u32,
-    /// Intended time of the request each lane is at, ns since t0; [`LANE_DONE`] at its end.
-    pub(crate) at: Vec<AtomicU64>,
 }
 
 impl Shared {
@@ -51,13 +40,12 @@ impl Shared {
             metrics: Metrics::new(ops.registry()),
             ops,
             builders: Builders::default(),
-            epoch: AtomicU64::new(0),
+            following: Following::new(),
             latest_good: AtomicU64::new(0),
-            refetching: tokio::sync::Mutex::new(()),
             started: Instant::now(),
             books: Mutex::new(Books::new()),
             state: Mutex::new(GeneratorState::Preparing("starting".into())),
-            target: OnceLock::new(),
+            current: Mutex::new(None),
             clock: OnceLock::new(),
             halt: watch::channel(false).0,
         }
@@ -84,19 +72,29 @@ impl Shared {
         *self.state.lock().unwrap_or_else(PoisonError::into_inner) = state;
     }
 
-    /// The target was found and the lanes are computed.
-    pub(crate) fn prepared(&self, workload: &Workload, plan: &RunPlan, replicas: u32, lanes: u32) {
+    /// The schedule is known.
+    pub(crate) fn prepared(&self, workload: &Workload, plan: &RunPlan) {
         let due = |ns| workload.due_before(ns, self.index, plan.generators);
         let stages: Vec<(u64, u64)> =
             workload.stages().iter().map(|s| (s.end_ns, due(s.end_ns) - due(s.start_ns))).collect();
-        self.books().prepare(&stages, plan.faults.len(), lanes);
-        let at = (0..lanes).map(|_| AtomicU64::new(LANE_DONE)).collect();
-        let _ = self.target.set(TargetShape { replicas, at });
-        self.metrics.lanes.set(f64::from(lanes));
+        self.books().prepare(&stages, plan.faults.len());
     }
 
-    pub(crate) fn target(&self) -> Option<&TargetShape> {
-        self.target.get()
+    /// A map holds from now on; `cuts` are those of the lanes before.
+    pub(crate) fn enter(&self, epoch: &Arc<Epoch>, cuts: Vec<Position>) {
+        let lanes = epoch.plan.lanes();
+        let (replicas, of_each) = epoch.route.shape();
+        let sent =
+            SentEpoch { epoch: epoch.number, replicas, lanes: of_each, from_ns: self.now(), ..SentEpoch::default() };
+        self.books().enter(sent, lanes, cuts);
+        self.metrics.lanes.set(f64::from(lanes));
+        *self.current.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(epoch));
+        self.following.enter(epoch.number);
+    }
+
+    /// The map that holds, once the target was found.
+    pub(crate) fn current(&self) -> Option<Arc<Epoch>> {
+        self.current.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// The schedule's zero is known.
@@ -115,24 +113,9 @@ impl Shared {
         u128::from(self.now()) > limit.as_nanos()
     }
 
-    /// A lane turns to the request that is intended for `intended_ns`.
-    pub(crate) fn lane_at(&self, lane: u32, intended_ns: u64) {
-        if let Some(at) = self.target().and_then(|t| t.at.get(lane as usize)) {
-            at.store(intended_ns, Relaxed);
-        }
-    }
-
     /// By how much the last lane lags behind, ns.
     pub(crate) fn backlog_ns(&self) -> u64 {
-        let now = self.now();
-        let lanes = self.target().map_or(&[][..], |t| &t.at);
-        lanes
-            .iter()
-            .map(|at| at.load(Relaxed))
-            .filter(|at| *at != LANE_DONE)
-            .map(|at| now.saturating_sub(at))
-            .max()
-            .unwrap_or(0)
+        self.current().map_or(0, |epoch| epoch.backlog_ns(self.now()))
     }
 
     /// From now on nothing new is sent.

@@ -1,5 +1,9 @@
 //! A conductor and a target in this process, and generators against them over real sockets.
 
+#![allow(dead_code)] // each test file uses some of it
+
+pub(crate) mod expected;
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};

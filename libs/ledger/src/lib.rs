@@ -21,5 +21,5 @@ pub use settle::{Context, Disturbance, GeneratorSide, Move, Run, Settlement, wro
 pub use slots::{SlotSum, SlotTable, SlotTableError, digest};
 
 pub use remote_write::SLOTS;
-pub use workload::Position;
 pub use store::{Foreign, ForeignTable, Observation, Order, SeriesRef, Store, StoreLimits};
+pub use workload::Position;

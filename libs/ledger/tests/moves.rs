@@ -1,6 +1,6 @@
 //! The settlement of runs whose sink was resharded under way, against a naive bookkeeper, which notes each sample's fate as it
 //! happens and never replays anything.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::type_complexity)]
 
 mod common;
 
@@ -236,7 +236,7 @@ fn kills_take_what_their_worker_held_under_its_map() {
     let one = Context { killed: vec![context.killed[0]], ..context.clone() };
     let under_second: u64 = settle(&house.run, &house.sides, std::slice::from_ref(&house.held), one)
         .iter()
-        .map(|finding| finding.unexplained())
+        .map(floodmark_ledger::Finding::unexplained)
         .sum();
     let (findings, book) = house.findings(context);
     let mut found: Vec<_> = findings.iter().map(|f| (f.name.as_str(), f.count, f.explained)).collect();

@@ -29,7 +29,7 @@ pub struct GeneratorReport {
     pub index: u32,
     pub incarnation: String,
     pub state: GeneratorState,
-    /// Lanes of the whole target: `replicas × lanes` of the sink, or connections.
+    /// Of the map that holds. Lanes of the whole target: `replicas × lanes` of the sink, or connections.
     pub replicas: u32,
     pub lanes: u32,
     pub account: GeneratorAccount,
@@ -42,7 +42,10 @@ pub struct GeneratorReport {
     pub stages: Vec<StageProgress>,
     /// By position in the document's faults.
     pub faults: Vec<FaultCount>,
-    /// Coalesced; in order of lane and request.
+    /// The maps of the target that it sent by, the first to the last; at least one once it is ready.
+    #[serde(default)]
+    pub epochs: Vec<SentEpoch>,
+    /// Coalesced; in order of epoch, lane and request.
     pub exceptions: Vec<Exception>,
     /// True when the list above hit its bound and is not complete.
     pub exceptions_truncated: bool,
@@ -55,6 +58,25 @@ pub struct GeneratorReport {
     /// Last transport error or refusal in words, for the live view and the verdict's reasons.
     pub last_error: Option<String>,
     pub cpu: CpuUse,
+}
+
+/// A map of the target that a generator sent by, and how it was left. Times in ns since t0.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct SentEpoch {
+    /// Number of the sink's map when it was taken up; 0 without a sink. A later map of the same shape is no epoch of its own.
+    pub epoch: u64,
+    /// Workers; 1 without a sink.
+    pub replicas: u32,
+    /// Lanes of each worker.
+    pub lanes: u16,
+    /// When requests were first made by it.
+    pub from_ns: u64,
+    /// From the first refusal of a request that had to wait for this map to the first acknowledgement under it; `None` while
+    /// there is none, and in the first map.
+    pub pause_ns: Option<u64>,
+    /// For each lane of all workers, the first sample that it did not settle. Empty in the map that holds.
+    pub cuts: Vec<ledger::Position>,
 }
 
 /// One stage as this generator saw it.

@@ -1,0 +1,174 @@
+//! Follows a sink's ownership map. While some lane cannot get on, workers are asked for it; a map of another shape makes all
+//! lanes of the generator stop, and they start again under it behind what they have settled.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use floodmark_http::client::get_json;
+use protocol::{OwnershipDoc, path};
+use tokio::sync::{Notify, watch};
+use tokio::task::JoinSet;
+use tokio::time::sleep;
+use workload::{LaneChain, LanePlan, Position};
+
+use crate::epoch::{Epoch, Route};
+use crate::handover::{Ended, Inherited, doubt};
+use crate::shared::Shared;
+
+/// Between two looks.
+const LOOK: Duration = Duration::from_millis(100);
+/// Workers asked in one look: any of them knows a map that holds, unless it is late or gone.
+const ASKED: usize = 3;
+const TIMEOUT: Duration = Duration::from_secs(2);
+
+/// What lanes and the one who follows the map tell each other.
+pub(crate) struct Following {
+    /// Number of the map that requests name.
+    epoch: AtomicU64,
+    /// Lanes that wait to send a request again.
+    waiting: AtomicUsize,
+    trouble: Notify,
+    /// A map that the lanes have to stop for.
+    next: watch::Sender<Option<Arc<OwnershipDoc>>>,
+}
+
+impl Following {
+    pub(crate) fn new() -> Self {
+        let (epoch, waiting) = (AtomicU64::new(0), AtomicUsize::new(0));
+        Self { epoch, waiting, trouble: Notify::new(), next: watch::channel(None).0 }
+    }
+
+    pub(crate) fn epoch(&self) -> u64 {
+        self.epoch.load(Relaxed)
+    }
+
+    /// Some as soon as the lanes have to stop.
+    pub(crate) fn next(&self) -> watch::Receiver<Option<Arc<OwnershipDoc>>> {
+        self.next.subscribe()
+    }
+
+    /// While this lives, a lane cannot get on.
+    pub(crate) fn wait(&self) -> Waiting<'_> {
+        self.waiting.fetch_add(1, Relaxed);
+        self.trouble.notify_one();
+        Waiting(self)
+    }
+
+    /// A map holds from now on.
+    pub(crate) fn enter(&self, epoch: u64) {
+        self.epoch.store(epoch, Relaxed);
+        self.next.send_if_modified(|next| {
+            let known = next.as_ref().is_some_and(|document| document.epoch <= epoch);
+            if known {
+                *next = None;
+            }
+            known
+        });
+    }
+
+    /// A map was heard of. One of the same shape only has a new number, unless the lanes stop already.
+    fn heard(&self, document: OwnershipDoc, shape: (u32, u16)) {
+        self.next.send_if_modified(|next| {
+            let known = next.as_ref().map_or_else(|| self.epoch(), |known| known.epoch);
+            let news = document.epoch > known;
+            if news && next.is_none() && (document.replicas, document.lanes) == shape {
+                self.epoch.store(document.epoch, Relaxed);
+            } else if news {
+                tracing::info!(epoch = document.epoch, workers = document.replicas, "the sink was resharded");
+                *next = Some(Arc::new(document));
+                return true;
+            }
+            false
+        });
+    }
+}
+
+pub(crate) struct Waiting<'a>(&'a Following);
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.waiting.fetch_sub(1, Relaxed);
+    }
+}
+
+/// Runs until dropped; ends at once without a sink.
+pub(crate) async fn follow(shared: Arc<Shared>) {
+    let following = &shared.following;
+    let mut round = 0usize;
+    loop {
+        if following.waiting.load(Relaxed) == 0 {
+            following.trouble.notified().await;
+        }
+        let Some(current) = shared.current() else { return };
+        let Route::Sink { workers, replicas, .. } = &current.route else { return };
+        let workers = &workers[..workers.len().min(*replicas as usize)];
+        round += 1;
+        let asked = workers.iter().cycle().skip(round % workers.len().max(1)).take(ASKED.min(workers.len()));
+        if let Some(document) = newest(asked).await {
+            following.heard(document, current.route.shape());
+        }
+        sleep(LOOK).await;
+    }
+}
+
+/// The newest map that these workers tell.
+async fn newest(workers: impl Iterator<Item = &String>) -> Option<OwnershipDoc> {
+    let mut asked = JoinSet::new();
+    for base in workers {
+        let url = format!("{}{}", base.trim_end_matches('/'), path::OWNERSHIP);
+        asked.spawn(async move { get_json::<OwnershipDoc>(&url, 1 << 20, TIMEOUT).await });
+    }
+    let mut newest: Option<OwnershipDoc> = None;
+    while let Some(told) = asked.join_next().await {
+        if let Ok(Ok(document)) = told
+            && newest.as_ref().is_none_or(|known| known.epoch < document.epoch)
+        {
+            newest = Some(document);
+        }
+    }
+    newest
+}
+
+/// The lanes of the map that the old ones stopped for, and what each inherits. `known`: addresses from the plan.
+pub(crate) async fn resume(
+    old: Arc<Epoch>,
+    chain: &mut LaneChain,
+    ended: Vec<Ended>,
+    document: &OwnershipDoc,
+    known: &[String],
+    good: u64,
+) -> anyhow::Result<(Epoch, Vec<Inherited>)> {
+    // The sink knows best where its workers are.
+    let (first, second) = (&document.addresses, known);
+    let route = Route::of(document, if first.len() >= document.replicas as usize { first } else { second })?;
+    let mut cuts = vec![Position::START; old.plan.lanes() as usize];
+    for one in &ended {
+        if let Some(cut) = cuts.get_mut(one.lane as usize) {
+            *cut = one.cut;
+        }
+    }
+    chain.push(route.map(), cuts);
+    let step = chain.steps() - 1;
+    let plan = {
+        let chain = chain.clone();
+        tokio::task::spawn_blocking(move || LanePlan::resume(&old.plan, &chain, step)).await.context("new lanes")?
+    };
+    let mut open: Vec<(u64, u64)> = ended.iter().flat_map(|one| one.doubts.iter().copied()).collect();
+    open.sort_unstable();
+    let mut doubts = Vec::new();
+    for span in open {
+        doubt(&mut doubts, span);
+    }
+    let mut lanes: Vec<Inherited> =
+        (0..plan.lanes()).map(|_| Inherited { leftovers: Vec::new(), doubts: doubts.clone(), good }).collect();
+    for leftover in ended.into_iter().flat_map(|one| one.leftovers) {
+        for (lane, part) in leftover.split(plan.map()) {
+            if let Some(lane) = lanes.get_mut(usize::from(lane)) {
+                lane.leftovers.push(part);
+            }
+        }
+    }
+    Ok((Epoch::new(step as u32, document.epoch, plan, route), lanes))
+}

@@ -1,0 +1,73 @@
+//! What a lane leaves when it stops for another map, and what the new lanes begin with.
+
+use std::collections::BTreeMap;
+
+use faults::FaultIndex;
+use workload::{LaneMap, Position, RequestPlan, Scheduled};
+
+/// Spans of unacknowledged requests remembered for faults that need a good predecessor.
+const DOUBTS: usize = 64;
+
+/// How a lane ended.
+pub(crate) struct Ended {
+    pub(crate) lane: u32,
+    /// The first sample that it did not settle.
+    pub(crate) cut: Position,
+    /// It stopped for another map, with samples left.
+    pub(crate) stopped: bool,
+    pub(crate) leftovers: Vec<Leftover>,
+    pub(crate) doubts: Vec<(u64, u64)>,
+    /// Why it could not go on.
+    pub(crate) failed: Option<anyhow::Error>,
+}
+
+/// What a lane begins with.
+#[derive(Default)]
+pub(crate) struct Inherited {
+    pub(crate) leftovers: Vec<Leftover>,
+    /// Due times of good requests without acknowledgement.
+    pub(crate) doubts: Vec<(u64, u64)>,
+    /// When the latest good request left that the backend is known to have, ns since t0.
+    pub(crate) good: u64,
+}
+
+/// A request of a lane under one of the maps: what outcomes are booked under.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Origin {
+    pub(crate) step: u32,
+    pub(crate) lane: u32,
+    pub(crate) request: RequestPlan,
+}
+
+/// Faults that were drawn from a settled request and have no answer yet. They are sent before anything newer of their series.
+pub(crate) struct Leftover {
+    pub(crate) fault: FaultIndex,
+    pub(crate) samples: Vec<(FaultIndex, Scheduled)>,
+    pub(crate) origin: Origin,
+    /// The target may have taken them already.
+    pub(crate) repeated: bool,
+}
+
+impl Leftover {
+    /// The parts that belong to the lanes of a map.
+    pub(crate) fn split(self, map: &LaneMap) -> BTreeMap<u16, Self> {
+        let Self { fault, origin, repeated, .. } = self;
+        let mut parts: BTreeMap<u16, Self> = BTreeMap::new();
+        for sample in self.samples {
+            let lane = map.lane_of(sample.1.hash);
+            let part = parts.entry(lane).or_insert(Self { fault, samples: Vec::new(), origin, repeated });
+            part.samples.push(sample);
+        }
+        parts
+    }
+}
+
+/// Remembers the due times of a request that was not acknowledged: from its first to its last sample, in ascending order.
+pub(crate) fn doubt(doubts: &mut Vec<(u64, u64)>, (from, to): (u64, u64)) {
+    let full = doubts.len() >= DOUBTS;
+    match doubts.last_mut() {
+        // Overlapping, or too many to tell apart: one span, wide enough.
+        Some(last) if full || last.1 >= from => last.1 = last.1.max(to),
+        _ => doubts.push((from, to)),
+    }
+}

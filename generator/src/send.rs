@@ -1,0 +1,127 @@
+//! The course of sending: lanes under one map after the other, until they are done or something ends the run.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+use protocol::{GeneratorState, RunPhase};
+use telemetry::Stop;
+use tokio::task::{JoinError, JoinSet};
+use workload::LaneChain;
+
+use crate::conduct::Conductor;
+use crate::epoch::Epoch;
+use crate::follow::{follow, resume};
+use crate::handover::{Ended, Inherited};
+use crate::lane;
+use crate::prepare::Prepared;
+use crate::shared::Shared;
+
+/// The lanes of the map that holds, and what they came from.
+struct Course {
+    prepared: Arc<Prepared>,
+    shared: Arc<Shared>,
+    epoch: Arc<Epoch>,
+    chain: LaneChain,
+    lanes: JoinSet<Ended>,
+    ended: Vec<Ended>,
+    t0: u64,
+}
+
+/// Sends all there is. Ends with the lanes: done, halted by the conductor, a signal or the end of all patience, or failed.
+pub(crate) async fn send(
+    conductor: &mut Conductor,
+    prepared: &Arc<Prepared>,
+    shared: &Arc<Shared>,
+    epoch: Arc<Epoch>,
+    stop: &Stop,
+    t0: u64,
+) {
+    let limit = Duration::from_nanos(prepared.workload.duration_ns()) + prepared.max_backlog + Duration::from_mins(1);
+    let follower = tokio::spawn(follow(Arc::clone(shared)));
+    let mut course = Course {
+        prepared: Arc::clone(prepared),
+        shared: Arc::clone(shared),
+        chain: LaneChain::new(epoch.plan.map().clone()),
+        epoch,
+        lanes: JoinSet::new(),
+        ended: Vec::new(),
+        t0,
+    };
+    let nothing = (0..course.epoch.plan.lanes()).map(|_| Inherited::default());
+    course.start(nothing.collect());
+    let mut failure: Option<String> = None;
+    let mut over = false;
+    loop {
+        tokio::select! {
+            ended = course.lanes.join_next() => match ended {
+                Some(ended) => match course.ended(ended) {
+                    None => continue,
+                    Some(error) => failure = failure.or(Some(error)),
+                },
+                None => match course.next_map().await {
+                    Ok(true) => continue,
+                    Ok(false) => break,
+                    Err(error) => {
+                        failure = failure.or(Some(format!("{error:#}")));
+                        break;
+                    }
+                },
+            },
+            phase = conductor.next_phase(), if !over => match phase {
+                Ok(RunPhase::Preparing | RunPhase::Running | RunPhase::Draining) if !shared.past(limit) => continue,
+                Ok(_) => {}
+                Err(error) => failure = failure.or(Some(format!("{error:#}"))),
+            },
+            _ = stop.requested(), if !over => {}
+        }
+        over = true;
+        shared.halt();
+    }
+    follower.abort();
+    shared.set_state(failure.map_or(GeneratorState::Done, GeneratorState::Failed));
+}
+
+impl Course {
+    fn start(&mut self, inherited: Vec<Inherited>) {
+        for (lane, inherited) in (0..).zip(inherited) {
+            let (prepared, epoch, shared) =
+                (Arc::clone(&self.prepared), Arc::clone(&self.epoch), Arc::clone(&self.shared));
+            self.lanes.spawn(lane::run(lane, prepared, epoch, shared, self.t0, inherited));
+        }
+    }
+
+    /// A lane has ended; why it failed, if it did.
+    fn ended(&mut self, ended: Result<Ended, JoinError>) -> Option<String> {
+        match ended {
+            Ok(mut ended) => {
+                let failed = ended.failed.take();
+                self.ended.push(ended);
+                failed.map(|error| format!("{error:#}"))
+            }
+            Err(error) => Some(format!("a lane broke down: {error}")),
+        }
+    }
+
+    /// Starts the lanes of the map that the last ones stopped for; false if none did. Also after the end, so that what is due
+    /// by then is accounted for.
+    async fn next_map(&mut self) -> anyhow::Result<bool> {
+        let ended = std::mem::take(&mut self.ended);
+        if !ended.iter().any(|one| one.stopped) {
+            return Ok(false);
+        }
+        let document = self.shared.following.next().borrow().clone();
+        let Some(document) = document else { return Ok(false) };
+        let good = self.shared.latest_good.load(Relaxed);
+        let known = &self.prepared.workers;
+        let (epoch, inherited) =
+            resume(Arc::clone(&self.epoch), &mut self.chain, ended, &document, known, good).await?;
+        self.epoch = Arc::new(epoch);
+        let before = self.chain.steps().saturating_sub(2);
+        let lanes = self.chain.map(before).lanes();
+        let cuts = (0..lanes).map(|lane| self.chain.cut(before, lane)).collect();
+        self.shared.enter(&self.epoch, cuts);
+        self.start(inherited);
+        Ok(true)
+    }
+}

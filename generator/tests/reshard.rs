@@ -1,0 +1,151 @@
+//! Generators at a sink that is resharded under way: every sample once under one map or another, each series in order.
+
+#![allow(clippy::unwrap_used)] // helpers of tests, too
+
+mod house;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+use floodmark_http::server::Abort;
+use house::expected::{expected, plan};
+use house::{Arrival, House, answer};
+use protocol::{GeneratorState, OwnershipDoc, Target};
+use remote_write::{Scratch, Snappy, slot_of, v1};
+
+/// Workers and lanes of each, map after map. The fourth is the third with a new number.
+const MAPS: [(u32, u16); 6] = [(3, 2), (5, 2), (2, 3), (2, 3), (4, 1), (1, 2)];
+/// Requests taken under a map before it drains, and refused while it does.
+const TAKEN: u64 = 40;
+const REFUSED: u64 = 9;
+
+/// All workers of a sink at one address.
+#[derive(Default)]
+struct Sink {
+    step: usize,
+    taken: u64,
+    refused: u64,
+}
+
+fn document(step: usize, base: &str) -> OwnershipDoc {
+    let (replicas, lanes) = MAPS[step];
+    OwnershipDoc {
+        sink_uid: "u".into(),
+        epoch: step as u64 + 7,
+        replicas,
+        lanes,
+        addresses: vec![base.to_owned(); replicas as usize],
+    }
+}
+
+/// Hash, timestamp and bits of the samples of a request.
+fn samples(arrival: &Arrival) -> Vec<(u64, i64, u64)> {
+    let (mut snappy, mut scratch, mut all) = (Snappy::new(), Scratch::new(), Vec::new());
+    for series in v1::walk(snappy.decompress(&arrival.body, 1 << 24).unwrap()) {
+        let series = series.unwrap();
+        let hash = series.canonical_hash(&mut scratch);
+        all.extend(series.samples().map(|sample| (hash, sample.timestamp, sample.value.to_bits())));
+    }
+    all
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_resharded_sink_gets_every_sample_in_order() {
+    let ownership: Arc<Mutex<Option<Arc<Mutex<Option<OwnershipDoc>>>>>> = Arc::default();
+    let base = Arc::new(Mutex::new(String::new()));
+    let (sink, draws) = (Mutex::new(Sink::default()), AtomicU64::new(0));
+    let (theirs, address) = (Arc::clone(&ownership), Arc::clone(&base));
+    let house = House::new(Box::new(move |arrival, before| {
+        let mut sink = sink.lock().unwrap();
+        if arrival.epoch != Some(sink.step as u64 + 7) {
+            return answer(421);
+        }
+        if sink.taken < TAKEN || sink.step + 1 == MAPS.len() {
+            sink.taken += 1;
+            // What is taken may lose its answer; a repeat finds it settled.
+            if before == 0 && draws.fetch_add(1, Ordering::Relaxed) % 4 == 0 {
+                let mut lost = answer(502);
+                lost.extensions_mut().insert(Abort::Reset);
+                return lost;
+            }
+            return answer(if arrival.fault.is_some() { 400 } else { 204 });
+        }
+        sink.refused += 1;
+        if sink.refused == REFUSED {
+            *sink = Sink { step: sink.step + 1, ..Sink::default() };
+            let ownership = theirs.lock().unwrap().clone().unwrap();
+            *ownership.lock().unwrap() = Some(document(sink.step, &address.lock().unwrap()));
+        }
+        answer(503)
+    }));
+    *base.lock().unwrap() = format!("http://{}", house.target);
+    *ownership.lock().unwrap() = Some(Arc::clone(&house.ownership));
+    let base = base.lock().unwrap().clone();
+    *house.ownership.lock().unwrap() = Some(document(0, &base));
+    let text = r#"{
+        "workload": [
+            {"name": "app", "targets": 6, "seriesPerTarget": 20, "scrapeInterval": "100ms", "values": "Mixed"},
+            {"name": "churned", "targets": 3, "seriesPerTarget": 10, "scrapeInterval": "50ms",
+             "churn": {"every": "200ms", "share": "30%", "staleMarkers": true}}],
+        "stages": [{"for": "3s"}],
+        "faults": [{"type": "OutOfOrder", "share": "4%"}, {"type": "ConflictingDuplicate", "share": "4%"}]}"#;
+    let plan = plan(&Target::Sink { workers: vec![base; 3] }, 2, text);
+    let (t0, reports, slots) = house.run(plan.clone(), None).await;
+
+    let expected = expected(&plan, t0);
+    assert_eq!(slots, expected.table);
+    let arrivals = house.arrivals.lock().unwrap().clone();
+    let mut newest: BTreeMap<u64, i64> = BTreeMap::new();
+    let (mut stored, mut settled, mut again) = (BTreeSet::new(), BTreeSet::new(), 0);
+    for arrival in arrivals.iter().filter(|a| matches!(a.status, 204 | 400 | 502)) {
+        let (epoch, lane) = (arrival.epoch.unwrap(), arrival.id.split('/').nth(2).unwrap().parse::<u32>().unwrap());
+        let (replicas, lanes) = MAPS[epoch as usize - 7];
+        assert!(lane < replicas * u32::from(lanes));
+        let first = settled.insert((epoch, arrival.id.clone(), arrival.fault.clone()));
+        for (hash, timestamp, bits) in samples(arrival) {
+            let slot = slot_of(hash);
+            assert_eq!(lane, ownership::owner(slot, replicas) * u32::from(lanes) + u32::from(slot) % u32::from(lanes));
+            if arrival.fault.is_some() {
+                continue;
+            }
+            let before = newest.insert(hash, timestamp).unwrap_or(i64::MIN);
+            assert!(before <= timestamp, "{hash:x} went back from {before} to {timestamp}");
+            let news = stored.insert((hash, timestamp, bits));
+            assert_eq!(before < timestamp, news);
+            again += u64::from(first && !news);
+        }
+    }
+    assert_eq!(stored, expected.good);
+    let mut retried = 0;
+    for report in &reports {
+        assert_eq!(report.state, GeneratorState::Done);
+        report.account.balance().unwrap();
+        retried += report.account.retried;
+        assert_eq!((report.account.unresolved, report.account.skipped.len()), (0, 0));
+        assert!(
+            report
+                .exceptions
+                .iter()
+                .all(|e| e.fault.is_some() && e.outcome == ledger::Outcome::Refused { status: 400 })
+        );
+        assert_eq!(report.stages.iter().map(|s| s.due).sum::<u64>(), report.account.generated);
+        let epochs: Vec<_> = report.epochs.iter().map(|e| (e.epoch, e.replicas, e.lanes)).collect();
+        // A new number of the same map is none of its own, unless the lanes had stopped already.
+        assert!(epochs.len() >= 4 && epochs[0] == (7, 3, 2) && *epochs.last().unwrap() == (12, 1, 2), "{epochs:?}");
+        assert!(epochs.windows(2).all(|two| two[0].0 < two[1].0));
+        for (at, epoch) in report.epochs.iter().enumerate() {
+            let lanes =
+                if at + 1 == report.epochs.len() { 0 } else { epoch.replicas as usize * usize::from(epoch.lanes) };
+            assert_eq!(epoch.cuts.len(), lanes);
+        }
+        assert!(report.epochs.iter().skip(1).any(|epoch| epoch.pause_ns.is_some_and(|pause| pause > 0)));
+    }
+    // What came again under another map is explained by what the accounts call sent again.
+    assert!(again > 0 && again <= retried, "{again} of {retried}");
+    for (fault, drawn) in &expected.drawn {
+        let heard = reports.iter().map(|r| r.faults[*fault as usize].account);
+        let (refused, rest) = heard.fold((0, 0), |(a, b), h| (a + h.refused, b + h.acknowledged + h.indeterminate));
+        assert_eq!((refused, rest), (*drawn, 0), "fault {fault}");
+    }
+}
