@@ -109,6 +109,8 @@ impl Set<'_> {
         let mut template = self.template;
         if let (true, Some(live)) = (held, live)
             && let Some(spec) = &live.spec
+            // The same intent is told in the same words, or every claim and release would be a write.
+            && template_of(live).as_ref() != Some(&template_hash)
         {
             template = spec.template.clone();
             template_hash = template_of(live).unwrap_or_default();

@@ -1,8 +1,10 @@
 //! One running test a target. Who is named in the control document holds it; the document's revision decides between two.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ConfigMap;
-use ownership::{ControlDocument, RunRef};
+use ownership::{ControlDocument, Phase, RunRef};
 use protocol::ReceiverControl;
 
 use super::Context;
@@ -14,8 +16,11 @@ use crate::build::names;
 use crate::build::plans::Targets;
 use crate::cluster::Fail;
 use crate::error::{Error, What};
-use crate::kinds::{Kind, Test, parse, resource};
+use crate::kinds::{Kind, Sink, Test, parse, resource};
 use crate::status::conditions::holds;
+
+/// As long as parts may take to come up.
+const CHANGE_PATIENCE: Duration = Duration::from_secs(300);
 
 /// What became of a claim.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,6 +36,11 @@ pub(crate) enum Claim {
 pub(super) async fn claim(context: &Context, test: &Test, owner: &Owner, resolved: &Resolved) -> Result<Claim, Error> {
     if let Some(older) = older(context, test).await? {
         return Ok(Claim::Busy(format!("LoadTest {older} waits for the same target and is older")));
+    }
+    if let Some(sink) = &resolved.sink
+        && let Some(change) = changing(context, test, sink).await?
+    {
+        return Ok(Claim::NotYet(change));
     }
     let run = RunRef {
         id: names::run_id(&test.uid),
@@ -57,6 +67,21 @@ pub(super) async fn claim(context: &Context, test: &Test, owner: &Owner, resolve
         return endpoint(context, owner, url).await;
     }
     Ok(Claim::Held)
+}
+
+/// The plan counts the workers, so a change of their number is waited for; not for ever, it may never come about.
+async fn changing(context: &Context, test: &Test, sink: &Sink) -> Result<Option<String>, Error> {
+    let name = names::sink_control(&sink.name);
+    let held = maps::read::<ControlDocument>(&context.cluster, &test.namespace, &name).await;
+    let Some(held) = held.what(|| format!("ConfigMap {name}"))? else { return Ok(None) };
+    let (document, wanted) = (&held.document, sink.spec.replicas);
+    let ours = document.run.as_ref().is_some_and(|run| run.uid == test.uid);
+    let waited = test.created.and_then(|created| Duration::try_from(Timestamp::now().duration_since(created)).ok());
+    let late = waited.is_some_and(|waited| waited >= CHANGE_PATIENCE);
+    if ours || late || (document.phase == Phase::Stable && document.to == wanted) {
+        return Ok(None);
+    }
+    Ok(Some(format!("RemoteWriteSink {} goes from {} to {wanted} workers", sink.name, document.from)))
 }
 
 async fn take<D: Lock>(

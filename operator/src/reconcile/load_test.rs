@@ -28,6 +28,8 @@ use crate::test::{finish, tell};
 
 /// While nothing can be done but wait.
 const HELD: Duration = Duration::from_secs(5);
+/// A summary that cannot be read is given up after it.
+const SUMMARY_PATIENCE: Duration = Duration::from_secs(30);
 /// While it runs.
 const LIVE: Duration = Duration::from_secs(1);
 
@@ -47,8 +49,9 @@ pub(super) async fn reconcile(live: &DynamicObject, context: &Context) -> Result
     let plan = plan.filter(|plan| owns(&owner, &plan.metadata));
     let begun = plan.as_ref().and_then(|plan| plan.metadata.creation_timestamp.as_ref()).map(|time| time.0);
     let resolved = of_test(context, &test).await?;
+    let targets = plan.as_ref().map(Targets::of_plan).unwrap_or_default();
     let state = match begun {
-        Some(begun) => observe(context, &test, &owner, begun, now).await?,
+        Some(begun) => observe(context, &test, &owner, &targets, begun, now).await?,
         None => RunState::default(),
     };
     let facts = Facts {
@@ -76,12 +79,12 @@ pub(super) async fn reconcile(live: &DynamicObject, context: &Context) -> Result
                 pass.say(&mut status, phase, &hindrance.0, hindrance.1);
                 return pass.write(&status, Some(LIVE * 2)).await;
             }
+            let mut executed = Vec::new();
             if let Conductor::Says(progress) = &state.conductor {
                 finish::follow(&mut status, progress);
-                let targets = plan.as_ref().map(Targets::of_plan).unwrap_or_default();
-                tell::chaos(context, &test, &targets, &state, progress).await?;
+                executed = tell::chaos(context, &test, &targets, &state, progress).await?;
             }
-            let news = News { lost, stop, ..News::default() };
+            let news = News { executed, lost, stop };
             tell::engine(context, &test, &state, &news).await?;
             pass.say(&mut status, phase, reason, message);
             pass.write(&status, Some(LIVE)).await
@@ -179,13 +182,17 @@ impl Pass<'_> {
     /// Keeps the summary, then says the verdict.
     async fn conclude(&self, mut status: LoadTestStatus, state: &RunState) -> Result<Option<Duration>, Error> {
         let Some(base) = state.base.as_deref() else { return Ok(Some(LIVE)) };
+        let unread = format!("{}/summary", self.test.uid);
         let (summary, text) = match conductor::summary(base).await {
             Ok(both) => both,
-            Err(error) => {
+            Err(error) if self.context.silence.another(&unread) < SUMMARY_PATIENCE => {
                 self.say(&mut status, Phase::Verifying, "SummaryUnread", format!("{error:#}"));
                 return self.write(&status, Some(LIVE * 2)).await;
             }
+            // The verdict is known all the same.
+            Err(error) => return self.without_summary(status, state, &format!("{error:#}")).await,
         };
+        self.context.silence.broken(&unread);
         finish::conclude(&mut status, &summary);
         for say in finish::conditions(&summary) {
             self.set(&mut status, say);
@@ -201,6 +208,27 @@ impl Pass<'_> {
         status.artifacts = Some(format!("http://{name}.{}:{}/results", self.test.namespace, names::PORT));
         let why = summary.reasons.first().cloned().unwrap_or_default();
         self.end(&mut status, "Completed", why);
+        self.write(&status, Some(LIVE)).await
+    }
+
+    async fn without_summary(
+        &self,
+        mut status: LoadTestStatus,
+        state: &RunState,
+        why: &str,
+    ) -> Result<Option<Duration>, Error> {
+        let Conductor::Says(progress) = &state.conductor else { return Ok(Some(LIVE)) };
+        let reasons = progress.reasons.iter().map(|text| text.chars().take(1024).collect());
+        status.reasons = reasons.take(31).chain([format!("the summary was not read: {why}")]).collect();
+        status.verdict.clone_from(&progress.verdict);
+        let first = status.reasons.first().cloned().unwrap_or_default();
+        let passed = match progress.verdict.as_deref() {
+            Some("Passed") => Say::yes("Passed", "Passed", first),
+            Some("Failed") => Say::no("Passed", "Failed", first),
+            _ => Say::unknown("Passed", "Inconclusive", first),
+        };
+        self.set(&mut status, passed);
+        self.end(&mut status, "Completed", format!("the summary was not read: {why}"));
         self.write(&status, Some(LIVE)).await
     }
 

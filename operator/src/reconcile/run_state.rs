@@ -9,6 +9,7 @@ use super::Context;
 use super::load_test::{is_of, job_failed, owns};
 use crate::build::meta::{Component, Owner, selector_text};
 use crate::build::names;
+use crate::build::plans::Targets;
 use crate::error::{Error, What};
 use crate::kinds::{Kind, Test};
 use crate::observe::pods::{address, index, part, phase, trouble};
@@ -22,8 +23,8 @@ pub(crate) struct RunState {
     pub(crate) conductor: Conductor,
     /// Base address of the conductor's pod.
     pub(crate) base: Option<String>,
-    /// Name of the conductor's pod, and what its annotation tells it.
-    pub(crate) pod: Option<(String, EngineReport)>,
+    /// The conductor's pod, and what its annotation tells it.
+    pub(crate) pod: Option<(Pod, EngineReport)>,
     pub(crate) troubles: Vec<Trouble>,
     pub(crate) lost_generators: Vec<String>,
 }
@@ -38,6 +39,7 @@ pub(super) async fn observe(
     context: &Context,
     test: &Test,
     owner: &Owner,
+    targets: &Targets,
     begun: Timestamp,
     now: Timestamp,
 ) -> Result<RunState, Error> {
@@ -55,7 +57,7 @@ pub(super) async fn observe(
     conductor(context, &mut state, of(Component::Conductor).next_back(), conductor_job.as_ref(), now).await;
     state.lost_generators = lost(of(Component::Generator), generator_job.as_ref(), now);
     let mut watched = pods.clone();
-    watched.extend(targets(context, test, owner).await?);
+    watched.extend(tested(context, owner, targets).await?);
     let job_uid = |job: &Option<Job>| job.as_ref().and_then(|job| job.metadata.uid.clone()).unwrap_or_default();
     let (conductor_uid, generator_uid) = (job_uid(&conductor_job), job_uid(&generator_job));
     let made = |component: Component, wanted: usize| of(component).count() >= wanted;
@@ -76,12 +78,19 @@ pub(super) async fn observe(
     Ok(state)
 }
 
-/// The pods of the sink that is tested: what keeps them from working keeps the test from beginning.
-async fn targets(context: &Context, test: &Test, owner: &Owner) -> Result<Vec<Pod>, Error> {
-    let Some(sink) = &test.spec.target.sink_ref else { return Ok(Vec::new()) };
-    let of_sink = Owner { kind: Kind::Sink, name: sink.name.clone(), ..owner.clone() };
-    let labels = selector_text(&of_sink, Some(Component::SinkWorker));
-    context.cluster.list(&test.namespace, &labels).await.what(|| "the sink's pods".to_owned())
+/// The pods of what is tested: what keeps them from working keeps the test from beginning.
+async fn tested(context: &Context, owner: &Owner, targets: &Targets) -> Result<Vec<Pod>, Error> {
+    let mut pods = Vec::new();
+    let sink = targets.sink.as_ref().map(|name| (Kind::Sink, name, Component::SinkWorker));
+    let receiver = targets.receiver.as_ref().map(|name| (Kind::Receiver, name, Component::Receiver));
+    for (kind, name, component) in sink.into_iter().chain(receiver) {
+        let target = Owner { kind, name: name.clone(), ..owner.clone() };
+        let labels = selector_text(&target, Some(component));
+        let found: Vec<Pod> =
+            context.cluster.list(&owner.namespace, &labels).await.what(|| format!("pods of {name}"))?;
+        pods.extend(found);
+    }
+    Ok(pods)
 }
 
 fn is_component(pod: &Pod, component: Component) -> bool {
@@ -98,11 +107,9 @@ async fn conductor(context: &Context, state: &mut RunState, pod: Option<&Pod>, j
         return;
     };
     let uid = pod.metadata.uid.clone().unwrap_or_default();
-    if let Some(name) = &pod.metadata.name {
-        let annotation = pod.metadata.annotations.as_ref().and_then(|all| all.get(names::ENGINE_ANNOTATION));
-        let told = annotation.and_then(|json| serde_json::from_str(json).ok()).unwrap_or_default();
-        state.pod = Some((name.clone(), told));
-    }
+    let annotation = pod.metadata.annotations.as_ref().and_then(|all| all.get(names::ENGINE_ANNOTATION));
+    let told = annotation.and_then(|json| serde_json::from_str(json).ok()).unwrap_or_default();
+    state.pod = Some((pod.clone(), told));
     match phase(pod) {
         "Failed" | "Succeeded" => state.conductor = Conductor::Lost(format!("conductor: {}", words(pod))),
         "Running" => {

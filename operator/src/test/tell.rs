@@ -1,8 +1,10 @@
 //! What a running test is told: the workers' supervisors what to break, the conductor what it cannot see.
 
+use k8s_openapi::api::core::v1::Pod;
 use ownership::ControlDocument;
-use protocol::ProgressDoc;
+use protocol::{ChaosTimeline, ExecutedChaos, ProgressDoc};
 
+use super::api_chaos::carry_out;
 use super::conductor;
 use super::engine::{News, report};
 use crate::build::names;
@@ -12,18 +14,36 @@ use crate::kinds::Test;
 use crate::reconcile::Context;
 use crate::reconcile::maps;
 use crate::reconcile::run_state::RunState;
-use k8s_openapi::api::core::v1::Pod;
 
-/// Puts all kills and pauses into the sink's control document, in one write, as soon as t0 is known.
+/// Hands kills and pauses to the supervisors, and carries out what takes the cluster's API; all of the latter that was carried out.
 pub(crate) async fn chaos(
     context: &Context,
     test: &Test,
     targets: &Targets,
     state: &RunState,
     progress: &ProgressDoc,
-) -> Result<(), Error> {
-    let (Some(sink), Some(base), Some(_)) = (&targets.sink, &state.base, progress.t0) else { return Ok(()) };
+) -> Result<Vec<ExecutedChaos>, Error> {
+    let (Some(sink), Some(base), Some(_)) = (&targets.sink, &state.base, progress.t0) else { return Ok(Vec::new()) };
     if test.spec.chaos.is_empty() {
+        return Ok(Vec::new());
+    }
+    let timeline = match conductor::chaos(base).await {
+        Ok(timeline) => timeline,
+        Err(error) => {
+            tracing::debug!(%error, "the timeline is fetched again");
+            return Ok(Vec::new());
+        }
+    };
+    supervisors(context, test, sink, &timeline).await?;
+    let Some((conductor, _)) = &state.pod else { return Ok(Vec::new()) };
+    let now_ms = u64::try_from(jiff::Timestamp::now().as_millisecond()).unwrap_or_default();
+    carry_out(context, test, sink, conductor, &timeline, now_ms).await
+}
+
+/// Puts all kills and pauses into the sink's control document, in one write, as soon as t0 is known.
+async fn supervisors(context: &Context, test: &Test, sink: &str, timeline: &ChaosTimeline) -> Result<(), Error> {
+    let entries = chaos_entries(timeline);
+    if entries.is_empty() {
         return Ok(());
     }
     let name = names::sink_control(sink);
@@ -31,23 +51,14 @@ pub(crate) async fn chaos(
     let held = maps::read::<ControlDocument>(&context.cluster, &test.namespace, &name).await.what(what)?;
     let ours = |held: &maps::Held<ControlDocument>| held.document.run.as_ref().is_some_and(|run| run.uid == test.uid);
     let Some(mut held) = held.filter(ours).filter(|held| held.document.chaos.is_empty()) else { return Ok(()) };
-    let timeline = match conductor::chaos(base).await {
-        Ok(timeline) => timeline,
-        Err(error) => {
-            tracing::debug!(%error, "the timeline is fetched again");
-            return Ok(());
-        }
-    };
-    held.document.chaos = chaos_entries(&timeline);
-    if held.document.chaos.is_empty() {
-        return Ok(());
-    }
+    held.document.chaos = entries;
     maps::replace(&context.cluster, &held, None).await.what(what)
 }
 
 /// Tells the conductor, by its pod's annotation, what it has not been told or has not heard.
 pub(crate) async fn engine(context: &Context, test: &Test, state: &RunState, news: &News) -> Result<(), Error> {
     let Some((pod, before)) = &state.pod else { return Ok(()) };
+    let pod = pod.metadata.name.as_deref().unwrap_or_default();
     let heard = match &state.conductor {
         super::phase::Conductor::Says(progress) => Some(progress.engine_seq),
         _ => None,
