@@ -130,15 +130,16 @@ impl Gatherer {
         let Some(OwnershipDoc { replicas, addresses, .. }) = told else { return };
         self.active = replicas as usize;
         for (ordinal, base) in addresses.iter().enumerate().skip(self.first) {
-            let known = self.workers.get(ordinal).is_some_and(|peer| peer.base == *base);
+            if self.workers.get(ordinal).is_some_and(|peer| peer.base == *base) {
+                continue;
+            }
             let Ok(peer) = Peer::new(base) else { continue };
             match self.workers.get_mut(ordinal) {
-                Some(old) if !known => *old = peer,
-                None if ordinal == self.workers.len() => {
+                Some(old) => *old = peer,
+                None => {
                     self.workers.push(peer);
                     self.current.push(None);
                 }
-                _ => {}
             }
         }
     }
