@@ -9,8 +9,8 @@ use crate::{LoadTestSpec, RemoteWriteReceiverSpec, RemoteWriteSinkSpec};
 /// The only group and version there is.
 pub const API_VERSION: &str = "floodmark.dev/v1alpha1";
 
-/// Pods and their hashed labels are named after the object, so its name has to leave them room.
-pub(crate) const MAX_NAME: usize = 52;
+/// Pods, Services and their hashed labels are named after the object, so its name has to leave them room.
+pub(crate) const MAX_NAME: usize = 40;
 
 /// Where each field of a document stands: field path to (line, column).
 pub(crate) type Positions = BTreeMap<String, (usize, usize)>;

@@ -129,10 +129,16 @@ fn definition(kind: &Kind) -> Value {
             json!({"name": name, "type": kind, "jsonPath": path, "priority": priority, "description": about})
         })
         .collect();
-    let mut rules = vec![json!({
-        "rule": format!("size(self.metadata.name) <= {}", crate::bundle::MAX_NAME),
-        "message": format!("the name is too long: pods are named after it, write at most {}", crate::bundle::MAX_NAME),
-    })];
+    let mut rules = vec![
+        json!({
+            "rule": format!("size(self.metadata.name) <= {}", crate::bundle::MAX_NAME),
+            "message": format!("the name is too long: pods are named after it, write at most {}", crate::bundle::MAX_NAME),
+        }),
+        json!({
+            "rule": "self.metadata.name.matches('^[a-z][-a-z0-9]*$')",
+            "message": "Services are named after it: write lower-case letters, digits and -, a letter first",
+        }),
+    ];
     rules.extend_from_slice(&kind.rules);
     let required: &[&str] = if kind.spec_optional { &[] } else { &["spec"] };
     let mut root = json!({

@@ -247,7 +247,7 @@ fn object_name(node: &Node, path: &str, walk: &mut Walk) -> Option<String> {
     let right = !name.is_empty()
         && name.len() <= MAX_NAME
         && name.bytes().all(|b| letters(b) || b == b'-')
-        && name.bytes().next().is_some_and(letters)
+        && name.bytes().next().is_some_and(|b| b.is_ascii_lowercase())
         && name.bytes().next_back().is_some_and(letters);
     if right {
         let plain = matches!(node.kind, NodeKind::Plain(_));
@@ -262,7 +262,7 @@ fn object_name(node: &Node, path: &str, walk: &mut Walk) -> Option<String> {
     }
     let shown: String = name.chars().take(64).collect();
     let message = format!(
-        "{shown:?} is not a name: write lower-case letters, digits and -, a letter or digit at both ends, at most {MAX_NAME}"
+        "{shown:?} is not a name: write lower-case letters, digits and -, a letter first, a letter or digit last, at most {MAX_NAME}"
     );
     walk.problems.push((node.place, path.to_owned(), message));
     None
