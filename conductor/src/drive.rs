@@ -155,6 +155,7 @@ impl Driver<'_> {
             let _ = timeout_at(deadline.into(), polled).await;
             round += 1;
             let now = unix_ns().saturating_sub(t0);
+            self.gatherer.take_departed(self.engine.departed());
             rates.sample(now, self.gatherer);
             (self.progress)(self.snapshot(now, draining, rates));
 
@@ -219,6 +220,7 @@ impl Driver<'_> {
             } else {
                 self.drain(course, deadline).await;
             }
+            self.gatherer.take_departed(self.engine.departed());
             self.gatherer.poll_receiver_cpu().await;
         };
         if timeout_at(latest.into(), settled).await.is_err() {

@@ -8,6 +8,8 @@ use ledger::{GeneratorAccount, SlotTable};
 use measure::HistogramSet;
 use protocol::{CpuUse, GeneratorReport, GeneratorState, OwnershipDoc, WorkerReport, path};
 
+use crate::plan::Departed;
+
 /// One answer is small; a peer that needs longer is stopped or starved.
 const TIMEOUT: Duration = Duration::from_secs(2);
 const MAX_ANSWER: usize = 64 << 20;
@@ -141,6 +143,14 @@ impl Gatherer {
                     self.current.push(None);
                 }
             }
+        }
+    }
+
+    /// What workers said last that the sink has no place for any more.
+    pub(crate) fn take_departed(&mut self, departed: Vec<Departed>) {
+        for Departed { ordinal, report, histograms } in departed {
+            let key = (ordinal, report.account.incarnation.clone());
+            self.worker_lives.insert(key, WorkerLife { report, histograms });
         }
     }
 

@@ -23,7 +23,8 @@ mod state;
 mod summary;
 
 pub use plan::{
-    ConductorPlan, Engine, ExecutedChaos, ReadBackKind, ReadBackPlan, RolePlan, SharedEngine, Supervisors, UnaskedEnd,
+    ConductorPlan, Departed, Engine, ExecutedChaos, ReadBackKind, ReadBackPlan, RolePlan, SharedEngine, Supervisors,
+    UnaskedEnd,
 };
 pub use progress::Progress;
 pub use role::{Options, run_role};

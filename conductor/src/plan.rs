@@ -92,6 +92,10 @@ pub trait Engine: Send + Sync {
     fn unasked_ends(&self) -> Vec<UnaskedEnd>;
     /// Ends of our own receivers, which keep what they store in memory, in words.
     fn lost_stores(&self) -> Vec<String>;
+    /// What workers said last that were ended because the sink has fewer now.
+    fn departed(&self) -> Vec<Departed> {
+        Vec::new()
+    }
     /// Why the run was ended before its time, in words, if the engine ended it.
     fn stop_reason(&self) -> Option<String> {
         None
@@ -100,6 +104,14 @@ pub trait Engine: Send + Sync {
     fn patience(&self) -> Duration {
         Duration::ZERO
     }
+}
+
+/// The last words of a drained sink-worker: its account is final.
+#[derive(Debug, Clone)]
+pub struct Departed {
+    pub ordinal: u32,
+    pub report: protocol::WorkerReport,
+    pub histograms: Option<measure::HistogramSet>,
 }
 
 /// Shared by the conductor and its engine.

@@ -207,9 +207,10 @@ fn chaos(test: &LoadTestSpec, course: &Course, engine: &SharedEngine) -> Vec<Cha
     let steps = test.chaos.iter().enumerate().map(|(index, step)| {
         let done = executed.get(&(index as u32));
         let length = step.r#for.map_or_else(String::new, |length| format!(" {length}"));
+        let count = step.replicas.map_or_else(String::new, |count| format!(" to {count} workers"));
         Chaos {
             at: step.at.0.as_secs_f64(),
-            action: format!("{:?}{length}", step.action),
+            action: format!("{:?}{length}{count}", step.action),
             worker: step.sink_worker,
             executed_at: done.map(|entry| seconds(entry.executed_at)),
             back_after: done.and_then(|entry| Some(entry.back_at?.saturating_sub(entry.executed_at) as f64 / 1e3)),

@@ -7,16 +7,25 @@ use api::ChaosAction;
 use conductor::ExecutedChaos;
 use floodmark_http::client::{Endpoint, Fetch};
 use protocol::{ChaosEvent, ChaosTimeline, path};
+use tokio::sync::mpsc;
 use tokio::time::sleep;
 use tracing::{debug, warn};
 
-use crate::parts::{Begun, Blow, Part, Role, unix_ms};
+use crate::fleet::Fleet;
+use crate::parts::{Begun, Blow, unix_ms};
+use crate::scale::Wanted;
 
 /// What was carried out so far, shared with the conductor.
 pub(crate) type ChaosLog = Arc<Mutex<Vec<ExecutedChaos>>>;
 
-/// Runs until dropped. `parts` outlive it: a blow falls on whatever process has the ordinal at that moment. `begun` is set with t0.
-pub(crate) async fn carry_out(conductor: String, parts: Arc<Vec<Part>>, log: ChaosLog, begun: Begun) {
+/// Runs until dropped. The fleet outlives it: a blow falls on whatever process has the ordinal at that moment. `begun` is set with t0.
+pub(crate) async fn carry_out(
+    conductor: String,
+    fleet: Arc<Fleet>,
+    scale: mpsc::UnboundedSender<Wanted>,
+    log: ChaosLog,
+    begun: Begun,
+) {
     let endpoint = Endpoint::new(&conductor).with_timeout(Duration::from_secs(2)).with_max_answer(1 << 20);
     let mut fetch = match Fetch::new(&endpoint) {
         Ok(fetch) => fetch,
@@ -35,7 +44,12 @@ pub(crate) async fn carry_out(conductor: String, parts: Arc<Vec<Part>>, log: Cha
                         let due_ms = t0 / 1_000_000 + event.at_ms;
                         if !done.contains(&event.index) && due_ms <= unix_ms() {
                             done.push(event.index);
-                            strike(event, &parts, &log).await;
+                            if let (ChaosAction::Scale, Some(count)) = (event.step.action, event.step.replicas) {
+                                // Whoever scales is there as long as this is.
+                                let _ = scale.send((event.index, count));
+                            } else {
+                                strike(event, &fleet, &log).await;
+                            }
                         }
                     }
                 }
@@ -46,7 +60,7 @@ pub(crate) async fn carry_out(conductor: String, parts: Arc<Vec<Part>>, log: Cha
     }
 }
 
-async fn strike(event: &ChaosEvent, parts: &Arc<Vec<Part>>, log: &ChaosLog) {
+async fn strike(event: &ChaosEvent, fleet: &Fleet, log: &ChaosLog) {
     let blow = match (event.step.action, event.step.r#for) {
         (ChaosAction::Kill, _) => Blow::Kill,
         (ChaosAction::Pause, Some(length)) => Blow::Pause(length.0),
@@ -54,9 +68,8 @@ async fn strike(event: &ChaosEvent, parts: &Arc<Vec<Part>>, log: &ChaosLog) {
         // Validation refuses the rest.
         (ChaosAction::Pause | ChaosAction::Scale, _) => return,
     };
-    let Some(part) =
-        parts.iter().find(|part| part.role == Role::SinkWorker && Some(part.ordinal) == event.step.sink_worker)
-    else {
+    let workers = fleet.workers();
+    let Some(part) = workers.iter().find(|part| Some(part.ordinal) == event.step.sink_worker) else {
         warn!(index = event.index, "chaos names a worker that does not run");
         return;
     };
@@ -78,7 +91,7 @@ async fn strike(event: &ChaosEvent, parts: &Arc<Vec<Part>>, log: &ChaosLog) {
 }
 
 /// One entry a step: the later word replaces the earlier.
-fn record(log: &ChaosLog, entry: ExecutedChaos) {
+pub(crate) fn record(log: &ChaosLog, entry: ExecutedChaos) {
     let mut log = log.lock().unwrap_or_else(PoisonError::into_inner);
     log.retain(|old| old.index != entry.index);
     log.push(entry);

@@ -2,13 +2,14 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use conductor::{Engine, ExecutedChaos, UnaskedEnd};
+use conductor::{Departed, Engine, ExecutedChaos, UnaskedEnd};
 
 use crate::chaos::ChaosLog;
-use crate::parts::{Part, Role};
+use crate::fleet::Fleet;
+use crate::parts::Role;
 
 pub(crate) struct LocalEngine {
-    pub(crate) parts: Arc<Vec<Part>>,
+    pub(crate) fleet: Arc<Fleet>,
     pub(crate) log: ChaosLog,
 }
 
@@ -21,20 +22,20 @@ impl Engine for LocalEngine {
     }
 
     fn lost_parts(&self) -> Vec<String> {
-        self.parts.iter().filter_map(Part::loss).collect()
+        self.fleet.all().iter().filter_map(|part| part.loss()).collect()
     }
 
     fn unasked_ends(&self) -> Vec<UnaskedEnd> {
-        let workers = self.parts.iter().filter(|part| part.role == Role::SinkWorker);
-        let ends = workers.flat_map(|part| {
-            let ordinal = part.ordinal;
-            part.state().unasked.into_iter().map(move |(at, how)| UnaskedEnd { ordinal, at, how })
-        });
-        ends.collect()
+        self.fleet.unasked_ends()
+    }
+
+    fn departed(&self) -> Vec<Departed> {
+        self.fleet.departed()
     }
 
     fn lost_stores(&self) -> Vec<String> {
-        let receivers = self.parts.iter().filter(|part| part.role == Role::Receiver);
+        let parts = self.fleet.all();
+        let receivers = parts.iter().filter(|part| part.role == Role::Receiver);
         let ends = receivers.flat_map(|part| part.state().unasked.into_iter().map(|(_, how)| how));
         ends.map(|how| format!("the receiver ended unexpectedly ({how}); its log is in the results")).collect()
     }

@@ -19,6 +19,7 @@ use crate::parts::{PartSpec, Role};
 use crate::ports::Ports;
 use crate::process::Program;
 use crate::run::RunError;
+use crate::scale::Sink;
 
 /// The parts of one run and how to reach them.
 #[derive(Debug, Default)]
@@ -26,6 +27,8 @@ pub(crate) struct Layout {
     pub(crate) receivers: Vec<PartSpec>,
     pub(crate) workers: Vec<PartSpec>,
     pub(crate) generators: Vec<PartSpec>,
+    /// The sink that may be scaled.
+    pub(crate) sink: Option<Sink>,
     /// Where each receiver serves what it holds.
     pub(crate) stores: Vec<client::Endpoint>,
     /// Write URL of each receiver by name.
@@ -120,11 +123,12 @@ impl Builder<'_> {
         })
     }
 
-    /// The workers of a sink; the receivers that it names must have been laid out before.
+    /// The workers of a sink; the receivers that it names must have been laid out before. Room is left for `most` workers.
     pub(crate) fn sink(
         &mut self,
         layout: &mut Layout,
         object: &api::Object<api::RemoteWriteSinkSpec>,
+        most: u32,
     ) -> Result<Target, RunError> {
         let spec = &object.spec;
         let url = spec.backend.receiver_ref.as_ref().and_then(|reference| layout.write_url(&reference.name));
@@ -142,7 +146,7 @@ impl Builder<'_> {
         };
         let plan_path = self.write(&format!("sink-{}.json", object.name), &plan)?;
         let addresses =
-            (0..spec.replicas).map(|ordinal| self.worker_address(ordinal)).collect::<Result<Vec<_>, _>>()?;
+            (0..spec.replicas.max(most)).map(|ordinal| self.worker_address(ordinal)).collect::<Result<Vec<_>, _>>()?;
         let control = ControlDocument {
             sink_uid: format!("local-{}-{}", object.name, std::process::id()),
             epoch: 1,
@@ -151,11 +155,12 @@ impl Builder<'_> {
             to: spec.replicas,
             by: ownership::By::default(),
             lanes: spec.lanes,
-            addresses: addresses.iter().map(ToString::to_string).collect(),
+            addresses: addresses.iter().take(spec.replicas as usize).map(ToString::to_string).collect(),
             chaos: Vec::new(),
             run: self.run.clone(),
         };
         let control_path = self.write(&format!("ownership-{}.json", object.name), &control)?;
+        let mut workers = Vec::new();
         for (ordinal, address) in (0..).zip(&addresses) {
             let arguments: Vec<OsString> = vec![
                 "--plan".into(),
@@ -166,9 +171,14 @@ impl Builder<'_> {
                 u32::to_string(&ordinal).into(),
             ];
             let grace = spec.drain_timeout.0 + Duration::from_secs(5);
-            layout.workers.push(self.part(Role::SinkWorker, ordinal, &object.name, *address, arguments, true, grace));
+            workers.push(self.part(Role::SinkWorker, ordinal, &object.name, *address, arguments, true, grace));
         }
-        Ok(Target::Sink { workers: addresses.iter().map(|address| format!("http://{address}")).collect() })
+        let first = workers.iter().take(spec.replicas as usize);
+        layout.workers.extend(first.cloned());
+        let drain_timeout = spec.drain_timeout.0;
+        layout.sink = Some(Sink { document: control, path: control_path, workers, drain_timeout });
+        let addresses = addresses.iter().take(spec.replicas as usize);
+        Ok(Target::Sink { workers: addresses.map(|address| format!("http://{address}")).collect() })
     }
 
     /// Our own receivers are known to keep the good samples of a request that they refuse, unless the document says otherwise.
@@ -247,7 +257,7 @@ impl Layout {
 }
 
 /// Whole or not at all: a reader never sees half a document.
-fn write_json<T: Serialize>(path: &Path, document: &T) -> io::Result<()> {
+pub(crate) fn write_json<T: Serialize>(path: &Path, document: &T) -> io::Result<()> {
     let text = serde_json::to_vec_pretty(document)?;
     let unfinished = path.with_extension("new");
     fs::write(&unfinished, text)?;

@@ -16,6 +16,7 @@ mod plan;
 mod ports;
 mod process;
 mod run;
+mod scale;
 mod secrets;
 mod serve;
 

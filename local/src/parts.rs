@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use conductor::UnaskedEnd;
 use rustix::process::Signal;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
@@ -99,7 +100,7 @@ pub(crate) struct Part {
     /// Set once, to the grace of its end.
     stop: watch::Sender<Option<Duration>>,
     state: Arc<Mutex<PartState>>,
-    task: JoinHandle<()>,
+    task: Mutex<Option<JoinHandle<()>>>,
 }
 
 #[derive(Debug, Default, Clone)]
@@ -148,9 +149,18 @@ impl Part {
     }
 
     /// SIGTERM, then SIGKILL after the grace period (at most the part's own); returns when the process is gone.
-    pub(crate) async fn end(self, grace: Duration) {
+    pub(crate) async fn end(&self, grace: Duration) {
         let _ = self.stop.send(Some(grace));
-        let _ = self.task.await;
+        let task = self.task.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(task) = task {
+            let _ = task.await;
+        }
+    }
+
+    /// Ends that nobody ordered.
+    pub(crate) fn unasked_ends(&self) -> Vec<UnaskedEnd> {
+        let ordinal = self.ordinal;
+        self.state().unasked.into_iter().map(|(at, how)| UnaskedEnd { ordinal, at, how }).collect()
     }
 
     pub(crate) async fn start(spawner: &Spawner, spec: PartSpec, begun: Begun) -> std::io::Result<Self> {
@@ -161,7 +171,7 @@ impl Part {
         let (role, ordinal, address) = (spec.role, spec.ordinal, spec.address);
         let supervisor =
             Supervisor { spec, spawner: spawner.clone(), state: Arc::clone(&state), backoff: FIRST_BACKOFF, begun };
-        let task = tokio::spawn(supervisor.run(child, inbox, stopped));
+        let task = Mutex::new(Some(tokio::spawn(supervisor.run(child, inbox, stopped))));
         Ok(Self { role, ordinal, address, orders, stop, state, task })
     }
 }

@@ -51,7 +51,11 @@ pub(crate) fn lay_out(
         builder.receiver(&mut layout, receiver)?;
     }
     let (plan_target, target_text, ack_policy, lanes, drain) = if let Some(sink) = sink {
-        let plan_target = builder.sink(&mut layout, sink)?;
+        let plan_target = builder.sink(
+            &mut layout,
+            sink,
+            test.spec.chaos.iter().filter_map(|step| step.replicas).max().unwrap_or(0),
+        )?;
         let behind = receiver_name.as_deref().or(sink.spec.backend.url.as_deref()).unwrap_or("?");
         let text =
             format!("sink {} ({} workers × {} lanes) → {behind}", sink.name, sink.spec.replicas, sink.spec.lanes);

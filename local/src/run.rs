@@ -9,12 +9,13 @@ use api::{LoadTestSpec, Object};
 use conductor::{Conductor, Outcome, Progress, SharedEngine};
 use telemetry::Stop;
 use thiserror::Error;
+use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use crate::chaos::{ChaosLog, carry_out};
 use crate::endpoint::Resolver;
 use crate::engine::LocalEngine;
-use crate::fleet::{end_judged, start_all};
+use crate::fleet::{Fleet, end_judged, start_all};
 use crate::folders::{self, Folders};
 use crate::hosts::Hosts;
 use crate::layout::{Builder, Layout};
@@ -22,6 +23,7 @@ use crate::parts::Begun;
 use crate::plan::lay_out;
 use crate::ports::Ports;
 use crate::process::Spawner;
+use crate::scale::Scaler;
 use crate::secrets::{SecretError, Secrets};
 use crate::serve::serve;
 
@@ -182,30 +184,35 @@ async fn run_test(
 
     let begun = Begun::default();
     let mut parts = Vec::new();
-    let Layout { receivers, workers, generators, .. } = layout;
+    let Layout { receivers, workers, generators, sink, .. } = layout;
     for specs in [receivers, workers, generators] {
         if let Err(error) = start_all(spawner, specs, &begun, &mut parts).await {
-            end_judged(parts, deadline).await;
+            end_judged(parts.into_iter().map(Box::new).collect(), deadline).await;
             return Err(error);
         }
     }
-    let parts = Arc::new(parts);
+    let fleet = Arc::new(Fleet::new(parts));
     let log = ChaosLog::default();
-    let engine: SharedEngine = Arc::new(LocalEngine { parts: Arc::clone(&parts), log: Arc::clone(&log) });
-    let chaos = tokio::spawn(carry_out(base, Arc::clone(&parts), log, begun.clone()));
+    let engine: SharedEngine = Arc::new(LocalEngine { fleet: Arc::clone(&fleet), log: Arc::clone(&log) });
+    let (orders, inbox) = mpsc::unbounded_channel();
+    let scaler = sink.map(|sink| {
+        let (fleet, log, spawner, begun) = (Arc::clone(&fleet), Arc::clone(&log), spawner.clone(), begun.clone());
+        tokio::spawn(Scaler { sink, fleet, spawner, begun, log }.run(inbox))
+    });
+    let chaos = tokio::spawn(carry_out(base, Arc::clone(&fleet), orders, log, begun.clone()));
     let progress = {
         let tell = Arc::clone(tell);
         move |progress: Progress| tell(Event::Progress(progress))
     };
     let outcome = Box::pin(conductor.run(plan, Arc::clone(&engine), stop.clone(), &progress, &results)).await;
-    chaos.abort();
-    let _ = chaos.await;
-    drop(engine);
-    let refused = if begun.is_set() { None } else { parts.iter().find_map(crate::parts::Part::refusal) };
-    // Generators leave when the conductor tells them that their report was taken, so it goes last.
-    if let Some(parts) = Arc::into_inner(parts) {
-        end_judged(parts, deadline).await;
+    for task in std::iter::once(chaos).chain(scaler) {
+        task.abort();
+        let _ = task.await;
     }
+    drop(engine);
+    let refused = if begun.is_set() { None } else { fleet.all().iter().find_map(|part| part.refusal()) };
+    // Generators leave when the conductor tells them that their report was taken, so it goes last.
+    end_judged(fleet.all(), deadline).await;
     conductor_stop.request();
     if let Some(why) = refused {
         return Err(RunError::Usage(why));

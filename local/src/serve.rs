@@ -42,7 +42,7 @@ pub(crate) async fn serve(
         sinks.push((name, layout.write_url(&receiver.name).into_iter().collect::<Vec<_>>()));
     }
     for sink in &options.bundle.sinks {
-        if let Target::Sink { workers } = builder.sink(&mut layout, sink)? {
+        if let Target::Sink { workers } = builder.sink(&mut layout, sink, 0)? {
             let urls = workers.iter().map(|base| format!("{base}{}", protocol::path::WRITE)).collect();
             sinks.push((format!("sink {}", sink.name), urls));
         }
@@ -55,7 +55,7 @@ pub(crate) async fn serve(
     let Layout { receivers, workers, .. } = layout;
     for specs in [receivers, workers] {
         if let Err(error) = start_all(spawner, specs, &begun, &mut parts).await {
-            end_judged(parts, Instant::now()).await;
+            end_judged(parts.into_iter().map(Box::new).collect(), Instant::now()).await;
             return Err(error);
         }
     }

@@ -19,5 +19,6 @@ mod hlog;
 mod lifecycle;
 mod page;
 mod parts;
+mod reshard;
 mod support;
 mod third_party;

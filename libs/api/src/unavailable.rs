@@ -2,7 +2,7 @@
 
 use crate::validate::FieldProblem;
 use crate::{
-    AckPolicy, AnswerType, ChaosAction, Depth, Endpoint, FaultType, LoadTestSpec, OwnershipBy, Profile, Protocol,
+    AckPolicy, AnswerType, Depth, Endpoint, FaultType, LoadTestSpec, OwnershipBy, Profile, Protocol,
     RemoteWriteReceiverSpec, RemoteWriteSinkSpec, Validation,
 };
 
@@ -98,9 +98,5 @@ pub(crate) fn load_test(spec: &LoadTestSpec, problems: &mut Vec<FieldProblem>) {
         let names: Vec<&str> = FAULTS.iter().map(|fault| fault.name()).collect();
         let message = format!("not available yet: fault {}; available are {}", fault.r#type, names.join(", "));
         problems.push(FieldProblem::new(format!("spec.faults[{i}].type"), message));
-    }
-    for (i, _) in spec.chaos.iter().enumerate().filter(|(_, step)| step.action == ChaosAction::Scale) {
-        let message = "not available yet: action Scale; use Kill, Pause, Terminate or Restart".to_owned();
-        problems.push(FieldProblem::new(format!("spec.chaos[{i}].action"), message));
     }
 }
