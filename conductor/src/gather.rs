@@ -136,12 +136,11 @@ impl Gatherer {
                 continue;
             }
             let Ok(peer) = Peer::new(base) else { continue };
-            match self.workers.get_mut(ordinal) {
-                Some(old) => *old = peer,
-                None => {
-                    self.workers.push(peer);
-                    self.current.push(None);
-                }
+            if let Some(old) = self.workers.get_mut(ordinal) {
+                *old = peer;
+            } else {
+                self.workers.push(peer);
+                self.current.push(None);
             }
         }
     }

@@ -107,8 +107,8 @@ impl Judge<'_> {
     fn run(&self, t0_ns: u64) -> Run {
         let lanes = match &self.plan.target {
             protocol::Target::Sink { workers } => {
-                let reports = self.gatherer.generator_lives.iter().filter_map(|life| life.report.as_ref());
-                let first = reports.filter_map(|report| report.epochs.first()).next();
+                let mut reports = self.gatherer.generator_lives.iter().filter_map(|life| life.report.as_ref());
+                let first = reports.find_map(|report| report.epochs.first());
                 first.map_or_else(|| sink_map(workers.len() as u32, self.plan.lanes), map_of)
             }
             protocol::Target::Endpoint { .. } => {
