@@ -50,9 +50,12 @@ fn samples(arrival: &Arrival) -> Vec<(u64, i64, u64)> {
     all
 }
 
+/// The map that the sink serves.
+type Document = Arc<Mutex<Option<OwnershipDoc>>>;
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_resharded_sink_gets_every_sample_in_order() {
-    let ownership: Arc<Mutex<Option<Arc<Mutex<Option<OwnershipDoc>>>>>> = Arc::default();
+    let ownership: Arc<Mutex<Option<Document>>> = Arc::default();
     let base = Arc::new(Mutex::new(String::new()));
     let (sink, draws) = (Mutex::new(Sink::default()), AtomicU64::new(0));
     let (theirs, address) = (Arc::clone(&ownership), Arc::clone(&base));

@@ -107,7 +107,7 @@ impl Scaler {
                 ordinals.insert(worker.ordinal);
             }
         }
-        view.ready = (0..).take_while(|ordinal| ordinals.contains(ordinal)).count() as u32;
+        view.ready = (0..u32::MAX).take_while(|ordinal| ordinals.contains(ordinal)).count() as u32;
         view
     }
 

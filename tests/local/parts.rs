@@ -58,7 +58,7 @@ impl House {
             start(Spec { control, environment: &environment, address, ..Spec::default() }, &role)
         };
         let workers = vec![worker(0), worker(1)];
-        let house = Self { receiver, workers, plan, api };
+        let house = Self { api, receiver, workers, plan };
         house.publish(None, &json!([]));
         house
     }

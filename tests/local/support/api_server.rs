@@ -1,4 +1,4 @@
-//! As much of the Kubernetes API as one pod may use: GET of ConfigMaps, with the right token.
+//! As much of the Kubernetes API as one pod may use: `GET` of config maps, with the right token.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
