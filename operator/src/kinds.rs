@@ -64,8 +64,8 @@ pub(crate) struct Invalid {
 }
 
 impl Invalid {
-    pub(crate) fn new(field: impl Into<String>, message: impl ToString) -> Self {
-        Self { field: field.into(), message: message.to_string() }
+    pub(crate) fn new(field: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { field: field.into(), message: message.into() }
     }
 }
 
@@ -96,7 +96,7 @@ pub(crate) fn parse<S: DeserializeOwned, T: DeserializeOwned>(object: &DynamicOb
     let spec = serde_path_to_error::deserialize(spec).map_err(|error| {
         let path = error.path().to_string();
         let field = if path == "." { "spec".to_owned() } else { format!("spec.{path}") };
-        Invalid::new(field, error.into_inner())
+        Invalid::new(field, error.into_inner().to_string())
     })?;
     Ok(Parsed {
         name: meta.name.clone().unwrap_or_default(),
@@ -126,7 +126,7 @@ mod tests {
 
     use super::*;
 
-    fn object(spec: Value) -> DynamicObject {
+    fn object(spec: &Value) -> DynamicObject {
         serde_json::from_value(json!({
             "apiVersion": "floodmark.dev/v1alpha1", "kind": "RemoteWriteSink",
             "metadata": {
@@ -145,7 +145,7 @@ mod tests {
 
     #[test]
     fn an_object_of_the_cluster_becomes_a_document() {
-        let sink: Sink = parse(&object(json!({"replicas": 3, "backend": {"url": "http://a/b"}}))).unwrap();
+        let sink: Sink = parse(&object(&json!({"replicas": 3, "backend": {"url": "http://a/b"}}))).unwrap();
         assert_eq!((sink.name.as_str(), sink.namespace.as_str(), sink.uid.as_str()), ("sink", "load", "u-1"));
         assert_eq!((sink.generation, sink.deleting, sink.spec.replicas, sink.spec.lanes), (3, false, 3, 4));
         assert_eq!(sink.status.unwrap().ready_replicas, 1);
@@ -162,7 +162,7 @@ mod tests {
             (json!({"backend": backend, "lanez": 4}), "spec.lanez", "lanez"),
             (json!({"backend": {"headers": [{"name": 7}]}}), "spec.backend.headers[0].name", "string"),
         ] {
-            let error = parse::<RemoteWriteSinkSpec, api::RemoteWriteSinkStatus>(&object(spec)).unwrap_err();
+            let error = parse::<RemoteWriteSinkSpec, api::RemoteWriteSinkStatus>(&object(&spec)).unwrap_err();
             assert_eq!(error.field, field, "{error}");
             assert!(error.message.contains(words), "{error}");
         }
@@ -170,7 +170,7 @@ mod tests {
 
     #[test]
     fn a_status_of_another_time_is_like_none() {
-        let mut object = object(json!({"backend": {"url": "http://a/b"}}));
+        let mut object = object(&json!({"backend": {"url": "http://a/b"}}));
         object.data["status"] = json!({"replicas": "two"});
         let sink: Sink = parse(&object).unwrap();
         assert_eq!(sink.status, None);

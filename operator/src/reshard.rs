@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::Pod;
-use ownership::ControlDocument;
 use ownership::drive::{self, Next, Notes, View};
+use ownership::{ControlDocument, MAX_REPLICAS};
 use protocol::WorkerReport;
 
 use crate::build::names;
@@ -21,7 +21,7 @@ pub(crate) fn view(sink: &Sink, pods: &[Pod], reports: &BTreeMap<u32, WorkerRepo
     View {
         wanted: sink.spec.replicas,
         generation: u64::try_from(sink.generation).unwrap_or_default(),
-        ready: (0..).take_while(|&ordinal| is_there(ordinal) && obeys(ordinal)).count() as u32,
+        ready: (0..MAX_REPLICAS).take_while(|&ordinal| is_there(ordinal) && obeys(ordinal)).count() as u32,
         drained: drained.collect(),
     }
 }

@@ -86,7 +86,7 @@ fn conductor_service(owner: &Owner) -> Child {
 fn generator(input: &TestInput<'_>) -> Result<PodTemplateSpec, Invalid> {
     let owner = input.owner;
     let conductor = names::conductor_url(&owner.name);
-    template(Pod {
+    template(&Pod {
         template: &input.spec.generator.pod,
         args: supervised(None, &["generator", "--conductor", &conductor]),
         mounts: &input.plan.generator,
@@ -101,7 +101,7 @@ fn conductor(input: &TestInput<'_>) -> Result<PodTemplateSpec, Invalid> {
     let (plan, engine) = (format!("{PLAN_DIR}/{PLAN_KEY}"), format!("{ENGINE_DIR}/{ENGINE_KEY}"));
     let role = ["conductor", "--plan", &plan, "--engine", &engine, "--results", RESULTS_DIR];
     let asked = conductor_template(&input.spec.generator.pod);
-    template(Pod {
+    template(&Pod {
         template: &asked,
         args: supervised(None, &role),
         mounts: &input.plan.conductor,

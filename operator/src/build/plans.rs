@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use api::{LoadTestSpec, RemoteWriteReceiverSpec, RemoteWriteSinkSpec};
-use conductor::{ConductorPlan, RolePlan, Supervisors};
+use conductor::{RolePlan, Supervisors};
 use k8s_openapi::api::core::v1::{ConfigMap, ConfigMapVolumeSource, KeyToPath, SecretVolumeSource, Volume};
 use ownership::ControlDocument;
 use plans::{Files, Kept, Test};
@@ -162,7 +162,7 @@ impl Targets {
 /// A test's plan as it is frozen when it begins.
 #[derive(Debug, Clone)]
 pub(crate) struct TestPlan {
-    pub(crate) plan: ConductorPlan,
+    /// `conductor::RolePlan`.
     pub(crate) json: String,
     pub(crate) targets: Targets,
     pub(crate) conductor: Mounts,
@@ -206,7 +206,7 @@ pub(crate) fn test_plan(
         receivers: receiver.iter().map(|receiver| names::receiver_supervisor_url(receiver.name)).collect(),
     };
     let role = RolePlan { plan, supervisors };
-    TestPlan { json: text(&role), plan: role.plan, targets, conductor, generator }
+    TestPlan { json: text(&role), targets, conductor, generator }
 }
 
 /// For reading by people, too: `kubectl get configmap -o yaml`.
@@ -280,9 +280,10 @@ mod tests {
         .unwrap();
         let (test, store) = (Named { name: "t", spec: &test }, Named { name: "store", spec: &store });
         let plan = test_plan("uid", test, None, 0, Some(store), String::new());
-        assert_eq!(plan.plan.receivers[0].url, "https://store-receiver:9400");
-        assert!(plan.plan.receivers[0].basic_auth.is_some());
-        let protocol::Target::Endpoint { endpoint } = &plan.plan.target else { panic!("{:?}", plan.plan.target) };
+        let told = serde_json::from_str::<RolePlan>(&plan.json).unwrap().plan;
+        assert_eq!(told.receivers[0].url, "https://store-receiver:9400");
+        assert!(told.receivers[0].basic_auth.is_some());
+        let protocol::Target::Endpoint { endpoint } = &told.target else { panic!("{:?}", told.target) };
         assert_eq!(endpoint.url, "https://store-receiver:9400/api/v1/write");
         assert!(endpoint.basic_auth.is_some() && endpoint.tls.insecure_skip_verify);
         assert_eq!(plan.conductor.volumes().count(), 1);

@@ -68,7 +68,7 @@ pub(crate) fn supervised(control_map: Option<&str>, role: &[&str]) -> Vec<String
     args
 }
 
-pub(crate) fn template(pod: Pod<'_>) -> Result<PodTemplateSpec, Invalid> {
+pub(crate) fn template(pod: &Pod<'_>) -> Result<PodTemplateSpec, Invalid> {
     let asked = pod.template;
     let field = |name: &str| format!("{}.{name}", pod.field);
     let mut labels: Texts = asked.labels.clone();
@@ -93,8 +93,8 @@ pub(crate) fn template(pod: Pod<'_>) -> Result<PodTemplateSpec, Invalid> {
         topology_spread_constraints: list(&asked.topology_spread_constraints, &field("topologySpreadConstraints"))?,
         image_pull_secrets: list::<LocalObjectReference>(&asked.image_pull_secrets, &field("imagePullSecrets"))?,
         security_context: Some(security_context(asked.security_context.as_ref(), &field("securityContext"))?),
-        volumes: Some(volumes(&pod)),
-        containers: vec![container(&pod, resources(asked, pod.requests, &field("resources"))?)],
+        volumes: Some(volumes(pod)),
+        containers: vec![container(pod, resources(asked, pod.requests, &field("resources"))?)],
         ..PodSpec::default()
     };
     let metadata = ObjectMeta { labels: Some(labels), annotations: some(annotations), ..ObjectMeta::default() };

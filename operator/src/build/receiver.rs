@@ -48,7 +48,7 @@ pub(crate) fn waits(input: &ReceiverInput<'_>) -> Result<bool, Invalid> {
 fn pod(input: &ReceiverInput<'_>) -> Result<PodTemplateSpec, Invalid> {
     let owner = input.owner;
     let document = format!("{CONTROL_DIR}/{CONTROL_KEY}");
-    template(Pod {
+    template(&Pod {
         owner,
         component: Component::Receiver,
         template: &input.spec.pod,

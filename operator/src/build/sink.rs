@@ -66,7 +66,7 @@ fn workers(input: &SinkInput<'_>) -> Result<PodTemplateSpec, Invalid> {
     let control = names::sink_control(&owner.name);
     let (plan, document) = (format!("{CONTROL_DIR}/{PLAN_KEY}"), format!("{CONTROL_DIR}/{CONTROL_KEY}"));
     let grace = i64::try_from(spec.drain_timeout.0.as_secs()).unwrap_or(i64::MAX).saturating_add(10);
-    template(Pod {
+    template(&Pod {
         owner,
         component: Component::SinkWorker,
         template: &spec.pod,
