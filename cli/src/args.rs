@@ -74,8 +74,7 @@ Examples:
   floodmark run test.yaml -o results/nightly --secret mimir/password=/run/secrets/mimir
   floodmark run sink.yaml --listen 127.0.0.1:9400      # no LoadTest in it: the sink serves third-party senders until Ctrl-C
 
-Not available yet: Kubernetes (the operator), protocol 2.0, Durable acknowledgements,
-resharding while a test runs, other receiver profiles than Strict. Documents that ask for them are refused by name.")]
+Not available yet: protocol 2.0, Durable acknowledgements, other receiver profiles than Strict. Documents that ask for them are refused by name.")]
 pub(crate) struct Run {
     /// YAML files, or - for standard input; each may hold several documents.
     #[arg(required = true, value_name = "FILE")]

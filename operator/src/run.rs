@@ -163,7 +163,7 @@ async fn controller(kind: Kind, namespace: Option<&str>, context: Arc<Context>, 
         });
     }
     let reconcile = move |object: Arc<DynamicObject>, context: Arc<Context>| async move {
-        let action = reconcile::reconcile(kind, &object, &context).await;
+        let action = Box::pin(reconcile::reconcile(kind, &object, &context)).await;
         if action.is_ok() {
             context.backoff.succeeded(&key(kind, &object));
         }

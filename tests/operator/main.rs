@@ -2,6 +2,9 @@
 //!
 //! One server for all scenarios; each has a namespace of its own.
 
+// Helpers are not inside `#[test]` functions, where these are allowed by configuration.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, unreachable_pub)]
+
 mod apiserver;
 mod puppet;
 

@@ -52,9 +52,9 @@ pub(crate) async fn reconcile(kind: Kind, seen: &Arc<DynamicObject>, context: &C
         return Ok(Action::await_change());
     }
     let again = match kind {
-        Kind::Sink => sink::reconcile(&live, context).await?,
-        Kind::Receiver => receiver::reconcile(&live, context).await?,
-        Kind::LoadTest => load_test::reconcile(&live, context).await?,
+        Kind::Sink => Box::pin(sink::reconcile(&live, context)).await?,
+        Kind::Receiver => Box::pin(receiver::reconcile(&live, context)).await?,
+        Kind::LoadTest => Box::pin(load_test::reconcile(&live, context)).await?,
     };
     Ok(Action::requeue(again.unwrap_or(SETTLED)))
 }
