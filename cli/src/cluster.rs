@@ -144,9 +144,10 @@ async fn results(arguments: &Results) -> anyhow::Result<u8> {
     let reference = Reference::parse(&access.test, access.namespace.clone())?;
     let folder = &arguments.output;
     let fetched = operator::tools::results::results(&reference, access.kubeconfig.as_deref(), folder).await?;
-    if fetched.only_summary {
-        let _ =
-            writeln!(std::io::stderr(), "the artifacts have passed their ttlAfterFinished; the summary alone is left");
+    if let Some(why) = &fetched.only_summary {
+        let text =
+            "only the summary could be had: the artifacts go when ttlAfterFinished has passed, or cannot be reached";
+        let _ = writeln!(std::io::stderr(), "{text}: {why}");
     }
     let mut out = std::io::stdout().lock();
     for file in &fetched.files {

@@ -55,13 +55,18 @@ pub(crate) fn run(arguments: &Run) -> ExitCode {
             // Nothing was cut short: a signal is how serving ends.
             return ExitCode::SUCCESS;
         }
+        let verdicts: Vec<Verdict> = outcomes.iter().map(|outcome| outcome.summary.verdict).collect();
+        if let Some(problem) = outcomes.iter().find_map(|outcome| outcome.unwritten.as_deref()) {
+            let code = match (stop.is_requested(), verdicts.contains(&Verdict::Failed)) {
+                (true, _) => INTERRUPTED,
+                (false, true) => FAILED,
+                (false, false) => INCONCLUSIVE,
+            };
+            return fail(&anyhow::anyhow!("{problem}"), code);
+        }
         if stop.is_requested() {
             return ExitCode::from(INTERRUPTED);
         }
-        if let Some(problem) = outcomes.iter().find_map(|outcome| outcome.unwritten.as_deref()) {
-            return fail(&anyhow::anyhow!("{problem}"), INCONCLUSIVE);
-        }
-        let verdicts: Vec<Verdict> = outcomes.iter().map(|outcome| outcome.summary.verdict).collect();
         let worst = [Verdict::Failed, Verdict::Inconclusive].into_iter().find(|verdict| verdicts.contains(verdict));
         ExitCode::from(worst.unwrap_or(Verdict::Passed).exit_code())
     })

@@ -147,13 +147,16 @@ impl Conductor {
         if course.end == End::Completed {
             let missed = figures.chaos.iter().filter(|step| step.executed_at.is_none());
             outside.inconclusive.extend(missed.map(|step| {
-                format!(
-                    "{} of sink-worker {} at {} s was not carried out",
-                    step.action,
-                    step.worker.unwrap_or_default(),
-                    step.at
-                )
+                let whom = step.worker.map_or_else(String::new, |worker| format!(" of sink-worker {worker}"));
+                format!("{}{whom} at {} s was not carried out", step.action, step.at)
             }));
+            if unsettled_scale(plan, engine) {
+                outside.inconclusive.push(
+                    "the last Scale was begun but did not come about: a worker did not drain or did not start in time; \
+                     see the logs, or raise the sink's drainTimeout"
+                        .to_owned(),
+                );
+            }
         }
 
         // Refused from the start: nothing was promised, so there is nothing to hold against the store.
@@ -278,15 +281,28 @@ async fn ask_profile(
     }
 }
 
+/// How long after the schedule's end a `Scale` that was begun may take.
+const SETTLES: std::time::Duration = std::time::Duration::from_secs(5);
+
+/// Whether the newest `Scale`, which replaces those before it, was begun and is not through.
+fn unsettled_scale(plan: &ConductorPlan, engine: &SharedEngine) -> bool {
+    let scales = plan.test.chaos.iter().enumerate().filter(|(_, step)| step.action == api::ChaosAction::Scale);
+    let newest = scales.max_by_key(|(index, step)| (step.at.0, *index));
+    newest.is_some_and(|(index, _)| {
+        engine.executed_chaos().iter().any(|done| done.index as usize == index && done.back_at.is_none())
+    })
+}
+
 /// Waits for as long as the engine may take to tell what it carried out.
 async fn chaos_told(plan: &ConductorPlan, engine: &SharedEngine, course: &Course, stop: &Stop) {
-    let limit = tokio::time::Instant::now() + engine.patience();
-    let limit = limit.min(course.deadline.into());
-    while course.end == End::Completed
-        && engine.executed_chaos().len() < plan.test.chaos.len()
-        && !stop.is_requested()
-        && tokio::time::Instant::now() < limit
-    {
+    let now = tokio::time::Instant::now();
+    let limit = (now + engine.patience()).min(course.deadline.into());
+    let settled = (now + engine.patience().max(SETTLES)).min(course.deadline.into());
+    let waits = |now| {
+        (engine.executed_chaos().len() < plan.test.chaos.len() && now < limit)
+            || (unsettled_scale(plan, engine) && now < settled)
+    };
+    while course.end == End::Completed && !stop.is_requested() && waits(tokio::time::Instant::now()) {
         tokio::time::sleep(std::time::Duration::from_millis(100)).await;
     }
 }

@@ -20,8 +20,8 @@ const MAX_FILES: usize = 1000;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fetched {
     pub files: Vec<PathBuf>,
-    /// Only the summary was left: the conductor's pod is gone.
-    pub only_summary: bool,
+    /// Why only the summary could be had; mostly that the conductor's pod is gone.
+    pub only_summary: Option<String>,
 }
 
 /// A file of the conductor's listing.
@@ -52,14 +52,15 @@ pub async fn results(reference: &Reference, kubeconfig: Option<&Path>, folder: &
                 let bytes = bytes.with_context(|| format!("cannot fetch {name}"))?;
                 files.push(write(folder, &name, &bytes)?);
             }
-            Ok(Fetched { files, only_summary: false })
+            Ok(Fetched { files, only_summary: None })
         }
         Err(fail) => {
             let map: Option<ConfigMap> = remote.cluster.get(&remote.namespace, &names::summary(&remote.name)).await?;
             let summary = map.and_then(|map| map.data?.remove(names::SUMMARY_KEY)).with_context(|| {
                 format!("the conductor's artifacts are gone ({fail}), and there is no summary of {}", remote.name)
             })?;
-            Ok(Fetched { files: vec![write(folder, names::SUMMARY_KEY, summary.as_bytes())?], only_summary: true })
+            let files = vec![write(folder, names::SUMMARY_KEY, summary.as_bytes())?];
+            Ok(Fetched { files, only_summary: Some(fail.to_string()) })
         }
     }
 }

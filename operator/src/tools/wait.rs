@@ -49,7 +49,13 @@ pub async fn wait(
                 }
             }
             Err(fail @ (Fail::Forbidden(_) | Fail::Invalid(_) | Fail::NotFound(_))) => return Err(fail.into()),
-            Err(fail) => tell(&fail.to_string()),
+            Err(fail) => {
+                let now = fail.to_string();
+                if now != last {
+                    tell(&now);
+                    last = now;
+                }
+            }
         }
         if begun.elapsed() >= limit {
             let reason = format!("not finished within {} s: {last}", limit.as_secs());
