@@ -105,7 +105,10 @@ pub(crate) async fn follow(shared: Arc<Shared>) {
         let Route::Sink { workers, replicas, .. } = &current.route else { return };
         let workers = &workers[..workers.len().min(*replicas as usize)];
         round += 1;
-        let asked = workers.iter().cycle().skip(round % workers.len().max(1)).take(ASKED.min(workers.len()));
+        // Every map has the first worker.
+        let rest = workers.get(1..).unwrap_or_default();
+        let others = rest.iter().cycle().skip(round % rest.len().max(1)).take((ASKED - 1).min(rest.len()));
+        let asked = workers.first().into_iter().chain(others);
         if let Some(document) = newest(asked).await {
             following.heard(document, current.route.shape());
         }

@@ -62,12 +62,13 @@ impl Leftover {
     }
 }
 
-/// Remembers the due times of a request that was not acknowledged: from its first to its last sample, in ascending order.
+/// Remembers the due times of a request that was not acknowledged: from its first to its last sample.
+/// They ascend in one lane; what it inherited of others may lie anywhere.
 pub(crate) fn doubt(doubts: &mut Vec<(u64, u64)>, (from, to): (u64, u64)) {
     let full = doubts.len() >= DOUBTS;
     match doubts.last_mut() {
         // Overlapping, or too many to tell apart: one span, wide enough.
-        Some(last) if full || last.1 >= from => last.1 = last.1.max(to),
+        Some(last) if full || last.1 >= from => *last = (last.0.min(from), last.1.max(to)),
         _ => doubts.push((from, to)),
     }
 }

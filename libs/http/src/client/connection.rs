@@ -264,6 +264,6 @@ mod tests {
         assert_eq!(answer(503, " \n").text(100), "Service Unavailable");
         assert_eq!(answer(401, "go\naway").text(100), "go away");
         assert_eq!(answer(799, "").text(100), "");
-        assert_eq!(answer(204, "").text(100), "");
+        assert_eq!(answer(204, "").text(100), "No Content");
     }
 }
