@@ -54,7 +54,7 @@ impl Response {
         let text: String =
             String::from_utf8_lossy(head).chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
         match text.trim() {
-            "" => {
+            "" if !self.is_success() => {
                 StatusCode::from_u16(self.status).ok().and_then(|status| status.canonical_reason()).unwrap_or_default()
             }
             text => text,
@@ -264,6 +264,6 @@ mod tests {
         assert_eq!(answer(503, " \n").text(100), "Service Unavailable");
         assert_eq!(answer(401, "go\naway").text(100), "go away");
         assert_eq!(answer(799, "").text(100), "");
-        assert_eq!(answer(204, "").text(100), "No Content");
+        assert_eq!(answer(204, "").text(100), "");
     }
 }
