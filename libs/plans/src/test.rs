@@ -5,6 +5,7 @@ use std::time::Duration;
 use api::{LoadTestSpec, Profile, ReadBack, RemoteWriteReceiverSpec, RemoteWriteSinkSpec};
 use conductor::{ConductorPlan, ReadBackKind, ReadBackPlan};
 use ownership::{ChaosAction, ChaosEntry};
+use protocol::conductor::chaos_id;
 use protocol::{ChaosTimeline, Target};
 
 use crate::{Files, Named, endpoint, store};
@@ -130,7 +131,7 @@ fn target_text(test: &Test<'_>, target: &Target) -> String {
 
 /// What the supervisors of workers carry out by themselves: Kill and Pause. The rest takes an engine. Nothing before t0 is known.
 pub fn chaos_entries(timeline: &ChaosTimeline) -> Vec<ChaosEntry> {
-    let Some(t0_ms) = timeline.t0.map(|t0| t0 / 1_000_000) else { return Vec::new() };
+    let Some(t0) = timeline.t0 else { return Vec::new() };
     let entries = timeline.events.iter().filter_map(|event| {
         let action = match event.step.action {
             api::ChaosAction::Kill => ChaosAction::Kill,
@@ -141,9 +142,8 @@ pub fn chaos_entries(timeline: &ChaosTimeline) -> Vec<ChaosEntry> {
             api::ChaosAction::Terminate | api::ChaosAction::Restart | api::ChaosAction::Scale => return None,
         };
         Some(ChaosEntry {
-            // Other runs have another t0: what an earlier one had carried out is never taken for this one's.
-            id: t0_ms * 1000 + u64::from(event.index),
-            at_unix_ms: t0_ms + event.at_ms,
+            id: chaos_id(t0, event.index),
+            at_unix_ms: t0 / 1_000_000 + event.at_ms,
             ordinal: event.step.sink_worker?,
             action,
         })
