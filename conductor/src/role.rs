@@ -28,7 +28,11 @@ pub struct Options {
 
 /// Runs the plan, then serves its results until `stop`. A stop before the end makes the run's report a partial one. An error is
 /// a plan that cannot be used, an address that cannot be listened on, or results that could not be written.
-pub async fn run_role(options: Options, stop: Stop) -> anyhow::Result<Outcome> {
+pub fn run_role(options: Options, stop: Stop) -> telemetry::Running<anyhow::Result<Outcome>> {
+    Box::pin(conduct(options, stop))
+}
+
+async fn conduct(options: Options, stop: Stop) -> anyhow::Result<Outcome> {
     let role = read(&options.plan).await?;
     let server_stop = Stop::new();
     let conductor = Conductor::start(options.listen, server_stop.clone())?;

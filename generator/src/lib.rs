@@ -74,7 +74,11 @@ const HURRY: Duration = Duration::from_secs(2);
 
 /// Runs one generator to its end. Errors: the address cannot be listened on (a [`floodmark_http::server::BindError`] inside),
 /// or the conductor cannot be reached or hands out a plan that makes no sense. Needs a multi-threaded tokio runtime.
-pub async fn run(options: Options, stop: Stop) -> anyhow::Result<ExitStatus> {
+pub fn run(options: Options, stop: Stop) -> telemetry::Running<anyhow::Result<ExitStatus>> {
+    Box::pin(generate(options, stop))
+}
+
+async fn generate(options: Options, stop: Stop) -> anyhow::Result<ExitStatus> {
     let listener = floodmark_http::server::bind(options.listen)?;
     let ops = Ops::default();
     let shared = Arc::new(Shared::new(options.index, ops.clone()));

@@ -102,7 +102,15 @@ pub enum Event<'a> {
 }
 
 /// Runs everything; the outcomes are in the order of the tests.
-pub async fn run(
+pub fn run(
+    options: Options,
+    stop: Stop,
+    tell: Arc<dyn Fn(Event<'_>) + Send + Sync>,
+) -> telemetry::Running<Result<Vec<Outcome>, RunError>> {
+    Box::pin(run_all(options, stop, tell))
+}
+
+async fn run_all(
     options: Options,
     stop: Stop,
     tell: Arc<dyn Fn(Event<'_>) + Send + Sync>,

@@ -52,7 +52,11 @@ pub struct Options {
 }
 
 /// Looks after the three kinds until the stop, or until another operator has taken over (an error).
-pub async fn run(options: Options, stop: Stop) -> anyhow::Result<()> {
+pub fn run(options: Options, stop: Stop) -> telemetry::Running<anyhow::Result<()>> {
+    Box::pin(operate(options, stop))
+}
+
+async fn operate(options: Options, stop: Stop) -> anyhow::Result<()> {
     let registry = Registry::new();
     let config = configuration(options.kubeconfig.as_deref()).await.context("no cluster is configured")?;
     let own_namespace = config.default_namespace.clone();

@@ -46,7 +46,11 @@ pub async fn run(options: Options, stop: Stop) -> anyhow::Result<()> {
 }
 
 /// Serves on a listener that is open already; `options.listen` is not used.
-pub async fn serve(listener: TcpListener, options: Options, stop: Stop) -> anyhow::Result<()> {
+pub fn serve(listener: TcpListener, options: Options, stop: Stop) -> telemetry::Running<anyhow::Result<()>> {
+    Box::pin(receive(listener, options, stop))
+}
+
+async fn receive(listener: TcpListener, options: Options, stop: Stop) -> anyhow::Result<()> {
     let control = match &options.control {
         Some(path) => control::read(path)?.0,
         None => control::alone(),

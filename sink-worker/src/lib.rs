@@ -73,7 +73,11 @@ pub async fn run(options: Options, stop: Stop) -> anyhow::Result<Outcome> {
 }
 
 /// [`run`] on a listener that is bound already.
-pub async fn run_on(listener: tokio::net::TcpListener, options: Options, stop: Stop) -> anyhow::Result<Outcome> {
+pub fn run_on(listener: tokio::net::TcpListener, options: Options, stop: Stop) -> telemetry::Running<anyhow::Result<Outcome>> {
+    Box::pin(work(listener, options, stop))
+}
+
+async fn work(listener: tokio::net::TcpListener, options: Options, stop: Stop) -> anyhow::Result<Outcome> {
     let text = tokio::fs::read(&options.plan).await.with_context(|| format!("plan {}", options.plan.display()))?;
     let plan: SinkWorkerPlan =
         serde_json::from_slice(&text).with_context(|| format!("plan {}", options.plan.display()))?;

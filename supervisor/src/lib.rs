@@ -57,7 +57,11 @@ pub struct Control {
 
 /// Runs the role until it ends; gives the exit status that the container should have. Takes over this process' signals and reaps
 /// all its children, so it has to be the process' only business. Needs a multi-threaded tokio runtime.
-pub async fn run(options: Options) -> anyhow::Result<u8> {
+pub fn run(options: Options) -> telemetry::Running<anyhow::Result<u8>> {
+    Box::pin(supervise(options))
+}
+
+async fn supervise(options: Options) -> anyhow::Result<u8> {
     // First of all: as process 1, a signal without a handler is lost.
     let signals = Signals::catch().context("cannot catch signals")?;
     let listener = server::bind(options.listen)?;

@@ -17,5 +17,8 @@ pub use metrics::{Counter, Gauge, Histogram, Registry};
 pub use ops::Ops;
 pub use stop::Stop;
 
+/// A role at work. Boxed, so that its code is made once, in the role's own crate, and not again in every binary that awaits it.
+pub type Running<T> = std::pin::Pin<Box<dyn Future<Output = T> + Send>>;
+
 #[doc(hidden)]
 pub use tracing as __tracing;
