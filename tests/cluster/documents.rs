@@ -1,0 +1,36 @@
+//! Documents of the scenarios, small enough for a node of two processors.
+
+/// So that many fit beside each other.
+const LITTLE: &str = "pod: {resources: {requests: {cpu: 10m, memory: 32Mi}}}";
+
+/// A strict receiver `store`, a sink `sink` and a test `test`; more lines of each spec, two spaces indented.
+pub fn all(replicas: u32, sink: &str, test: &str) -> String {
+    format!(
+        "{}---\n{}---\n{}",
+        store(""),
+        self::sink("sink", replicas, sink),
+        load_test("test", "sinkRef: {name: sink}", test)
+    )
+}
+
+pub fn store(more: &str) -> String {
+    format!(
+        "apiVersion: floodmark.dev/v1alpha1\nkind: RemoteWriteReceiver\nmetadata: {{name: store}}\nspec:\n  profile: Strict\n  {LITTLE}\n{more}\n"
+    )
+}
+
+pub fn sink(name: &str, replicas: u32, more: &str) -> String {
+    let backend = if more.contains("backend:") { "" } else { "  backend: {receiverRef: {name: store}}\n" };
+    let pod = if more.contains("pod:") { String::new() } else { format!("  {LITTLE}\n") };
+    format!(
+        "apiVersion: floodmark.dev/v1alpha1\nkind: RemoteWriteSink\nmetadata: {{name: {name}}}\nspec:\n  replicas: {replicas}\n  lanes: 2\n{backend}{pod}{more}\n"
+    )
+}
+
+pub fn load_test(name: &str, target: &str, more: &str) -> String {
+    let generators = if more.contains("parallelism: 2") { 2 } else { 1 };
+    let workload = "  workload:\n    - {name: app, targets: 40, seriesPerTarget: 100, scrapeInterval: 1s, metrics: 20, values: Mixed}\n";
+    format!(
+        "apiVersion: floodmark.dev/v1alpha1\nkind: LoadTest\nmetadata: {{name: {name}}}\nspec:\n  target: {{{target}}}\n  seed: 7\n  generator: {{parallelism: {generators}, {LITTLE}}}\n{workload}{more}\n"
+    )
+}

@@ -1,0 +1,197 @@
+//! A cluster with the operator in it, and what the scenarios do there.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+const FLOODMARK: &str = env!("CARGO_BIN_EXE_floodmark");
+/// The operator in `manifests/kind`.
+const OPERATOR: [&str; 3] = ["-n", "floodmark-system", "deployment/floodmark-operator"];
+
+pub fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
+}
+
+/// Says loudly that something did not run; `hack/test` counts these lines.
+pub fn skip(test: &str, why: &str) {
+    eprintln!("SKIPPED: {test}: {why}");
+    if let Some(path) = std::env::var_os("FLOODMARK_SKIPS")
+        && let Ok(mut file) = std::fs::File::options().append(true).create(true).open(path)
+    {
+        let _ = writeln!(file, "{test}: {why}");
+    }
+}
+
+pub enum Cluster {
+    /// Started for these tests, in this folder.
+    Own(tempfile::TempDir),
+    Given {
+        kubeconfig: PathBuf,
+        install: bool,
+    },
+}
+
+impl Cluster {
+    /// With the operator at work; the error says why there is none.
+    pub fn start() -> Result<Self, String> {
+        let cluster = match std::env::var_os("FLOODMARK_TEST_KUBECONFIG") {
+            Some(path) => {
+                let mut given = Self::Given { kubeconfig: path.into(), install: false };
+                let found = given.run("kubectl", &["get", OPERATOR[2], OPERATOR[0], OPERATOR[1]], "").status.success();
+                if let Self::Given { install, .. } = &mut given {
+                    *install = !found;
+                }
+                given
+            }
+            None => Self::own()?,
+        };
+        if !matches!(cluster, Self::Given { install: false, .. }) {
+            cluster.kubectl(&["apply", "--server-side", "-k", "manifests/kind"]);
+            cluster.kubectl(&[&["rollout", "status", "--timeout=90s"][..], &OPERATOR].concat());
+        }
+        Ok(cluster)
+    }
+
+    /// `hack/cluster` with the image that `hack/image` makes of this tree.
+    fn own() -> Result<Self, String> {
+        if std::env::var_os("FLOODMARK_CONTROLPLANE").is_none_or(|folder| !Path::new(&folder).join("kubelet").exists())
+        {
+            return Err("Kubernetes is not built: run hack/test, or set FLOODMARK_CONTROLPLANE".to_owned());
+        }
+        let folder = tempfile::tempdir_in("/var/tmp").map_err(|error| error.to_string())?;
+        let archive = folder.path().join("floodmark.tar");
+        let image =
+            Command::new(root().join("hack/image")).arg(&archive).output().map_err(|error| error.to_string())?;
+        if !image.status.success() {
+            return Err(format!("hack/image: {}", String::from_utf8_lossy(&image.stderr)));
+        }
+        let cluster = Self::Own(folder);
+        for arguments in [&["up"][..], &["load", archive.to_str().unwrap()]] {
+            let output = cluster.hack(arguments).output().map_err(|error| error.to_string())?;
+            if !output.status.success() {
+                return Err(format!("hack/cluster {}: {}", arguments[0], String::from_utf8_lossy(&output.stderr)));
+            }
+        }
+        Ok(cluster)
+    }
+
+    fn hack(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(root().join("hack/cluster"));
+        command.args(arguments).current_dir(root());
+        if let Self::Own(folder) = self {
+            command.env("FLOODMARK_CLUSTER_DIR", folder.path().join("cluster"));
+        }
+        command
+    }
+
+    /// A command in the cluster's network.
+    pub fn run(&self, program: &str, arguments: &[&str], input: &str) -> Output {
+        let mut command = match self {
+            Self::Own(_) => self.hack(&["enter", program]),
+            Self::Given { kubeconfig, .. } => {
+                let mut command = Command::new(program);
+                command.env("KUBECONFIG", kubeconfig).current_dir(root());
+                command
+            }
+        };
+        let pipes = [Stdio::piped(), Stdio::piped(), Stdio::piped()];
+        let [stdin, stdout, stderr] = pipes;
+        let mut child = command.args(arguments).stdin(stdin).stdout(stdout).stderr(stderr).spawn().unwrap();
+        // A command that reads nothing may have ended already.
+        let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
+        child.wait_with_output().unwrap()
+    }
+
+    /// Its standard output; panics with kubectl's own words when it fails.
+    pub fn kubectl(&self, arguments: &[&str]) -> String {
+        let output = self.run("kubectl", arguments, "");
+        assert!(output.status.success(), "kubectl {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    pub fn apply(&self, namespace: &str, documents: &str) {
+        let output = self.run("kubectl", &["-n", namespace, "apply", "-f", "-"], documents);
+        assert!(output.status.success(), "{}\n{documents}", String::from_utf8_lossy(&output.stderr));
+    }
+
+    /// One that admits restricted pods only.
+    pub fn namespace(&self, name: &str) {
+        self.kubectl(&["create", "namespace", name]);
+        self.kubectl(&["label", "namespace", name, "pod-security.kubernetes.io/enforce=restricted"]);
+    }
+
+    pub fn get(&self, namespace: &str, kind: &str, name: &str) -> Option<Value> {
+        let output = self.run("kubectl", &["-n", namespace, "get", kind, name, "-o", "json", "--ignore-not-found"], "");
+        serde_json::from_slice(&output.stdout).ok()
+    }
+
+    /// `floodmark wait`: its exit code, and what it printed.
+    pub fn wait(&self, namespace: &str, test: &str) -> (i32, String) {
+        let output = self.run(FLOODMARK, &["wait", "-n", namespace, test, "--timeout", "4m"], "");
+        let text = [output.stdout, output.stderr].concat();
+        (output.status.code().unwrap_or(-1), String::from_utf8_lossy(&text).into_owned())
+    }
+
+    /// Waits for `Passed`, fetches everything, gives the summary.
+    pub fn passed(&self, namespace: &str, test: &str) -> Value {
+        let (code, text) = self.wait(namespace, test);
+        let folder = tempfile::tempdir().unwrap();
+        let target = folder.path().to_str().unwrap();
+        let fetched = self.run(FLOODMARK, &["results", "-n", namespace, test, "-o", target], "");
+        assert!(fetched.status.success(), "{}", String::from_utf8_lossy(&fetched.stderr));
+        for file in ["report.html", "junit.xml", "response.hlog", "response.hgrm"] {
+            assert!(folder.path().join(file).metadata().is_ok_and(|m| m.len() > 100), "{file} is missing or empty");
+        }
+        let summary = std::fs::read(folder.path().join("summary.json")).unwrap();
+        let summary: Value = serde_json::from_slice(&summary).unwrap();
+        assert_eq!(code, 0, "{text}\n{}\n{}", summary["reasons"], summary["findings"]);
+        summary
+    }
+
+    /// Logs of all parts and pods, for a scenario that failed.
+    pub fn logs(&self, scenario: &str) {
+        let folder = std::env::temp_dir().join(format!("floodmark-{scenario}"));
+        if matches!(self, Self::Own(_)) {
+            let _ = self.hack(&["logs", folder.to_str().unwrap()]).output();
+            println!("logs are in {}", folder.display());
+        }
+    }
+
+    pub fn down(&self) {
+        match self {
+            Self::Given { install: true, .. } => drop(self.kubectl(&["delete", "-k", "manifests/kind"])),
+            Self::Given { .. } => {}
+            Self::Own(_) => drop(self.hack(&["down"]).output()),
+        }
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        if matches!(self, Self::Own(_)) {
+            let _ = self.hack(&["down"]).output();
+        }
+    }
+}
+
+/// Polls until it gives a value.
+pub fn until<T>(what: &str, limit: Duration, mut look: impl FnMut() -> Option<T>) -> T {
+    let begun = Instant::now();
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(begun.elapsed() < limit, "not within {limit:?}: {what}");
+        std::thread::sleep(Duration::from_millis(300));
+    }
+}
+
+/// Status, reason and message.
+pub fn condition(object: &Value, kind: &str) -> Option<(String, String, String)> {
+    let one = object.pointer("/status/conditions")?.as_array()?.iter().find(|condition| condition["type"] == kind)?;
+    let text = |name: &str| one[name].as_str().unwrap_or_default().to_owned();
+    Some((text("status"), text("reason"), text("message")))
+}

@@ -1,0 +1,181 @@
+//! What goes wrong in clusters: each becomes a condition with a reason and the pod's own words, the test ends, and others go on.
+
+use std::time::{Duration, Instant};
+
+use crate::documents::{all, load_test, store};
+use crate::node::{Cluster, condition, until};
+
+/// How soon a trouble has to be told.
+const TOLD: Duration = Duration::from_secs(30);
+const ENDED: Duration = Duration::from_secs(150);
+
+/// A file that is there and holds no certificate.
+const BAD_CA: &str = "  backend:\n    url: https://store-receiver:9400/api/v1/write\n    tlsConfig: {ca: {configMap: {name: kube-root-ca.crt, key: ca.crt}}}";
+const SHORT: &str = "  stages: [{for: 5s, rate: 1k}]\n  deadline: 30s";
+
+struct Case {
+    namespace: &'static str,
+    documents: String,
+    /// The object and its condition that tell it.
+    on: (&'static str, &'static str, &'static str),
+    reason: &'static str,
+    words: &'static str,
+}
+
+fn cases() -> Vec<Case> {
+    let with = |resources: &str| all(1, &format!("  pod: {{resources: {resources}}}"), SHORT);
+    let lt = ("lt", "test", "Finished");
+    let ca = "  backend:\n    url: https://store-receiver:9400/api/v1/write\n    tlsConfig: {ca: {secret: {name: absent, key: ca.crt}}}";
+    let direct = "endpoint: {url: https://store-receiver:9400/api/v1/write, basicAuth: {username: {name: absent, key: u}, password: {name: absent, key: p}}}";
+    vec![
+        Case {
+            namespace: "unschedulable",
+            documents: with("{requests: {cpu: 100}}"),
+            on: lt,
+            reason: "Unschedulable",
+            words: "Insufficient cpu",
+        },
+        Case {
+            namespace: "image",
+            documents: all(1, "  pod: {image: 'docker.io/library/floodmark:absent', imagePullPolicy: Never}", SHORT),
+            on: lt,
+            reason: "ImagePullFailed",
+            words: "floodmark:absent",
+        },
+        Case {
+            namespace: "secret",
+            documents: all(1, ca, SHORT),
+            on: lt,
+            reason: "SecretNotFound",
+            words: "\"absent\"",
+        },
+        Case {
+            namespace: "generator-secret",
+            documents: format!("{}---\n{}", store(""), load_test("test", direct, SHORT)),
+            on: lt,
+            reason: "SecretNotFound",
+            words: "\"absent\"",
+        },
+        Case {
+            namespace: "quota",
+            documents: all(1, "", SHORT),
+            on: lt,
+            reason: "QuotaExceeded",
+            words: "exceeded quota",
+        },
+        Case {
+            namespace: "oom",
+            documents: with("{requests: {memory: 6Mi}, limits: {memory: 6Mi}}"),
+            on: ("rws", "sink", "Degraded"),
+            reason: "OOMKilled",
+            words: "137",
+        },
+        Case {
+            namespace: "crash-loop",
+            documents: all(1, BAD_CA, SHORT),
+            on: ("rws", "sink", "Degraded"),
+            reason: "Restarted",
+            words: "ca.crt",
+        },
+        Case {
+            namespace: "refuses",
+            documents: all(1, "  backend:\n    url: http://store-receiver:9400/absent", SHORT),
+            on: lt,
+            reason: "Completed",
+            words: "404",
+        },
+    ]
+}
+
+/// Before anything runs.
+pub fn each_is_told(cluster: &Cluster) {
+    let cases = cases();
+    std::thread::scope(|scope| {
+        let each: Vec<_> = cases.iter().map(|case| (case.namespace, scope.spawn(|| told(cluster, case)))).collect();
+        let neighbour = scope.spawn(|| {
+            cluster.namespace("neighbour");
+            cluster.apply("neighbour", &all(1, "", "  stages: [{for: 20s, rate: 1k}]\n  deadline: 3m"));
+            cluster.passed("neighbour", "lt/test")
+        });
+        let failed: Vec<_> = each.into_iter().filter_map(|(name, case)| case.join().is_err().then_some(name)).collect();
+        assert!(failed.is_empty(), "{failed:?}");
+        neighbour.join().unwrap();
+    });
+}
+
+fn told(cluster: &Cluster, case: &Case) {
+    let namespace = case.namespace;
+    cluster.namespace(namespace);
+    if namespace == "quota" {
+        cluster.kubectl(&["-n", namespace, "create", "quota", "few", "--hard=pods=0"]);
+    }
+    cluster.apply(namespace, &case.documents);
+    let begun = Instant::now();
+    let (kind, name, which) = case.on;
+    let limit = if case.reason == "Completed" { ENDED } else { TOLD };
+    let message = until(&format!("{namespace}: {}", case.reason), limit, || {
+        let (_, reason, message) = condition(&cluster.get(namespace, kind, name)?, which)?;
+        (reason == case.reason).then_some(message)
+    });
+    println!("{namespace}: {} after {:.0} s: {message}", case.reason, begun.elapsed().as_secs_f64());
+    assert!(message.contains(case.words), "{namespace}: {message}");
+    ends(cluster, namespace);
+}
+
+/// The test ends without a verdict that it could not have.
+fn ends(cluster: &Cluster, namespace: &str) {
+    let (code, text) = cluster.wait(namespace, "lt/test");
+    assert_eq!(code, 3, "{namespace}: inconclusive: {text}");
+    println!("{namespace}: {text}");
+}
+
+/// While samples flow.
+pub fn while_running(cluster: &Cluster) {
+    type Break = fn(&Cluster, &str);
+    let long = |more: &str| all(1, "", &format!("  stages: [{{for: 60s, rate: 1k}}]\n{more}"));
+    let cases: [(&str, String, Break, &str); 5] = [
+        ("generator-lost", long("  deadline: 2m"), |c, n| delete(c, n, "test-generator"), "generator 0"),
+        ("conductor-lost", long("  deadline: 2m"), |c, n| delete(c, n, "test-conductor"), "conductor"),
+        ("deadline", long("  deadline: 20s"), |_, _| (), "deadline"),
+        ("aborted", long("  deadline: 2m"), abort, "abort"),
+        ("store-lost", long("  deadline: 2m"), store_lost, "store"),
+    ];
+    std::thread::scope(|scope| {
+        let each: Vec<_> = cases
+            .iter()
+            .map(|(namespace, documents, breaks, words)| {
+                let case = move || {
+                    cluster.namespace(namespace);
+                    cluster.apply(namespace, documents);
+                    until(&format!("{namespace}: samples flow"), Duration::from_secs(60), || {
+                        let test = cluster.get(namespace, "lt", "test")?;
+                        let flows = test["status"]["samples"]["acknowledged"].as_u64().is_some_and(|count| count > 0);
+                        (flows && test["status"]["phase"] == "Running").then_some(())
+                    });
+                    let begun = Instant::now();
+                    breaks(cluster, namespace);
+                    let (code, text) = cluster.wait(namespace, "lt/test");
+                    println!("{namespace}: after {:.0} s: {text}", begun.elapsed().as_secs_f64());
+                    assert_eq!(code, 3, "{namespace}: {text}");
+                    assert!(text.contains(words), "{namespace}: {text}");
+                };
+                (*namespace, scope.spawn(case))
+            })
+            .collect();
+        let failed: Vec<_> = each.into_iter().filter_map(|(name, case)| case.join().is_err().then_some(name)).collect();
+        assert!(failed.is_empty(), "{failed:?}");
+    });
+}
+
+fn delete(cluster: &Cluster, namespace: &str, job: &str) {
+    let selector = format!("batch.kubernetes.io/job-name={job}");
+    cluster.kubectl(&["-n", namespace, "delete", "pod", "-l", &selector, "--grace-period=0", "--force"]);
+}
+
+fn abort(cluster: &Cluster, namespace: &str) {
+    cluster.kubectl(&["-n", namespace, "patch", "lt", "test", "--type=merge", "-p", "{\"spec\":{\"abort\":true}}"]);
+}
+
+fn store_lost(cluster: &Cluster, namespace: &str) {
+    cluster.kubectl(&["-n", namespace, "delete", "pod", "store-receiver-0", "--grace-period=0", "--force"]);
+}
