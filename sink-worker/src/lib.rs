@@ -73,7 +73,11 @@ pub async fn run(options: Options, stop: Stop) -> anyhow::Result<Outcome> {
 }
 
 /// [`run`] on a listener that is bound already.
-pub fn run_on(listener: tokio::net::TcpListener, options: Options, stop: Stop) -> telemetry::Running<anyhow::Result<Outcome>> {
+pub fn run_on(
+    listener: tokio::net::TcpListener,
+    options: Options,
+    stop: Stop,
+) -> telemetry::Running<anyhow::Result<Outcome>> {
     Box::pin(work(listener, options, stop))
 }
 
