@@ -243,6 +243,17 @@ pub struct Coverage {
     pub unproven: Vec<String>,
     /// More for people.
     pub detail: String,
+    /// The checksums of acknowledged and of stored samples; none: not compared.
+    pub slots: Option<Slots>,
+}
+
+/// Slots of which either side holds samples.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Slots {
+    pub compared: u32,
+    /// Count and checksum say that exactly what was acknowledged is stored.
+    pub equal: u32,
 }
 
 /// A condition of the test, as its status has it.
