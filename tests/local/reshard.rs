@@ -71,24 +71,31 @@ fn seed() -> u64 {
     seed
 }
 
-const RESHARDS: usize = 100;
+const RESHARDS: u64 = 100;
+/// Some of them are replaced by the next while a killed worker is waited for.
+const SCALES: u32 = 125;
 const MOST_WORKERS: u64 = 6;
+/// Of one ordinal: each time it takes twice as long until the worker is back.
+const MOST_KILLS: u32 = 2;
 
-/// Scales at random moments, often before the one before is through. Now and then there is calm first, so that it is known who is there, and one of
-/// them is killed just before the next or in the middle of it. The steps, and when the last is due, ms.
+/// Scales at random moments, often before the one before is through. Now and then there is calm first, so that it is known
+/// who is there, and one of them is killed just before the next or in the middle of it. The steps, and when the last is due, ms.
 fn random_chaos(draws: &mut Draws, mut workers: u64) -> (String, u64) {
     let (mut steps, mut at) = (String::new(), 1_500);
-    for scale in 0..RESHARDS {
+    let mut kills = [0; MOST_WORKERS as usize];
+    for scale in 1..=SCALES {
         let mut next = draws.between(1, MOST_WORKERS);
         next += u64::from(next >= workers);
-        if scale % 9 == 8 {
+        let whom = draws.between(0, workers.min(next));
+        if scale.is_multiple_of(10) && kills[whom as usize] < MOST_KILLS {
+            kills[whom as usize] += 1;
             at += 4_000;
-            let (when, whom) = (draws.between(at - 100, at + 400), draws.between(0, workers.min(next)));
+            let when = draws.between(at - 100, at + 400);
             writeln!(steps, "    - {{at: {when}ms, action: Kill, sinkWorker: {whom}}}").unwrap();
         }
         writeln!(steps, "    - {{at: {at}ms, action: Scale, replicas: {next}}}").unwrap();
         workers = next;
-        at += draws.between(200, 2_000);
+        at += draws.between(200, 1_600);
     }
     (steps, at)
 }
@@ -121,9 +128,22 @@ fn a_hundred_random_reshards_with_kills_between_lose_double_and_reorder_nothing(
         assert_eq!((finding["name"].as_str(), &finding["count"]), (Some("Duplicated"), &finding["explained"]));
     }
     let chaos = summary["chaos"].as_array().unwrap();
-    let pauses = chaos.iter().filter(|entry| entry["action"].as_str().unwrap().starts_with("resharded"));
-    let mut pauses: Vec<_> = pauses.filter_map(|entry| entry["backAfter"].as_f64()).collect();
+    let said = chaos.iter().filter_map(|entry| entry["action"].as_str());
+    // "resharded from 3 to 5 workers (epoch 7)"; the first map is of epoch 1.
+    let epochs = said.filter_map(|action| action.strip_suffix(')')?.rsplit_once("(epoch ")?.1.parse::<u64>().ok());
+    let reshards = epochs.max().unwrap_or_default().saturating_sub(1);
+    let mut pauses: Vec<_> = chaos
+        .iter()
+        .filter(|entry| entry["action"].as_str().unwrap().starts_with("resharded"))
+        .filter_map(|entry| entry["backAfter"].as_f64())
+        .collect();
     pauses.sort_unstable_by(f64::total_cmp);
-    eprintln!("{} reshards, findings {}, pauses {pauses:?}", pauses.len(), summary["findings"]);
-    assert!(pauses.len() >= RESHARDS / 2);
+    eprintln!(
+        "{reshards} reshards of {SCALES} in {seconds} s, pauses {:.3} to {:.3} s, half within {:.3} s, findings {}",
+        pauses[0],
+        pauses[pauses.len() - 1],
+        pauses[pauses.len() / 2],
+        summary["findings"]
+    );
+    assert!(reshards >= RESHARDS);
 }

@@ -231,6 +231,7 @@ fn parts(summary: &mut Summary) {
         acknowledged_in_time: due - missing,
         achieved_rate: (due - missing) as f64 / seconds,
         reached: true,
+        cut: false,
     };
     summary.stages = vec![
         stage(0, 0.0, 30.0, 100_000.0, 3_000_000, 1200),

@@ -37,6 +37,8 @@ pub struct StageResult {
     pub achieved_rate: f64,
     /// 99 % of what was due was acknowledged in time.
     pub reached: bool,
+    /// The run was interrupted before it was over: whether it would have been reached is not known.
+    pub cut: bool,
 }
 
 /// The ledger's two ends. What nobody read back is none.
