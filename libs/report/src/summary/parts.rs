@@ -22,6 +22,7 @@ pub struct Target {
 /// One stage of the schedule.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts, in a document that others read")]
 pub struct StageResult {
     pub index: u32,
     pub from: f64,
