@@ -11,7 +11,7 @@ use ledger::{
     Settlement, SlotTable, Store, StoreReport,
 };
 use protocol::{GeneratorReport, SentEpoch, path};
-use report::{Coverage, Summary};
+use report::{Coverage, Slots, Summary};
 use workload::{LaneMap, Workload};
 
 use crate::drive::Course;
@@ -62,15 +62,17 @@ impl Judge<'_> {
             None if self.plan.receivers.is_empty() => None,
             None => Some(self.receivers().await?),
         };
-        let Some(held) = held else {
+        let Some(mut held) = held else {
             // Nobody looked: the faults' answers are known all the same, and whether good samples were kept is not.
             wrong(summary, &run, &[]);
             let run = Run { keeps_good: false, ..run };
+            let context = Context { unread: true, ..context };
             let findings = Settlement::new(run, &sides, unseen(t0, &sides), context).findings();
             put_findings(summary, &findings);
             return Ok(());
         };
         let counters = held.report.counters;
+        held.coverage.slots = Some(compare(&acknowledged(&sides), &held.report.distinct));
         wrong(summary, &run, &held.report.faults);
         let mut settlement = Settlement::new(run, &sides, held.report, context);
         let slots = settlement.slots().to_vec();
@@ -99,18 +101,15 @@ impl Judge<'_> {
             // Without the others the replay ends with the last request that counts.
             side.exceptions.retain(|exception| exception.outcome == Outcome::Unresolved);
         }
-        let mut findings = Settlement::new(self.run(t0), &sides, unseen(t0, &sides), Context::default()).findings();
+        let context = Context { unread: true, ..Context::default() };
+        let mut findings = Settlement::new(self.run(t0), &sides, unseen(t0, &sides), context).findings();
         findings.retain(|finding| finding.name == FindingName::Unresolved);
         put_findings(summary, &findings);
     }
 
     fn run(&self, t0_ns: u64) -> Run {
         let lanes = match &self.plan.target {
-            protocol::Target::Sink { workers } => {
-                let mut reports = self.gatherer.generator_lives.iter().filter_map(|life| life.report.as_ref());
-                let first = reports.find_map(|report| report.epochs.first());
-                first.map_or_else(|| sink_map(workers.len() as u32, self.plan.lanes), map_of)
-            }
+            protocol::Target::Sink { workers } => sink_map(workers.len() as u32, self.plan.lanes),
             protocol::Target::Endpoint { .. } => {
                 LaneMap::direct(u32::from(self.plan.test.generator.direct_connections()))
             }
@@ -128,6 +127,7 @@ impl Judge<'_> {
     }
 
     fn sides(&self) -> Vec<GeneratorSide> {
+        let sink = matches!(self.plan.target, protocol::Target::Sink { .. });
         let lives = self.gatherer.generator_lives.iter().enumerate();
         lives
             .filter_map(|(index, life)| {
@@ -135,6 +135,8 @@ impl Judge<'_> {
                 Some(GeneratorSide {
                     index: index as u32,
                     acknowledged: life.slots.clone()?,
+                    // A sink may be resharded while generators get ready.
+                    first: report.epochs.first().filter(|_| sink).map(|epoch| (map_of(epoch), u32::from(epoch.lanes))),
                     moves: moves(report, self.course.t0.unwrap_or_default()),
                     exceptions: report.exceptions.clone(),
                     truncated: report.exceptions_truncated,
@@ -198,6 +200,7 @@ impl Judge<'_> {
             share: 1.0,
             unproven: Vec::new(),
             detail: "every sample was checked as it arrived: order, value, duplicates".into(),
+            slots: None,
         };
         Ok(Held { report: report.unwrap_or_default(), read_back: None, coverage })
     }
@@ -250,6 +253,7 @@ impl Judge<'_> {
             share: 1.0,
             unproven: unproven.iter().map(ToString::to_string).collect(),
             detail: "every sample was read back and compared: presence, timestamp, value".into(),
+            slots: None,
         };
         Ok(Held { report: store.report(), read_back: Some(store), coverage })
     }
@@ -308,6 +312,12 @@ fn acknowledged(sides: &[GeneratorSide]) -> SlotTable {
         sum.merge(&side.acknowledged);
     }
     sum
+}
+
+fn compare(acknowledged: &SlotTable, stored: &SlotTable) -> Slots {
+    let either = (0..ledger::SLOTS as u16).filter(|slot| acknowledged.slot(*slot).count + stored.slot(*slot).count > 0);
+    let compared = either.count() as u32;
+    Slots { compared, equal: compared - acknowledged.diff(stored).len() as u32 }
 }
 
 fn put_findings(summary: &mut Summary, findings: &[Finding]) {

@@ -147,8 +147,14 @@ impl Conductor {
         if course.end == End::Completed {
             let missed = figures.chaos.iter().filter(|step| step.executed_at.is_none());
             outside.inconclusive.extend(missed.map(|step| {
-                let whom = step.worker.map_or_else(String::new, |worker| format!(" of sink-worker {worker}"));
-                format!("{}{whom} at {} s was not carried out", step.action, step.at)
+                let at = step.at;
+                match step.worker {
+                    Some(worker) => format!(
+                        "{} of sink-worker {worker} at {at} s was not carried out: there has to be such a worker then",
+                        step.action
+                    ),
+                    None => format!("{} at {at} s was not carried out", step.action),
+                }
             }));
             if unsettled_scale(plan, engine) {
                 outside.inconclusive.push(

@@ -11,7 +11,7 @@ use report::{
 };
 use workload::Workload;
 
-use crate::drive::Course;
+use crate::drive::{Course, End};
 use crate::gather::Gatherer;
 use crate::plan::{ConductorPlan, SharedEngine};
 use crate::reshards::reshards;
@@ -66,7 +66,7 @@ pub(crate) fn build(
     let started = course.t0.unwrap_or_else(|| unix_ns(course.started));
     let ended = unix_ns(SystemTime::now());
     let account = gatherer.account();
-    let stages = stages(&plan.test, workload, gatherer);
+    let stages = stages(&plan.test, workload, gatherer, course);
     let mut summary = Summary {
         start_time: rfc3339(started),
         completion_time: rfc3339(ended),
@@ -108,7 +108,8 @@ fn target(plan: &ConductorPlan) -> Target {
     }
 }
 
-fn stages(test: &LoadTestSpec, workload: &Workload, gatherer: &Gatherer) -> Vec<StageResult> {
+fn stages(test: &LoadTestSpec, workload: &Workload, gatherer: &Gatherer, course: &Course) -> Vec<StageResult> {
+    let came_to = course.rates.points.last().map_or(0, |point| point.at_ns);
     let windows = workload.stages().iter().zip(&test.stages).enumerate();
     windows
         .map(|(index, (window, stage))| {
@@ -130,6 +131,7 @@ fn stages(test: &LoadTestSpec, workload: &Workload, gatherer: &Gatherer) -> Vec<
                 acknowledged_in_time: in_time,
                 achieved_rate: if seconds > 0.0 { in_time as f64 / seconds } else { 0.0 },
                 reached: in_time as f64 >= REACHED * due as f64,
+                cut: course.end == End::Interrupted && came_to < window.end_ns,
             }
         })
         .collect()

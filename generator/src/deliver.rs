@@ -196,7 +196,7 @@ impl Link {
             self.record(&parcel, answer.as_ref(), now, now.saturating_sub(sent), attempts > 0);
             attempts += 1;
             let Some(answer) = answer else { break Delivered::Unresolved };
-            maybe |= maybe_taken(&answer);
+            maybe |= maybe_taken(&answer, sink);
             let status = answer.as_ref().map_or(0, |r| r.status);
             streak.answered(status, now, sink);
             if sink && matches!(status, 421 | 503) {
@@ -363,9 +363,11 @@ impl Link {
     }
 }
 
-/// Whether the target may have taken what it answered so. It throttles (429) and redirects without looking inside.
-fn maybe_taken(answer: &Result<Response, TransportError>) -> bool {
+/// Whether the target may have taken what it answered so. It throttles (429) and redirects without looking inside, and a sink
+/// names its map in a refusal of all of it.
+fn maybe_taken(answer: &Result<Response, TransportError>, sink: bool) -> bool {
     match answer {
+        Ok(response) if sink && response.status == 503 => response.header(ours::EPOCH).is_none(),
         Ok(response) => response.status >= 500,
         Err(error) => error.maybe_processed(),
     }

@@ -1,8 +1,8 @@
 //! Follows a sink's ownership map. While some lane cannot get on, workers are asked for it; a map of another shape makes all
 //! lanes of the generator stop, and they start again under it behind what they have settled.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -30,6 +30,8 @@ pub(crate) struct Following {
     /// Lanes that wait to send a request again.
     waiting: AtomicUsize,
     trouble: Notify,
+    /// Workers and lanes of each in the map that holds; locked only while `next` is.
+    shape: Mutex<(u32, u16)>,
     /// A map that the lanes have to stop for.
     next: watch::Sender<Option<Arc<OwnershipDoc>>>,
 }
@@ -37,7 +39,7 @@ pub(crate) struct Following {
 impl Following {
     pub(crate) fn new() -> Self {
         let (epoch, waiting) = (AtomicU64::new(0), AtomicUsize::new(0));
-        Self { epoch, waiting, trouble: Notify::new(), next: watch::channel(None).0 }
+        Self { epoch, waiting, trouble: Notify::new(), shape: Mutex::new((0, 0)), next: watch::channel(None).0 }
     }
 
     pub(crate) fn epoch(&self) -> u64 {
@@ -56,10 +58,11 @@ impl Following {
         Waiting(self)
     }
 
-    /// A map holds from now on.
-    pub(crate) fn enter(&self, epoch: u64) {
-        self.epoch.store(epoch, Relaxed);
+    /// A map of this shape holds from now on.
+    pub(crate) fn enter(&self, epoch: u64, shape: (u32, u16)) {
         self.next.send_if_modified(|next| {
+            self.epoch.store(epoch, Relaxed);
+            *self.shape() = shape;
             let known = next.as_ref().is_some_and(|document| document.epoch <= epoch);
             if known {
                 *next = None;
@@ -68,12 +71,13 @@ impl Following {
         });
     }
 
-    /// A map was heard of. One of the same shape only has a new number, unless the lanes stop already.
-    fn heard(&self, document: OwnershipDoc, shape: (u32, u16)) {
+    /// A map was heard of. One of the shape that holds only has a new number, unless the lanes stop already. Who asked may have
+    /// asked under an earlier map.
+    fn heard(&self, document: OwnershipDoc) {
         self.next.send_if_modified(|next| {
             let known = next.as_ref().map_or_else(|| self.epoch(), |known| known.epoch);
             let news = document.epoch > known;
-            if news && next.is_none() && (document.replicas, document.lanes) == shape {
+            if news && next.is_none() && (document.replicas, document.lanes) == *self.shape() {
                 self.epoch.store(document.epoch, Relaxed);
             } else if news {
                 tracing::info!(epoch = document.epoch, workers = document.replicas, "the sink was resharded");
@@ -82,6 +86,10 @@ impl Following {
             }
             false
         });
+    }
+
+    fn shape(&self) -> MutexGuard<'_, (u32, u16)> {
+        self.shape.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -110,7 +118,7 @@ pub(crate) async fn follow(shared: Arc<Shared>) {
         let others = rest.iter().cycle().skip(round % rest.len().max(1)).take((ASKED - 1).min(rest.len()));
         let asked = workers.first().into_iter().chain(others);
         if let Some(document) = newest(asked).await {
-            following.heard(document, current.route.shape());
+            following.heard(document);
         }
         sleep(LOOK).await;
     }
@@ -160,12 +168,14 @@ pub(crate) async fn resume(
     };
     let mut open: Vec<(u64, u64)> = ended.iter().flat_map(|one| one.doubts.iter().copied()).collect();
     open.sort_unstable();
+    let sent_until = ended.iter().filter_map(|one| one.sent_until).max();
     let mut doubts = Vec::new();
     for span in open {
         doubt(&mut doubts, span);
     }
-    let mut lanes: Vec<Inherited> =
-        (0..plan.lanes()).map(|_| Inherited { leftovers: Vec::new(), doubts: doubts.clone(), good }).collect();
+    let mut lanes: Vec<Inherited> = (0..plan.lanes())
+        .map(|_| Inherited { leftovers: Vec::new(), doubts: doubts.clone(), sent_until, good })
+        .collect();
     for leftover in ended.into_iter().flat_map(|one| one.leftovers) {
         for (lane, part) in leftover.split(plan.map()) {
             if let Some(lane) = lanes.get_mut(usize::from(lane)) {
@@ -174,4 +184,32 @@ pub(crate) async fn resume(
         }
     }
     Ok((Epoch::new(step as u32, document.epoch, plan, route), lanes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn document(epoch: u64, replicas: u32) -> OwnershipDoc {
+        OwnershipDoc { sink_uid: "u".into(), epoch, replicas, lanes: 2, addresses: Vec::new() }
+    }
+
+    #[test]
+    fn a_map_is_compared_with_the_one_that_holds_when_it_is_heard_of() {
+        let following = Following::new();
+        let stops_for = || following.next().borrow().as_ref().map(|document| document.epoch);
+        following.enter(7, (3, 2));
+        following.heard(document(8, 3));
+        assert_eq!((following.epoch(), stops_for()), (8, None), "only a new number");
+        following.heard(document(9, 5));
+        assert_eq!((following.epoch(), stops_for()), (8, Some(9)));
+        // The lanes turn to it while somebody asks, and the answer is the shape that they have just left.
+        following.enter(9, (5, 2));
+        following.heard(document(10, 3));
+        assert_eq!((following.epoch(), stops_for()), (9, Some(10)));
+        // What was heard of meanwhile holds after what they turned to.
+        following.heard(document(11, 5));
+        following.enter(10, (3, 2));
+        assert_eq!((following.epoch(), stops_for()), (10, Some(11)));
+    }
 }

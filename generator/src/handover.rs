@@ -17,6 +17,8 @@ pub(crate) struct Ended {
     pub(crate) stopped: bool,
     pub(crate) leftovers: Vec<Leftover>,
     pub(crate) doubts: Vec<(u64, u64)>,
+    /// See [`Inherited::sent_until`].
+    pub(crate) sent_until: Option<u64>,
     /// Why it could not go on.
     pub(crate) failed: Option<anyhow::Error>,
 }
@@ -27,6 +29,8 @@ pub(crate) struct Inherited {
     pub(crate) leftovers: Vec<Leftover>,
     /// Due times of good requests without acknowledgement.
     pub(crate) doubts: Vec<(u64, u64)>,
+    /// When the last good sample was due that the target may have taken under an earlier map and that has no answer yet.
+    pub(crate) sent_until: Option<u64>,
     /// When the latest good request left that the backend is known to have, ns since t0.
     pub(crate) good: u64,
 }
@@ -62,6 +66,11 @@ impl Leftover {
     }
 }
 
+/// In the order in which each series' own have to be sent.
+pub(crate) fn oldest_first(leftovers: &mut [Leftover]) {
+    leftovers.sort_by_key(|one| (one.origin.step, one.origin.request.index));
+}
+
 /// Remembers the due times of a request that was not acknowledged: from its first to its last sample.
 /// They ascend in one lane; what it inherited of others may lie anywhere.
 pub(crate) fn doubt(doubts: &mut Vec<(u64, u64)>, (from, to): (u64, u64)) {
@@ -70,5 +79,24 @@ pub(crate) fn doubt(doubts: &mut Vec<(u64, u64)>, (from, to): (u64, u64)) {
         // Overlapping, or too many to tell apart: one span, wide enough.
         Some(last) if full || last.1 >= from => *last = (last.0.min(from), last.1.max(to)),
         _ => doubts.push((from, to)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn leftovers_are_handed_on_as_they_were_drawn() {
+        let left = |step, index| {
+            let request = RequestPlan { index, intended_ns: 0, first_due_ns: 0, last_due_ns: 0, samples: 1, stage: 0 };
+            let origin = Origin { step, lane: 0, request };
+            Leftover { fault: 0, samples: Vec::new(), origin, repeated: false }
+        };
+        // An inherited one, one of the request that the lane was at, and one that waited for that request.
+        let mut leftovers = vec![left(0, 70), left(1, 9), left(1, 8)];
+        oldest_first(&mut leftovers);
+        let order: Vec<_> = leftovers.iter().map(|l| (l.origin.step, l.origin.request.index)).collect();
+        assert_eq!(order, [(0, 70), (1, 8), (1, 9)]);
     }
 }

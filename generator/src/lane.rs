@@ -3,7 +3,7 @@
 //!
 //! A request that its lane comes to too late is skipped and counted. Queue: later than `maxBacklog`. Skip: later than the
 //! smallest scrape interval of the workload (100 ms at least), or `maxBacklog` if that is less. A request that was sent once
-//! is never skipped: it is sent again until it has its answer or the run is halted.
+//! is never skipped: it is sent again until it has its answer or the run is halted. That holds across maps, too.
 
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ use crate::build::Made;
 use crate::clock::Clock;
 use crate::deliver::{Contents, Delivered, Link, Parcel, Receipt};
 use crate::epoch::{Epoch, LANE_DONE};
-use crate::handover::{Ended, Inherited, Leftover, Origin, doubt};
+use crate::handover::{Ended, Inherited, Leftover, Origin, doubt, oldest_first};
 use crate::lane_faults::Aside;
 use crate::prepare::Prepared;
 use crate::shared::Shared;
@@ -42,6 +42,7 @@ pub(crate) async fn run(
         stopped: false,
         leftovers: Vec::new(),
         doubts: Vec::new(),
+        sent_until: inherited.sent_until,
         failed: None,
     };
     let mut walk = LaneWalk::new(&epoch.plan, number);
@@ -55,6 +56,7 @@ pub(crate) async fn run(
         doubts: inherited.doubts,
         aside: Vec::new(),
         leftovers: Vec::new(),
+        sent_until: inherited.sent_until,
         sequence: 0,
         failed: None,
         halt: shared.halted(),
@@ -91,11 +93,12 @@ pub(crate) async fn run(
             origin,
             repeated: true,
         }));
+        oldest_first(&mut ended.leftovers);
     } else {
         lane.give_up_aside();
         epoch.lane_at(number, LANE_DONE);
     }
-    (ended.doubts, ended.failed) = (lane.doubts, lane.failed);
+    (ended.doubts, ended.sent_until, ended.failed) = (lane.doubts, lane.sent_until, lane.failed);
     ended
 }
 
@@ -117,6 +120,8 @@ pub(crate) struct Lane {
     pub(crate) aside: Vec<Aside>,
     /// Faults that another map came in the way of.
     pub(crate) leftovers: Vec<Leftover>,
+    /// See [`Inherited::sent_until`].
+    pub(crate) sent_until: Option<u64>,
     /// Of the next request.
     pub(crate) sequence: u64,
     /// Why nothing more can be sent.
@@ -154,7 +159,7 @@ impl Lane {
                 return Some(walk.position(&request));
             }
             let now = clock.now();
-            if now > request.intended_ns.saturating_add(prepared.max_late_ns) {
+            if now > request.intended_ns.saturating_add(prepared.max_late_ns) && !self.maybe_sent(&request) {
                 self.skip(&request, prepared.skip_reason);
                 next = walk.next(prepared.max_samples);
                 skipped += 1;
@@ -219,8 +224,15 @@ impl Lane {
         self.failed = receipt.fatal.take();
         if let Delivered::Moved { taken } = receipt.delivered {
             // Its samples come again, in requests of other lanes.
-            self.shared.books().account.retried += if taken { samples } else { 0 };
+            if taken {
+                self.shared.books().account.retried += samples;
+                self.sent_until = self.sent_until.max(Some(request.last_due_ns));
+            }
             return Good::Moved;
+        }
+        let unsaid = receipt.delivered == Delivered::NotSent || self.failed.is_some();
+        if unsaid && self.maybe_sent(request) {
+            receipt.delivered = Delivered::Unresolved;
         }
         let outcome = outcome_of(receipt.delivered);
         if outcome.is_some() {
@@ -246,6 +258,11 @@ impl Lane {
         }
         self.shared.metrics.highest_sent.set(clock.unix_us(request.last_due_ns) as f64 / 1e6);
         Good::Taken
+    }
+
+    /// Whether a request of an earlier map may have brought the target some of its samples.
+    fn maybe_sent(&self, request: &RequestPlan) -> bool {
+        self.sent_until.is_some_and(|until| request.first_due_ns <= until)
     }
 
     pub(crate) fn origin(&self, request: RequestPlan) -> Origin {
@@ -291,39 +308,51 @@ impl Lane {
         let mut books = self.shared.books();
         books.count(samples, Some(Outcome::Skipped), reason, false);
         books.dropped(reason, samples);
-        self.except_all(&mut books, request, request.index);
+        let origin = self.origin(*request);
+        for fault in std::iter::once(None).chain(self.own.iter().copied().map(Some)) {
+            books.except(&origin, request.index, fault, Some(Outcome::Skipped));
+        }
         drop(books);
         self.shared.metrics.outcome("skipped", samples);
         self.shared.metrics.lost(reason, false, samples);
     }
 
-    /// Nothing more is sent: what is due by now counts as skipped, and the rest of the lane as never begun.
+    /// Nothing more is sent: what is due by now counts as skipped, unless an earlier map's request may have brought it, and the
+    /// rest of the lane as never begun.
     fn close(&mut self, walk: &mut LaneWalk<'_>, first: RequestPlan, now: u64) {
         self.give_up_aside();
-        let mut samples = 0u64;
-        let mut next = Some(first);
+        let (mut unresolved, mut skipped) = (0u64, 0u64);
+        let (mut next, mut last_sent) = (Some(first), first);
+        while let Some(request) = next.filter(|request| self.maybe_sent(request)) {
+            unresolved += u64::from(request.samples);
+            last_sent = request;
+            next = walk.next(self.prepared.max_samples);
+        }
+        let rest = next;
         while let Some(request) = next.filter(|r| r.intended_ns <= now) {
-            samples += u64::from(request.samples);
+            skipped += u64::from(request.samples);
             next = walk.next(self.prepared.max_samples);
         }
         let mut books = self.shared.books();
-        books.count(samples, Some(Outcome::Skipped), "end", false);
-        if samples > 0 {
-            books.dropped("end", samples);
+        books.count(unresolved, Some(Outcome::Unresolved), "end", false);
+        books.count(skipped, Some(Outcome::Skipped), "end", false);
+        if skipped > 0 {
+            books.dropped("end", skipped);
         }
-        self.except_all(&mut books, &first, u64::MAX);
-        drop(books);
-        self.shared.metrics.outcome("skipped", samples);
-        self.shared.metrics.lost("end", false, samples);
-    }
-
-    /// The good requests and all that would have followed them.
-    fn except_all(&self, books: &mut crate::outcome::Books, from: &RequestPlan, to: u64) {
-        let origin = self.origin(*from);
-        books.except(&origin, to, None, Some(Outcome::Skipped));
+        if unresolved > 0 {
+            books.except(&self.origin(first), last_sent.index, None, Some(Outcome::Unresolved));
+        }
+        if let Some(rest) = rest {
+            books.except(&self.origin(rest), u64::MAX, None, Some(Outcome::Skipped));
+        }
         for &fault in &self.own {
-            books.except(&origin, to, Some(fault), Some(Outcome::Skipped));
+            books.except(&self.origin(first), u64::MAX, Some(fault), Some(Outcome::Skipped));
         }
+        drop(books);
+        let metrics = &self.shared.metrics;
+        metrics.outcome("unresolved", unresolved);
+        metrics.outcome("skipped", skipped);
+        metrics.lost("end", false, skipped);
     }
 }
 

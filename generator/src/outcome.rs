@@ -227,7 +227,7 @@ impl Books {
 
     /// Remembers what became of a request: `None` is acknowledged and only ends the entry before. Requests without a fault
     /// request of this kind may lie inside a fault's entry: there is nothing in them that it could be wrong about.
-    /// `from` names the first request.
+    /// `from` names the first request. What an earlier map left comes late, and never into an entry that begins behind it.
     pub(crate) fn except(&mut self, from: &Origin, to_request: u64, fault: Option<u32>, outcome: Option<Outcome>) {
         let &Origin { step: epoch, lane, request } = from;
         let lanes = self.lanes.get_mut(epoch as usize);
@@ -245,8 +245,11 @@ impl Books {
             None => entries.good,
             Some(fault) => entries.faults.get(&fault).copied(),
         };
-        if let Some(entry) = open.and_then(|at| entries.list.get_mut(at)).filter(|e| e.outcome == outcome) {
-            entry.to_request = to_request;
+        if let Some(entry) = open
+            .and_then(|at| entries.list.get_mut(at))
+            .filter(|e| e.outcome == outcome && e.from_request <= request.index)
+        {
+            entry.to_request = entry.to_request.max(to_request);
             return;
         }
         if self.exceptions >= MAX_EXCEPTIONS {
@@ -280,5 +283,29 @@ impl Books {
         set.insert(names::LATE, &self.late.snapshot()?)?;
         set.set_drops(&self.drops)?;
         Ok(set)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use workload::RequestPlan;
+
+    fn origin(index: u64) -> Origin {
+        let request = RequestPlan { index, intended_ns: 0, first_due_ns: 0, last_due_ns: 0, samples: 1, stage: 0 };
+        Origin { step: 0, lane: 0, request }
+    }
+
+    /// A fault of an old request may be refused behind one of a newer request.
+    #[test]
+    fn what_comes_late_takes_nothing_out_of_the_list() {
+        let mut books = Books::new();
+        books.enter(SentEpoch::default(), 1, Vec::new());
+        let refused = Some(Outcome::Refused { status: 400 });
+        for request in [5, 6, 7, 6, 3, 4] {
+            books.except(&origin(request), request, Some(0), refused);
+        }
+        let ranges: Vec<_> = books.exceptions().iter().map(|e| (e.from_request, e.to_request)).collect();
+        assert_eq!(ranges, [(3, 4), (5, 7)]);
     }
 }

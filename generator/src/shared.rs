@@ -89,7 +89,7 @@ impl Shared {
         self.books().enter(sent, lanes, cuts);
         self.metrics.lanes.set(f64::from(lanes));
         *self.current.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(epoch));
-        self.following.enter(epoch.number);
+        self.following.enter(epoch.number, (replicas, of_each));
     }
 
     /// The map that holds, once the target was found.

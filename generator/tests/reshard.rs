@@ -7,8 +7,10 @@ mod house;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use floodmark_http::server::Abort;
+use floodmark_http::{HeaderValue, Response};
 use house::expected::{expected, plan};
 use house::{Arrival, House, answer};
 use protocol::{GeneratorState, OwnershipDoc, Target};
@@ -151,4 +153,95 @@ async fn a_resharded_sink_gets_every_sample_in_order() {
         let (refused, rest) = heard.fold((0, 0), |(a, b), h| (a + h.refused, b + h.acknowledged + h.indeterminate));
         assert_eq!((refused, rest), (*drawn, 0), "fault {fault}");
     }
+}
+
+/// A refusal by a worker that took nothing of it.
+fn none_taken() -> Response<bytes::Bytes> {
+    let mut refusal = answer(503);
+    refusal.headers_mut().insert(protocol::header::EPOCH, HeaderValue::from_static("7"));
+    refusal
+}
+
+/// A worker of four lanes takes one request of each, the later the higher the lane, loses its answer, and then drains for
+/// longer than a request may be late. What the worker of one lane that follows answers, and when the run is halted.
+async fn lost_answers_and_a_long_pause(
+    after: u16,
+    halt: Option<Duration>,
+) -> (Vec<Arrival>, protocol::GeneratorReport) {
+    const PAUSE: Duration = Duration::from_millis(700);
+    let ownership: Arc<Mutex<Option<Document>>> = Arc::default();
+    let theirs = Arc::clone(&ownership);
+    // Requests of each lane, and when the last of them lost its answer.
+    let lanes: Mutex<([u32; 4], Option<Instant>)> = Mutex::default();
+    let house = House::new(Box::new(move |arrival, before| {
+        let ownership = theirs.lock().unwrap().clone().unwrap();
+        let mut map = ownership.lock().unwrap();
+        let map = map.as_mut().unwrap();
+        if arrival.epoch != Some(map.epoch) {
+            return answer(421);
+        }
+        if map.epoch == 8 {
+            return if after == 503 { none_taken() } else { answer(after) };
+        }
+        let lane = arrival.id.split('/').nth(2).unwrap().parse::<usize>().unwrap();
+        let mut lanes = lanes.lock().unwrap();
+        if before == 0 {
+            lanes.0[lane] += 1;
+            if (lanes.0[lane] as usize) <= lane * 3 {
+                return answer(204);
+            }
+            lanes.1 = Some(Instant::now());
+            let mut lost = answer(502);
+            lost.extensions_mut().insert(Abort::Reset);
+            return lost;
+        }
+        let all = lanes.0.iter().enumerate().all(|(lane, requests)| *requests as usize > lane * 3);
+        if all && lanes.1.is_some_and(|last| last.elapsed() > PAUSE) {
+            (map.epoch, map.lanes) = (8, 1);
+        }
+        none_taken()
+    }));
+    *ownership.lock().unwrap() = Some(Arc::clone(&house.ownership));
+    let base = format!("http://{}", house.target);
+    let document =
+        OwnershipDoc { sink_uid: "u".into(), epoch: 7, replicas: 1, lanes: 4, addresses: vec![base.clone()] };
+    *house.ownership.lock().unwrap() = Some(document);
+    let text = r#"{"stages": [{"for": "3s"}], "overload": {"policy": "Skip", "maxBacklog": "30s"}}"#;
+    let plan = plan(&Target::Sink { workers: vec![base] }, 1, text);
+    let (_, mut reports, _) = house.run(plan, halt).await;
+    let report = reports.remove(0);
+    report.account.balance().unwrap();
+    assert_eq!(report.epochs.len(), 2);
+    assert!(report.account.skipped.values().sum::<u64>() > 0, "the pause was too short: {:?}", report.account);
+    (house.arrivals.lock().unwrap().clone(), report)
+}
+
+fn with_status(arrivals: &[Arrival], status: u16) -> BTreeSet<(u64, i64, u64)> {
+    arrivals.iter().filter(|arrival| arrival.status == status).flat_map(samples).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_taken_before_a_long_pause_is_not_skipped_behind_it() {
+    let (arrivals, report) = lost_answers_and_a_long_pause(204, None).await;
+    let (taken, acknowledged) = (with_status(&arrivals, 502), with_status(&arrivals, 204));
+    assert!(!taken.is_empty());
+    assert_eq!(
+        taken.difference(&acknowledged).count(),
+        0,
+        "of {} taken, {} acknowledged",
+        taken.len(),
+        acknowledged.len()
+    );
+    assert_eq!(report.account.acknowledged, acknowledged.len() as u64);
+    // The refusals said that nothing was taken: only what lost its answer came again.
+    assert_eq!(report.account.retried, taken.len() as u64);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_taken_before_a_long_pause_is_unresolved_when_the_run_is_halted() {
+    let (arrivals, report) = lost_answers_and_a_long_pause(503, Some(Duration::from_millis(2500))).await;
+    let taken = with_status(&arrivals, 502).len() as u64;
+    assert!(report.account.unresolved >= taken, "{taken} were taken: {:?}", report.account);
+    let listed: Vec<_> = report.exceptions.iter().map(|e| (e.epoch, e.outcome)).collect();
+    assert_eq!(listed, [(1, ledger::Outcome::Unresolved), (1, ledger::Outcome::Skipped)]);
 }

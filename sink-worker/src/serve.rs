@@ -43,7 +43,7 @@ impl Handler for Service {
         let gate = self.0.gate();
         gate.closed().map(|why| {
             self.0.books.metrics().answered(503);
-            Reply::later(why).response()
+            Reply::none_taken(gate.map().ownership.epoch, why).response()
         })
     }
 }

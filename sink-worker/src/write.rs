@@ -35,9 +35,14 @@ impl Reply {
         Self { status, text: text.into(), epoch: None }
     }
 
-    /// A refusal for now: the only kind that no sender takes for a loss.
-    pub(crate) fn later(text: impl Into<String>) -> Self {
+    /// A refusal for now: the only kind that no sender takes for a loss. Something of the request may have been taken.
+    fn later(text: impl Into<String>) -> Self {
         Self::new(503, text)
+    }
+
+    /// The same, of all of it.
+    pub(crate) fn none_taken(epoch: u64, text: impl Into<String>) -> Self {
+        Self { epoch: Some(epoch), ..Self::later(text) }
     }
 
     fn done() -> Self {
@@ -85,7 +90,7 @@ async fn answer(shared: &Arc<Shared>, headers: &HeaderMap, body: Bytes) -> Resul
     let map = {
         let gate = shared.gate();
         if let Some(why) = gate.closed() {
-            return Err(Reply::later(why));
+            return Err(Reply::none_taken(gate.map().ownership.epoch, why));
         }
         gate.map()
     };
@@ -170,7 +175,7 @@ async fn generator(
     };
     let tickets = admit(shared, here, vec![offer]).map_err(|refused| match refused {
         Refused::Epoch(epoch) => Reply { epoch: Some(epoch), ..moved() },
-        other => refuse(other),
+        other => refuse(here, other),
     })?;
     raise(&shared.books.metrics().highest, newest);
     // The outcome is what faults are sent for.
@@ -207,7 +212,7 @@ async fn third_party(shared: &Arc<Shared>, map: &Map, forwarded: Option<&str>, b
         bytes: sliced.bytes,
         slices: sliced.slices,
     });
-    let tickets = admit(shared, epoch, offers.collect()).map_err(refuse)?;
+    let tickets = admit(shared, epoch, offers.collect()).map_err(|refused| refuse(epoch, refused))?;
     raise(&shared.books.metrics().highest, split.newest);
     let addresses = shared.document().addresses;
     let mut others = Vec::with_capacity(split.others.len());
@@ -272,11 +277,11 @@ async fn settled(wait: bool, tickets: &[Slip], others: Vec<tokio::task::JoinHand
     Ok(reply)
 }
 
-fn refuse(refused: Refused) -> Reply {
+fn refuse(here: u64, refused: Refused) -> Reply {
     match refused {
-        Refused::Closed(why) => Reply::later(why),
-        Refused::Epoch(epoch) => Reply::later(format!("the map changed to epoch {epoch} meanwhile")),
-        Refused::Full => Reply::later("the buffer is full"),
+        Refused::Closed(why) => Reply::none_taken(here, why),
+        Refused::Epoch(epoch) => Reply::none_taken(epoch, format!("the map changed to epoch {epoch} meanwhile")),
+        Refused::Full => Reply::none_taken(here, "the buffer is full"),
         Refused::TooLarge => Reply::new(413, "the request is larger than the whole buffer; send smaller ones"),
         Refused::Older => {
             Reply::new(400, "a newer request of this lane was taken before; this one was overtaken on the way")

@@ -33,7 +33,7 @@ pub struct Exception {
     pub outcome: Outcome,
 }
 
-#[allow(clippy::trivially_copy_pass_by_ref)]
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
 fn is_first(epoch: &u32) -> bool {
     *epoch == 0
 }

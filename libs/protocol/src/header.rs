@@ -1,6 +1,7 @@
 //! Header names that Floodmark adds to Remote-Write requests and answers. All are optional for others.
 
-/// The epoch of the ownership map a request was routed by; on a 421, the worker's own.
+/// The epoch of the ownership map a request was routed by; on a 421, the worker's own. A 503 names it when the worker took
+/// nothing of the request, so that sending it again doubles nothing.
 pub const EPOCH: &str = "floodmark-epoch";
 /// `generator/incarnation/lane/sequence`: makes a repeated request idempotent at the worker.
 pub const REQUEST: &str = "floodmark-request";

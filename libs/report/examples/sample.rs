@@ -7,7 +7,8 @@ use api::{LatencyKind, LedgerCount, Percentile, Threshold, ThresholdMetric};
 use floodmark_report::verdict::{Outside, settle};
 use floodmark_report::{
     Chaos, Coverage, DropReason, Drops, Example, FaultResult, Finding, Latencies, Process, RatePoint, Requests,
-    Samples, StageResult, Summary, Target, Worker, render_html, render_junit, render_text, rfc3339, second_latencies,
+    Samples, Slots, StageResult, Summary, Target, Worker, render_html, render_junit, render_text, rfc3339,
+    second_latencies,
 };
 use measure::{HistogramSet, Recorder, names};
 
@@ -197,6 +198,7 @@ fn ledger(summary: &mut Summary, failed: bool) {
         share: 1.0,
         unproven: if failed { vec!["Altered".to_owned()] } else { vec![] },
         detail: "count_over_time by bucket and metric over the whole run; 312 samples looked at one by one".to_owned(),
+        slots: Some(Slots { compared: 4096, equal: if failed { 4095 } else { 4096 } }),
     });
     if !failed {
         return;
@@ -229,6 +231,7 @@ fn parts(summary: &mut Summary) {
         acknowledged_in_time: due - missing,
         achieved_rate: (due - missing) as f64 / seconds,
         reached: true,
+        cut: false,
     };
     summary.stages = vec![
         stage(0, 0.0, 30.0, 100_000.0, 3_000_000, 1200),

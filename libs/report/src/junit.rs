@@ -55,7 +55,11 @@ pub fn render_junit(summary: &Summary) -> String {
                 format::count(stage.acknowledged_in_time),
                 format::count(stage.due)
             );
-            if stage.warm_up { Outcome::Skipped(format!("warm-up: {line}")) } else { Outcome::Open(line) }
+            match (stage.warm_up, stage.cut) {
+                (true, _) => Outcome::Skipped(format!("warm-up: {line}")),
+                (false, true) => Outcome::Skipped(format!("interrupted: {line}")),
+                (false, false) => Outcome::Open(line),
+            }
         };
         cases.push(("stage".to_owned(), format!("stage {}", stage.index), outcome));
     }

@@ -81,14 +81,16 @@ pub fn decide(summary: &Summary, outside: &Outside) -> Decision {
             "the generator was saturated, so rate and latencies tell about it and not about the target{limit}"
         ));
     } else if !replaced(summary, |metric| metric == ThresholdMetric::RateAchieved) {
-        open.extend(summary.stages.iter().filter(|stage| !stage.reached && !stage.warm_up).map(|stage| {
-            format!(
-                "stage {} did not reach its rate: {} of {} due samples were acknowledged in time{limit}",
-                stage.index,
-                format::count(stage.acknowledged_in_time),
-                format::count(stage.due),
-            )
-        }));
+        open.extend(summary.stages.iter().filter(|stage| !stage.reached && !stage.warm_up && !stage.cut).map(
+            |stage| {
+                format!(
+                    "stage {} did not reach its rate: {} of {} due samples were acknowledged in time{limit}",
+                    stage.index,
+                    format::count(stage.acknowledged_in_time),
+                    format::count(stage.due),
+                )
+            },
+        ));
     }
 
     let verdict = match (failures.is_empty(), open.is_empty() && outside.cause.is_none()) {

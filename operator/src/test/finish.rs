@@ -75,6 +75,9 @@ pub(crate) fn conditions(summary: &Summary) -> Vec<Say> {
     };
     let missed = summary.stages.iter().find(|stage| !stage.reached && !stage.warm_up);
     let reached = match missed {
+        Some(stage) if stage.cut => {
+            Say::unknown("TargetRateReached", "Interrupted", format!("stage {} was cut off", stage.index))
+        }
         None => Say::yes("TargetRateReached", "Reached", "99 % of what was due was acknowledged in time"),
         Some(stage) => {
             let (got, due) = (stage.acknowledged_in_time, stage.due);

@@ -283,6 +283,7 @@ async fn a_full_buffer_holds_the_source_back_and_loses_nothing() {
     }
     let refused = worker.post(body(&[("d", 1), ("e", 1), ("f", 1)]), &[]).await;
     assert_eq!((refused.status, refused.retry_after()), (503, Some("1")), "all or nothing");
+    assert_eq!(refused.header("floodmark-epoch"), Some("1"), "and so nothing");
     assert_eq!(worker.report().await.account.accepted, 3);
     backend.usually(Script::Status(ALL));
     assert_eq!(first.await, 204);

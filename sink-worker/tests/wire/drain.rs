@@ -40,6 +40,8 @@ async fn drained_is_who_has_nothing_left_to_send() {
     worker.obey(&control(7, Phase::Draining, 1, addresses.clone()));
     let held = worker.until(|report| report.epoch == 7).await;
     assert_eq!((held.drained, held.account.buffered), (None, 1), "the backend does not take it");
+    let refused = worker.generate(1, body(&[("a", 2)])).await;
+    assert_eq!((refused.status, refused.header("floodmark-epoch")), (503, Some("1")), "nothing of it was taken");
     backend.usually(OK);
     let empty = worker.until(|report| report.drained.is_some()).await;
     assert_eq!((empty.drained, empty.account.buffered), (Some(7), 0));

@@ -53,12 +53,13 @@ pub(super) struct Carriers {
 
 impl Carriers {
     pub(super) fn new(run: &Run, context: &Context, sides: &[GeneratorSide]) -> Self {
-        let none: &[Move] = &[];
         let chain = |index: u32| {
-            let moves = sides.iter().find(|side| side.index == index).map_or(none, |side| side.moves.as_slice());
-            let mut lanes = LaneChain::new(run.lanes.clone());
-            let mut held = vec![Held { lanes_per_worker: context.lanes_per_worker, from: 0, to: u64::MAX }];
-            for one in moves {
+            let side = sides.iter().find(|side| side.index == index);
+            let first = side.and_then(|side| side.first.clone());
+            let (first, lanes_per_worker) = first.unwrap_or_else(|| (run.lanes.clone(), context.lanes_per_worker));
+            let mut lanes = LaneChain::new(first);
+            let mut held = vec![Held { lanes_per_worker, from: 0, to: u64::MAX }];
+            for one in side.into_iter().flat_map(|side| &side.moves) {
                 lanes.push(one.lanes.clone(), one.cuts.clone());
                 if let Some(last) = held.last_mut() {
                     last.to = one.at_unix_ns;

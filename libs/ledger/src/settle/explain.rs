@@ -32,7 +32,7 @@ impl Disturbance {
 pub struct Context {
     /// Whether workers acknowledge what they hold in memory only.
     pub buffered: bool,
-    /// Lanes of one worker at the start; 0 when there are no workers between generator and store.
+    /// Lanes of one worker in the run's map; 0 when there are no workers between generator and store.
     pub lanes_per_worker: u32,
     /// Ends that left a worker no time to pass on what it held. Asked-for ends, which do, belong to `paused`.
     pub killed: Vec<Disturbance>,
@@ -43,6 +43,8 @@ pub struct Context {
     pub lag_ns: u64,
     /// The most samples that a lane of a worker sends at once. Less than a request: a request.
     pub samples_per_batch: u32,
+    /// Nobody looked into the store: its report only repeats what was acknowledged.
+    pub unread: bool,
 }
 
 impl Context {

@@ -37,7 +37,7 @@ pub struct Run {
     pub expect: Vec<Expect>,
     /// Start of the schedule, Unix nanoseconds.
     pub t0_ns: u64,
-    /// Which slot went through which lane at the start; what came later is in each generator's moves.
+    /// Which slot goes through which lane; a generator may say otherwise of itself.
     pub lanes: LaneMap,
     /// Generators in all.
     pub generators: u32,
@@ -53,6 +53,8 @@ pub struct GeneratorSide {
     pub index: u32,
     /// Digests of the acknowledged good samples.
     pub acknowledged: SlotTable,
+    /// The map that it began with, and how many lanes each worker had in it. None: the run's.
+    pub first: Option<(LaneMap, u32)>,
     /// How it followed the target from one map to the next, in order.
     pub moves: Vec<Move>,
     pub exceptions: Vec<Exception>,

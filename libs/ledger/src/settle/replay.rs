@@ -161,7 +161,10 @@ impl Settlement {
                 let detail = format!("refused with {status} beside an injected fault, and not kept as it should be");
                 (FindingName::WronglyRefused, detail)
             }
-            Fate::Unresolved => (FindingName::Unresolved, String::from("never acknowledged and not stored")),
+            Fate::Unresolved => {
+                let stored = if self.context.unread { "nobody looked whether it is stored" } else { "not stored" };
+                (FindingName::Unresolved, format!("never acknowledged, and {stored}"))
+            }
             Fate::Skipped => return,
         };
         let truth = &self.truth;

@@ -124,6 +124,7 @@ pub(crate) fn stages(summary: &Summary) -> String {
         .iter()
         .map(|s| {
             let result = match (s.reached, s.warm_up) {
+                _ if s.cut => tone("plain", "cut off"),
                 (true, _) => tone("good", "✓ reached"),
                 (false, true) => tone("plain", "not reached, warm-up"),
                 (false, false) => tone("open", "✕ not reached"),

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 pub use latency::{Latencies, Latency, second_latencies};
 pub use parts::{
     Chaos, Condition, Coverage, DropReason, Drops, Example, FaultResult, Finding, Process, RatePoint, Requests,
-    Samples, StageResult, Target, ThresholdResult, Worker,
+    Samples, Slots, StageResult, Target, ThresholdResult, Worker,
 };
 
 /// The schema that this crate writes and reads.

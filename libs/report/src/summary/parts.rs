@@ -22,6 +22,7 @@ pub struct Target {
 /// One stage of the schedule.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts, in a document that others read")]
 pub struct StageResult {
     pub index: u32,
     pub from: f64,
@@ -37,6 +38,8 @@ pub struct StageResult {
     pub achieved_rate: f64,
     /// 99 % of what was due was acknowledged in time.
     pub reached: bool,
+    /// The run was interrupted before it was over: whether it would have been reached is not known.
+    pub cut: bool,
 }
 
 /// The ledger's two ends. What nobody read back is none.
@@ -243,6 +246,17 @@ pub struct Coverage {
     pub unproven: Vec<String>,
     /// More for people.
     pub detail: String,
+    /// The checksums of acknowledged and of stored samples; none: not compared.
+    pub slots: Option<Slots>,
+}
+
+/// Slots of which either side holds samples.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Slots {
+    pub compared: u32,
+    /// Count and checksum say that exactly what was acknowledged is stored.
+    pub equal: u32,
 }
 
 /// A condition of the test, as its status has it.
