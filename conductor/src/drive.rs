@@ -162,6 +162,11 @@ impl Driver<'_> {
             if let Some(why) = self.gatherer.failed_generator() {
                 return End::Fatal(why);
             }
+            if let Some(why) = self.gatherer.stopped_generator() {
+                // A signal to all processes reaches this one, too.
+                let both = tokio::time::timeout(TICK, self.stop.requested()).await.is_ok();
+                return if both { End::Interrupted } else { End::Lost(why) };
+            }
             if let Some(lost) = self.engine.lost_parts().into_iter().next() {
                 return End::Lost(lost);
             }
@@ -230,9 +235,10 @@ impl Driver<'_> {
 
     async fn accounts_closed(&mut self) {
         let limit = Instant::now() + CLOSING;
-        while !self.gatherer.all_generators(|state| matches!(state, GeneratorState::Done | GeneratorState::Failed(_)))
-            && Instant::now() < limit
-        {
+        let closed = |state: &GeneratorState| {
+            matches!(state, GeneratorState::Done | GeneratorState::Stopped(_) | GeneratorState::Failed(_))
+        };
+        while !self.gatherer.all_generators(closed) && Instant::now() < limit {
             tokio::time::sleep(Duration::from_millis(50)).await;
             self.gatherer.poll_generators().await;
         }

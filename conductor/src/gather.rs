@@ -281,6 +281,14 @@ impl Gatherer {
         })
     }
 
+    /// One that was told to end by somebody else.
+    pub(crate) fn stopped_generator(&self) -> Option<String> {
+        self.generator_lives.iter().enumerate().find_map(|(index, life)| match life.state() {
+            Some(GeneratorState::Stopped(why)) => Some(format!("generator {index}: {why}")),
+            _ => None,
+        })
+    }
+
     /// Whether every generator is in a state that satisfies the condition.
     pub(crate) fn all_generators(&self, condition: impl Fn(&GeneratorState) -> bool) -> bool {
         self.generator_lives.iter().all(|life| life.state().is_some_and(&condition))

@@ -51,7 +51,7 @@ pub(crate) async fn send(
     let nothing = (0..course.epoch.plan.lanes()).map(|_| Inherited::default());
     course.start(nothing.collect());
     let mut failure: Option<String> = None;
-    let mut over = false;
+    let (mut over, mut stopped) = (false, false);
     loop {
         tokio::select! {
             ended = course.lanes.join_next() => match ended {
@@ -73,13 +73,17 @@ pub(crate) async fn send(
                 Ok(_) => {}
                 Err(error) => failure = failure.or(Some(format!("{error:#}"))),
             },
-            _ = stop.requested(), if !over => {}
+            _ = stop.requested(), if !over => stopped = true,
         }
         over = true;
         shared.halt();
     }
     follower.abort();
-    shared.set_state(failure.map_or(GeneratorState::Done, GeneratorState::Failed));
+    shared.set_state(match failure {
+        Some(why) => GeneratorState::Failed(why),
+        None if stopped => GeneratorState::Stopped("it was told to end (a signal) before its schedule did".to_owned()),
+        None => GeneratorState::Done,
+    });
 }
 
 impl Course {

@@ -14,14 +14,15 @@ pub fn all(replicas: u32, sink: &str, test: &str) -> String {
 }
 
 pub fn store(more: &str) -> String {
+    let pod = pod(more);
     format!(
-        "apiVersion: floodmark.dev/v1alpha1\nkind: RemoteWriteReceiver\nmetadata: {{name: store}}\nspec:\n  profile: Strict\n  {LITTLE}\n{more}\n"
+        "apiVersion: floodmark.dev/v1alpha1\nkind: RemoteWriteReceiver\nmetadata: {{name: store}}\nspec:\n  profile: Strict\n{pod}{more}\n"
     )
 }
 
 pub fn sink(name: &str, replicas: u32, more: &str) -> String {
     let backend = if more.contains("backend:") { "" } else { "  backend: {receiverRef: {name: store}}\n" };
-    let pod = if more.contains("pod:") { String::new() } else { format!("  {LITTLE}\n") };
+    let pod = pod(more);
     format!(
         "apiVersion: floodmark.dev/v1alpha1\nkind: RemoteWriteSink\nmetadata: {{name: {name}}}\nspec:\n  replicas: {replicas}\n  lanes: 2\n{backend}{pod}{more}\n"
     )
@@ -29,8 +30,16 @@ pub fn sink(name: &str, replicas: u32, more: &str) -> String {
 
 pub fn load_test(name: &str, target: &str, more: &str) -> String {
     let generators = if more.contains("parallelism: 2") { 2 } else { 1 };
-    let workload = "  workload:\n    - {name: app, targets: 40, seriesPerTarget: 100, scrapeInterval: 1s, metrics: 20, values: Mixed}\n";
+    let workload = if more.contains("workload:") {
+        ""
+    } else {
+        "  workload:\n    - {name: app, targets: 40, seriesPerTarget: 100, scrapeInterval: 1s, metrics: 20, values: Mixed}\n"
+    };
     format!(
         "apiVersion: floodmark.dev/v1alpha1\nkind: LoadTest\nmetadata: {{name: {name}}}\nspec:\n  target: {{{target}}}\n  seed: 7\n  generator: {{parallelism: {generators}, {LITTLE}}}\n{workload}{more}\n"
     )
+}
+
+fn pod(more: &str) -> String {
+    if more.contains("pod:") { String::new() } else { format!("  {LITTLE}\n") }
 }

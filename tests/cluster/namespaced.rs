@@ -15,7 +15,7 @@ pub fn operator(cluster: &Cluster) {
     cluster.kubectl(&["delete", "-k", "manifests/base", "--ignore-not-found", "--wait"]);
     cluster.kubectl(&["apply", "--server-side", "-k", "crds"]);
     cluster.kubectl(&["apply", "--server-side", "-k", "manifests/namespaced"]);
-    cluster.kubectl(&[&["set", "image", "operator=docker.io/library/floodmark:0.1.0"][..], &operator].concat());
+    cluster.kubectl(&[&["set", "image"][..], &operator, &["operator=docker.io/library/floodmark:0.1.0"]].concat());
     cluster.kubectl(&[&["rollout", "status", "--timeout=90s"][..], &operator].concat());
     cluster.apply(NAMESPACE, &all(2, "", "  stages: [{for: 4s, rate: 1k}]\n  deadline: 2m"));
     cluster.passed(NAMESPACE, "lt/test");

@@ -18,6 +18,8 @@ pub enum GeneratorState {
     Running,
     /// The account is final.
     Done,
+    /// It was told to end before its schedule did, and not by the conductor; the account is final.
+    Stopped(String),
     /// It cannot go on; the text says why and what to do.
     Failed(String),
 }

@@ -193,7 +193,7 @@ impl Pass<'_> {
             Err(error) => return self.without_summary(status, state, &format!("{error:#}")).await,
         };
         self.context.silence.broken(&unread);
-        finish::conclude(&mut status, &summary);
+        finish::conclude(&mut status, &summary, &state.troubles);
         for say in finish::conditions(&summary) {
             self.set(&mut status, say);
         }
@@ -206,7 +206,7 @@ impl Pass<'_> {
         }
         let name = names::conductor(&self.test.name);
         status.artifacts = Some(format!("http://{name}.{}:{}/results", self.test.namespace, names::PORT));
-        let why = summary.reasons.first().cloned().unwrap_or_default();
+        let why = status.reasons.first().cloned().unwrap_or_default();
         self.end(&mut status, "Completed", why);
         self.write(&status, Some(LIVE)).await
     }

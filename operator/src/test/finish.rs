@@ -7,11 +7,14 @@ use jiff::Timestamp;
 use protocol::ProgressDoc;
 use report::{Latency, Summary, Verdict};
 
+use crate::observe::Trouble;
 use crate::status::conditions::{Say, time};
 
 /// Reasons in a status, and the longest of them in characters.
 const MAX_REASONS: usize = 32;
 const MAX_REASON: usize = 1024;
+/// Troubles of parts among them.
+const MAX_CAUSES: usize = 4;
 const MAX_DROP_REASONS: usize = 64;
 
 /// What the conductor says while it goes on.
@@ -32,10 +35,13 @@ pub(crate) fn follow(status: &mut LoadTestStatus, progress: &ProgressDoc) {
     }
 }
 
-/// What a run came to.
-pub(crate) fn conclude(status: &mut LoadTestStatus, summary: &Summary) {
+/// What a run came to. Nothing proven may be the fault of parts in trouble: the conductor only sees that they do not answer.
+pub(crate) fn conclude(status: &mut LoadTestStatus, summary: &Summary, troubles: &[Trouble]) {
     status.verdict = Some(summary.verdict.as_str().to_owned());
-    status.reasons = summary.reasons.iter().take(MAX_REASONS).map(|text| short(text, MAX_REASON)).collect();
+    let troubles = troubles.iter().filter(|_| summary.verdict == Verdict::Inconclusive);
+    let causes = troubles.take(MAX_CAUSES).map(|trouble| format!("{}: {}", trouble.reason.as_str(), trouble.text()));
+    let reasons = causes.chain(summary.reasons.iter().cloned());
+    status.reasons = reasons.take(MAX_REASONS).map(|text| short(&text, MAX_REASON)).collect();
     if !summary.start_time.is_empty() {
         status.start_time = Some(summary.start_time.clone());
     }
@@ -171,11 +177,21 @@ mod tests {
             ("Passed", ConditionStatus::False, "SilentLoss")
         );
         let mut status = LoadTestStatus::default();
-        conclude(&mut status, &summary);
+        let trouble = || Trouble {
+            part: "sink-worker 0".to_owned(),
+            reason: crate::observe::Reason::Unschedulable,
+            words: "Insufficient cpu".to_owned(),
+            terminal: false,
+        };
+        conclude(&mut status, &summary, &[trouble()]);
+        assert_eq!(status.reasons, summary.reasons, "what failed did not fail for that");
         assert_eq!((status.verdict.as_deref(), status.samples.unwrap().lost), (Some("Failed"), 3));
         summary.findings.clear();
         assert_eq!(conditions(&summary)[0].reason, "Failed");
         summary.verdict = Verdict::Inconclusive;
+        let mut status = LoadTestStatus::default();
+        conclude(&mut status, &summary, &[trouble()]);
+        assert_eq!(status.reasons[0], "Unschedulable: sink-worker 0: Insufficient cpu");
         summary.generator_saturated = true;
         summary.stages = vec![report::StageResult { due: 9, ..Default::default() }];
         let said: Vec<_> = conditions(&summary).iter().map(|say| (say.kind, say.status)).collect();
