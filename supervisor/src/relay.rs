@@ -142,13 +142,12 @@ impl Relay {
 
     /// One watch, from the revision that is known, or else from the newest, to its end: which is no error when it comes in order.
     async fn round(&mut self, known: Option<String>, news: &watch::Sender<Relayed>) -> anyhow::Result<()> {
-        let from = match known {
-            Some(revision) => revision,
-            None => {
-                let object = self.get().await?;
-                self.pass_on(&object, news);
-                object.metadata.resource_version
-            }
+        let from = if let Some(revision) = known {
+            revision
+        } else {
+            let object = self.get().await?;
+            self.pass_on(&object, news);
+            object.metadata.resource_version
         };
         let mut fetch = self.fetch()?;
         let name = &self.control.config_map;
