@@ -13,7 +13,7 @@ Exit codes:
   1    failed: a threshold, a loss, an alteration, a wrong verdict of the target
   2    bad document or usage, a port in use
   3    inconclusive: the target was never up, the generator was the limit, a part was lost
-  130  interrupted; a partial report is still written";
+  130  interrupted, whatever the verdict; the report is still written";
 
 /// Floods a Prometheus Remote-Write endpoint with series that it can recompute, breaks things on purpose, and proves what arrived.
 #[derive(Debug, Parser)]

@@ -27,6 +27,12 @@ pub(crate) enum Command {
 #[command(after_help = "\
 Started by a Deployment: see manifests/. It serves /healthz, /readyz and /metrics. Outside of a cluster it takes the kubeconfig's.
 
+Examples:
+  floodmark operator --listen 0.0.0.0:8080 --lease floodmark-system/floodmark-operator
+  floodmark operator --namespace load --image registry.example/floodmark:0.1.0 --kubeconfig admin.kubeconfig
+
+Environment: FLOODMARK_LOG (as --log-level), FLOODMARK_LOG_FORMAT (as --log-format), FLOODMARK_IMAGE (as --image), POD_NAME (as --identity).
+
 Exit codes: 0 ended by a signal, 1 it could not go on, another operator has taken over.")]
 pub(crate) struct Operator {
     /// Where health and metrics are served; port 0 takes a free one.
@@ -64,6 +70,12 @@ pub(crate) struct Access {
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
+Examples:
+  floodmark wait lt/quickstart
+  floodmark wait lt/nightly -n load --timeout 15m && floodmark results lt/nightly -n load -o results
+
+An API server that does not answer is waited for, one that refuses is not.
+
 Exit codes: 0 passed, 1 failed, 2 no such test or no access, 3 inconclusive or not finished in time, 130 interrupted.")]
 pub(crate) struct Wait {
     #[command(flatten)]
@@ -75,8 +87,14 @@ pub(crate) struct Wait {
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
+Examples:
+  floodmark results lt/quickstart -o results
+  floodmark results lt/nightly -n load --kubeconfig ci.kubeconfig
+
 The files come from the conductor's pod, by way of the API server (services/proxy has to be allowed), until the test's
-ttlAfterFinished is over. After that the summary alone is left.")]
+ttlAfterFinished is over. After that the summary alone is left.
+
+Exit codes: 0 fetched, the summary alone included, 2 no such test, no access, or not finished.")]
 pub(crate) struct Results {
     #[command(flatten)]
     access: Access,

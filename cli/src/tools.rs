@@ -83,7 +83,7 @@ pub(crate) fn report(arguments: &Report) -> anyhow::Result<()> {
         fs::write(&path, content).with_context(|| format!("cannot write {}", path.display()))?;
     }
     let mut out = std::io::stdout().lock();
-    let colour = out.is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    let colour = telemetry::log::colours(out.is_terminal());
     write!(out, "{}", report::render_text(&summary, colour, 110))?;
     writeln!(out, "report: {}", arguments.folder.join("report.html").display())?;
     Ok(())

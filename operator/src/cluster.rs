@@ -42,6 +42,9 @@ pub(crate) enum Fail {
     /// There is an object of that name already.
     #[error("{0}")]
     Exists(String),
+    /// The API server does not know who asks.
+    #[error("{0}")]
+    Unauthorized(String),
     /// Not allowed: rights, a quota or an admission policy.
     #[error("{0}")]
     Forbidden(String),
@@ -63,6 +66,7 @@ impl From<kube::Error> for Fail {
             (409, "AlreadyExists") => Self::Exists(text),
             (409, _) => Self::Conflict(text),
             (404, _) => Self::NotFound(text),
+            (401, _) => Self::Unauthorized(text),
             (403, _) => Self::Forbidden(text),
             (400 | 405 | 413 | 415 | 422, _) => Self::Invalid(text),
             (code, reason) => Self::Unreachable(format!("the API server answered {code} {reason}: {text}")),
@@ -306,6 +310,7 @@ impl Cluster {
                 Err(Fail::Invalid(format!("{path}: longer than {max} bytes")))
             }
             200 => Ok(body),
+            401 => Err(Fail::Unauthorized(text())),
             403 => Err(Fail::Forbidden(text())),
             404 => Err(Fail::NotFound(text())),
             code => Err(Fail::Unreachable(format!("{code}: {}", text()))),

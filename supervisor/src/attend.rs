@@ -160,9 +160,10 @@ impl Supervisor {
         latest: Option<&mut watch::Receiver<Relayed>>,
         blows: &mut Blows,
     ) -> Duration {
-        let (Some(latest), Some(ordinal)) = (latest, self.options.ordinal) else { return LOOK };
+        let Some(latest) = latest else { return LOOK };
         let relayed = latest.borrow_and_update().clone();
         self.record.relayed(&relayed.revision);
+        let Some(ordinal) = self.options.ordinal else { return LOOK };
         // A killed process is gone in a moment; what is due meanwhile falls on the next one.
         while !self.ending && !blows.killed {
             let done = |id| self.record.is_done(id);

@@ -1,16 +1,18 @@
 //! One `ConfigMap` handed to the role as files: read afresh before the role starts, then followed.
 
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use floodmark_http::client::{Authorization, Endpoint, Fetch, Secret};
 use ownership::ChaosEntry;
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use telemetry::{Limiter, warn_limited};
 use tokio::sync::watch;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use crate::Control;
 use crate::state::replace;
@@ -18,11 +20,24 @@ use crate::state::replace;
 /// The documents that a role reads; the plan first, since a role that sees the control document looks for its plan.
 const KEYS: [&str; 2] = ["plan.json", CONTROL];
 const CONTROL: &str = "control.json";
-/// Between two looks at the object, and after one that failed.
-const POLL: Duration = Duration::from_millis(500);
 const TIMEOUT: Duration = Duration::from_secs(5);
+/// Pauses between two connections: doubling, and short again after one that lasted or brought something.
+const FIRST_PAUSE: Duration = Duration::from_millis(200);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// A `ConfigMap` holds 1 MiB at most; quotes double and who wrote what is told beside it.
 const MAX_OBJECT: usize = 8 << 20;
+
+/// How long one watch lasts. Nothing comes while nothing changes, so a dead connection is only told from a quiet one when the end does
+/// not come in time either: that has to be noticed within a drain, which lasts two minutes.
+#[derive(Clone, Copy, Debug)]
+struct Watch {
+    /// After so many the API server ends it.
+    seconds: u64,
+    /// How much later the end may come.
+    slack: Duration,
+}
+
+const WATCH: Watch = Watch { seconds: 60, slack: Duration::from_secs(10) };
 
 static TROUBLE: Limiter = Limiter::new(1, Duration::from_secs(10));
 
@@ -42,11 +57,29 @@ struct ConfigMap {
     data: BTreeMap<String, String>,
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
 struct Metadata {
-    #[serde(default)]
     resource_version: String,
+}
+
+/// A line of a watch.
+#[derive(Debug, Deserialize)]
+#[serde(tag = "type", content = "object", rename_all = "UPPERCASE")]
+enum Event {
+    Added(ConfigMap),
+    Modified(ConfigMap),
+    Deleted(IgnoredAny),
+    Error(Status),
+    Bookmark(IgnoredAny),
+}
+
+/// Why the API server ends a watch.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Status {
+    code: u16,
+    message: String,
 }
 
 /// The part of a control document that is meant for supervisors; a receiver's has none.
@@ -60,21 +93,24 @@ pub(crate) struct Relay {
     control: Control,
     into: PathBuf,
     fetch: Option<Fetch>,
+    watch: Watch,
 }
 
 impl Relay {
     pub(crate) fn new(control: &Control, into: &Path) -> Self {
-        Self { control: control.clone(), into: into.to_owned(), fetch: None }
+        Self { control: control.clone(), into: into.to_owned(), fetch: None, watch: WATCH }
     }
 
     /// Takes away what an earlier process obeyed, and comes back once the object as it is now lies there.
     pub(crate) async fn fresh(&mut self) -> Relayed {
+        let mut pause = FIRST_PAUSE;
         loop {
             match self.try_fresh().await {
                 Ok(relayed) => return relayed,
                 Err(error) => warn_limited!(TROUBLE, "the role is not started: {error:#}"),
             }
-            sleep(POLL).await;
+            sleep(pause).await;
+            pause = (pause * 2).min(LONGEST_PAUSE);
         }
     }
 
@@ -82,41 +118,98 @@ impl Relay {
         for key in KEYS {
             remove(&self.into.join(key))?;
         }
-        // Without a resourceVersion the API server answers with the newest state there is, not with a cache.
         let object = self.get().await?;
         self.hand_on(&object)
     }
 
     /// Hands on every later state of the object, until dropped.
     pub(crate) async fn follow(mut self, news: watch::Sender<Relayed>) {
+        let mut known = Some(news.borrow().revision.clone());
+        let mut pause = FIRST_PAUSE;
         loop {
-            sleep(POLL).await;
-            let relayed = match self.get().await {
-                Ok(object) if object.metadata.resource_version == news.borrow().revision => continue,
-                Ok(object) => self.hand_on(&object),
-                Err(error) => Err(error),
-            };
-            match relayed {
-                Ok(relayed) => {
-                    tracing::info!(revision = relayed.revision, "handed on a new control document");
-                    news.send_replace(relayed);
-                }
-                Err(error) => warn_limited!(TROUBLE, "the role goes on with what it has: {error:#}"),
+            let (begun, before) = (Instant::now(), news.borrow().revision.clone());
+            if let Err(error) = self.round(known.take(), &news).await {
+                self.fetch = None;
+                warn_limited!(TROUBLE, "the role goes on with what it has: {error:#}");
             }
+            if begun.elapsed() > LONGEST_PAUSE || news.borrow().revision != before {
+                pause = FIRST_PAUSE;
+            }
+            sleep(pause).await;
+            pause = (pause * 2).min(LONGEST_PAUSE);
         }
     }
 
-    async fn get(&mut self) -> anyhow::Result<ConfigMap> {
-        let fetch = match &mut self.fetch {
-            Some(fetch) => fetch,
-            none => none.insert(Fetch::new(&endpoint(&self.control)?)?),
+    /// One watch, from the revision that is known, or else from the newest, to its end: which is no error when it comes in order.
+    async fn round(&mut self, known: Option<String>, news: &watch::Sender<Relayed>) -> anyhow::Result<()> {
+        let from = if let Some(revision) = known {
+            revision
+        } else {
+            let object = self.get().await?;
+            self.pass_on(&object, news);
+            object.metadata.resource_version
         };
-        let got = fetch.json(None).await;
-        if got.is_err() {
-            // The next one reads the service account anew.
-            self.fetch = None;
+        let mut fetch = self.fetch()?;
+        let name = &self.control.config_map;
+        let path = format!(
+            "{}?watch=1&fieldSelector=metadata.name%3D{name}&resourceVersion={from}&timeoutSeconds={}&allowWatchBookmarks=false",
+            collection(&self.control)?,
+            self.watch.seconds
+        );
+        let mut trouble = None;
+        let idle = Duration::from_secs(self.watch.seconds) + self.watch.slack;
+        let ended = fetch.lines(Some(&path), idle, |line| match self.event(line, news) {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(error) => {
+                trouble = Some(error);
+                ControlFlow::Break(())
+            }
+        });
+        ended.await.with_context(|| format!("watching ConfigMap {name}"))?;
+        self.fetch = Some(fetch);
+        trouble.map_or(Ok(()), |error| Err(error.context(format!("watching ConfigMap {name}"))))
+    }
+
+    fn event(&self, line: &[u8], news: &watch::Sender<Relayed>) -> anyhow::Result<()> {
+        match serde_json::from_slice(line).context("not an event of the Kubernetes API")? {
+            Event::Added(object) | Event::Modified(object) => self.pass_on(&object, news),
+            Event::Bookmark(_) => {}
+            Event::Deleted(_) => bail!("it was deleted"),
+            Event::Error(Status { code, message }) => bail!("ended with status {code}: {message}"),
         }
-        got.with_context(|| format!("ConfigMap {}", self.control.config_map))
+        Ok(())
+    }
+
+    /// A state that cannot be read is passed over: a later one will do.
+    fn pass_on(&self, object: &ConfigMap, news: &watch::Sender<Relayed>) {
+        if object.metadata.resource_version == news.borrow().revision {
+            return;
+        }
+        match self.hand_on(object) {
+            Ok(relayed) => {
+                tracing::info!(revision = relayed.revision, "handed on a new control document");
+                news.send_replace(relayed);
+            }
+            Err(error) => warn_limited!(TROUBLE, "the role goes on with what it has: {error:#}"),
+        }
+    }
+
+    /// The connection for the next request; a new one after trouble.
+    fn fetch(&mut self) -> anyhow::Result<Fetch> {
+        match self.fetch.take() {
+            Some(fetch) => Ok(fetch),
+            None => Ok(Fetch::new(&endpoint(&self.control)?)?),
+        }
+    }
+
+    /// Without a resourceVersion the API server answers with the newest state there is, not with a cache.
+    async fn get(&mut self) -> anyhow::Result<ConfigMap> {
+        let path = format!("{}/{}", collection(&self.control)?, self.control.config_map);
+        let mut fetch = self.fetch()?;
+        let got = fetch.json(Some(&path)).await;
+        let got = got.with_context(|| format!("ConfigMap {}", self.control.config_map))?;
+        self.fetch = Some(fetch);
+        Ok(got)
     }
 
     fn hand_on(&self, object: &ConfigMap) -> anyhow::Result<Relayed> {
@@ -144,17 +237,21 @@ fn remove(path: &Path) -> anyhow::Result<()> {
     }
 }
 
-/// The object's address and the pod's own credentials for it.
-fn endpoint(control: &Control) -> anyhow::Result<Endpoint> {
-    let account = &control.service_account;
-    let namespace = account.join("namespace");
+/// Where the pod's own namespace has its objects.
+fn collection(control: &Control) -> anyhow::Result<String> {
+    let namespace = control.service_account.join("namespace");
     let namespace = std::fs::read_to_string(&namespace)
         .with_context(|| format!("{}: no service account is mounted here", namespace.display()))?;
-    let base = match &control.api_server {
-        Some(url) => url.trim_end_matches('/').to_owned(),
+    Ok(format!("/api/v1/namespaces/{}/configmaps", namespace.trim()))
+}
+
+/// The API server, and the pod's own credentials for it.
+fn endpoint(control: &Control) -> anyhow::Result<Endpoint> {
+    let account = &control.service_account;
+    let url = match &control.api_server {
+        Some(url) => url.clone(),
         None => api_server(|name| std::env::var(name).ok())?,
     };
-    let url = format!("{base}/api/v1/namespaces/{}/configmaps/{}", namespace.trim(), control.config_map);
     let mut endpoint = Endpoint::new(url).with_timeout(TIMEOUT).with_max_answer(MAX_OBJECT);
     endpoint.authorization =
         Some(Authorization { scheme: "Bearer".to_owned(), credentials: Secret::File(account.join("token")) });

@@ -20,5 +20,6 @@ mod lifecycle;
 mod page;
 mod parts;
 mod reshard;
+mod supervise;
 mod support;
 mod third_party;

@@ -9,7 +9,7 @@ use rustix::process::{Signal, kill_process};
 use serde_json::{Value, json};
 
 use super::support::api_server::ApiServer;
-use super::support::pod::{Pod, Spec, start};
+use super::support::pod::{Api, Pod, Spec, start};
 use super::support::run::number;
 use super::support::{free_port, http, wait_until};
 
@@ -49,12 +49,13 @@ impl House {
             drain_timeout: sink.drain_timeout,
         };
         let role = ["receiver", "--control", "{into}/control.json"];
-        let control = Some((&api, "store-control"));
+        let control: Option<(&dyn Api, &str)> = Some((&api, "store-control"));
         let receiver = start(Spec { control, address: Some(addresses[2].clone()), ..Spec::default() }, &role);
         let worker = |ordinal: usize| {
             let role = ["sink-worker", "--plan", "{into}/plan.json", "--control", "{into}/control.json"];
             let environment = [("FLOODMARK_ORDINAL", &*ordinal.to_string())];
-            let (control, address) = (Some((&api, "sink-control")), Some(addresses[ordinal].clone()));
+            let control: Option<(&dyn Api, &str)> = Some((&api, "sink-control"));
+            let address = Some(addresses[ordinal].clone());
             start(Spec { control, environment: &environment, address, ..Spec::default() }, &role)
         };
         let workers = vec![worker(0), worker(1)];

@@ -39,7 +39,7 @@ fn install_yaml_is_what_kustomize_makes_of_the_manifests() {
     let Some(kubectl) = apiserver::kubectl() else {
         return skip("install_yaml_is_what_kustomize_makes_of_the_manifests", "no kubectl: run hack/setup");
     };
-    for overlay in ["base", "kind", "namespaced"] {
+    for overlay in ["base", "kind", "namespaced", "network-policy", "samples"] {
         let folder = root().join("manifests").join(overlay);
         let made = Command::new(&kubectl).arg("kustomize").arg(&folder).output().unwrap();
         assert!(made.status.success(), "{overlay}: {}", String::from_utf8_lossy(&made.stderr));
@@ -62,6 +62,9 @@ fn the_operator_against_a_real_apiserver() {
         Err(why) => return skip("the_operator_against_a_real_apiserver", &why),
     };
     server.kubectl(&["apply", "--server-side", "-k", "manifests/base"], "");
+    for folder in ["manifests/network-policy", "manifests/samples"] {
+        server.kubectl(&["apply", "--server-side", "--dry-run=server", "-k", folder], "");
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let stop = telemetry::Stop::new();

@@ -8,7 +8,7 @@ use std::path::Path;
 use kube::core::DynamicObject;
 use telemetry::Registry;
 
-use crate::cluster::{Cluster, configuration};
+use crate::cluster::{Cluster, Fail, configuration};
 use crate::kinds::{Kind, resource};
 
 /// A test in a cluster: `lt/NAME`, `loadtest/NAME` or `NAME`.
@@ -46,8 +46,23 @@ impl Remote {
         Ok(Self { cluster: Cluster::new(config, Registry::new())?, namespace, name: reference.name.clone() })
     }
 
-    async fn get(&self) -> Result<Option<DynamicObject>, crate::cluster::Fail> {
+    async fn get(&self) -> Result<Option<DynamicObject>, Fail> {
         self.cluster.get_object(&resource(Kind::LoadTest), &self.namespace, &self.name).await
+    }
+
+    /// What to do about an answer that asking again does not change; the failure itself when it may.
+    fn refused(&self, fail: Fail) -> Result<anyhow::Error, Fail> {
+        let Self { name, namespace, .. } = self;
+        match fail {
+            Fail::Unauthorized(words) => Ok(anyhow::anyhow!(
+                "the API server does not accept the credentials ({words}): renew those of the kubeconfig, or name another with --kubeconfig"
+            )),
+            Fail::Forbidden(words) => Ok(anyhow::anyhow!(
+                "no access to LoadTest {name} in namespace {namespace} ({words}): get on loadtests.floodmark.dev is needed there"
+            )),
+            Fail::Invalid(words) | Fail::NotFound(words) => Ok(anyhow::anyhow!("LoadTest {name}: {words}")),
+            other => Err(other),
+        }
     }
 
     fn missing(&self) -> anyhow::Error {

@@ -33,7 +33,8 @@ struct Listed {
 /// Writes the artifacts into `folder`, which is made. The summary is left when everything else has passed its TTL.
 pub async fn results(reference: &Reference, kubeconfig: Option<&Path>, folder: &Path) -> anyhow::Result<Fetched> {
     let remote = Remote::connect(reference, kubeconfig).await?;
-    let object = remote.get().await?.ok_or_else(|| remote.missing())?;
+    let object = remote.get().await.map_err(|fail| remote.refused(fail).unwrap_or_else(Into::into))?;
+    let object = object.ok_or_else(|| remote.missing())?;
     let status = object.data.get("status").and_then(|status| LoadTestStatus::deserialize(status).ok());
     let status = status.unwrap_or_default();
     anyhow::ensure!(

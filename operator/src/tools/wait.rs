@@ -8,7 +8,6 @@ use report::Verdict;
 use serde::Deserialize;
 
 use super::{Reference, Remote};
-use crate::cluster::Fail;
 use crate::status::conditions::find;
 
 const EVERY: Duration = Duration::from_secs(1);
@@ -22,8 +21,8 @@ pub struct Ended {
 
 /// Waits until the test is finished; `tell` gets a line whenever something changed.
 ///
-/// A test that is not finished within `limit` is inconclusive. Fails when there is no such test, or no more; an API server that
-/// does not answer is waited for.
+/// A test that is not finished within `limit` is inconclusive. Fails when there is no such test, or no more, and when the API server
+/// refuses to tell; one that does not answer is waited for.
 pub async fn wait(
     reference: &Reference,
     kubeconfig: Option<&Path>,
@@ -48,9 +47,11 @@ pub async fn wait(
                     last = now;
                 }
             }
-            Err(fail @ (Fail::Forbidden(_) | Fail::Invalid(_) | Fail::NotFound(_))) => return Err(fail.into()),
             Err(fail) => {
-                let now = fail.to_string();
+                let now = match remote.refused(fail) {
+                    Ok(refused) => return Err(refused),
+                    Err(outage) => outage.to_string(),
+                };
                 if now != last {
                     tell(&now);
                     last = now;
@@ -98,9 +99,53 @@ fn line(status: &LoadTestStatus) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+
+    use floodmark_http::server::{self, Limits};
     use serde_json::json;
 
     use super::*;
+
+    /// Waits on an API server that answers this, a status object; gives the error and how often it was asked.
+    async fn told(code: u16, reason: &str, times: usize) -> (Option<String>, usize) {
+        let listener = server::bind(([127, 0, 0, 1], 0).into()).unwrap();
+        let address = listener.local_addr().unwrap();
+        let body = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": code, "reason": reason, "message": "words"});
+        let asked = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&asked);
+        let answer = Arc::new(move |_, _| {
+            counted.fetch_add(1, SeqCst);
+            let mut response = server::json(&body);
+            *response.status_mut() = code.try_into().unwrap();
+            async move { response }
+        });
+        tokio::spawn(server::serve(listener, answer, Limits::default(), None, None, std::future::pending()));
+        let kubeconfig = tempfile::NamedTempFile::new().unwrap();
+        let text = json!({
+            "current-context": "c", "users": [{"name": "u", "user": {"token": "t"}}],
+            "clusters": [{"name": "c", "cluster": {"server": format!("http://{address}")}}],
+            "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u", "namespace": "team"}}],
+        });
+        std::fs::write(kubeconfig.path(), text.to_string()).unwrap();
+        let limit = EVERY * u32::try_from(times).unwrap();
+        let reference = Reference { name: "a".to_owned(), namespace: None };
+        let end = wait(&reference, Some(kubeconfig.path()), limit, |_| {}).await;
+        (end.err().map(|error| error.to_string()), asked.load(SeqCst))
+    }
+
+    #[tokio::test]
+    async fn a_refusal_ends_the_wait_and_an_outage_does_not() {
+        let (error, asked) = told(401, "Unauthorized", 30).await;
+        assert!(error.as_deref().is_some_and(|error| error.contains("--kubeconfig")), "{error:?}");
+        assert_eq!(asked, 1);
+        let (error, asked) = told(403, "Forbidden", 30).await;
+        let error = error.unwrap_or_default();
+        assert!(error.contains("LoadTest a in namespace team") && error.contains("words"), "{error}");
+        assert_eq!(asked, 1);
+        let (error, asked) = told(503, "ServiceUnavailable", 1).await;
+        assert_eq!((error, asked), (None, 2));
+    }
 
     fn status(phase: &str, finished: &str, verdict: Option<&str>) -> LoadTestStatus {
         LoadTestStatus::deserialize(json!({

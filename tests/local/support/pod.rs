@@ -1,7 +1,7 @@
 //! A part as a pod runs it: the supervisor and under it the role, both ended with the test.
 
 use std::fs::File;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
@@ -9,7 +9,6 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::api_server::ApiServer;
 use super::{free_port, http, run, wait_until};
 
 const LIMIT: Duration = Duration::from_secs(30);
@@ -22,11 +21,17 @@ pub struct Pod {
     pub address: String,
 }
 
+/// Where a pod finds the documents of its role.
+pub trait Api {
+    fn url(&self) -> String;
+    fn service_account(&self) -> PathBuf;
+}
+
 /// What may differ between pods.
 #[derive(Default)]
 pub struct Spec<'a> {
     /// The API and the object with the role's documents.
-    pub control: Option<(&'a ApiServer, &'a str)>,
+    pub control: Option<(&'a dyn Api, &'a str)>,
     pub environment: &'a [(&'a str, &'a str)],
     /// The folder that outlives containers: of a pod whose container is started again.
     pub folder: Option<TempDir>,
@@ -45,7 +50,7 @@ pub fn start(spec: Spec<'_>, role: &[&str]) -> Pod {
     command.args(["supervise", "--end-with-stdin", "--listen", &supervisor, "--into", &into, "--port", port]);
     if let Some((api, object)) = spec.control {
         command
-            .args(["--configmap", object, "--api-server", api.url(), "--service-account"])
+            .args(["--configmap", object, "--api-server", &api.url(), "--service-account"])
             .arg(api.service_account());
     }
     command.args(["--", role[0], "--end-with-stdin", "--listen", &address]);

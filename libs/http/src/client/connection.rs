@@ -1,15 +1,17 @@
 //! One keep-alive connection.
 
+use std::ops::ControlFlow;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::uri::PathAndQuery;
 use http::{HeaderMap, Method, Request, StatusCode, Uri};
 use http_body_util::Full;
+use hyper::body::Incoming;
 use tokio::time::{Instant, timeout_at};
 
 use super::connect::connect;
-use super::exchange::{Failed, Live};
+use super::exchange::{Failed, Lines, Live};
 use super::prepare::{self, Origin, TlsState};
 use super::{Endpoint, EndpointError, Kind, TransportError};
 
@@ -117,22 +119,64 @@ impl Connection {
         body: Bytes,
     ) -> Result<Response, TransportError> {
         let deadline = Instant::now() + self.endpoint.request_timeout;
-        let target = match path_and_query {
-            None => self.origin.target.clone(),
-            Some(path) => path
-                .parse::<PathAndQuery>()
-                .map(Uri::from)
-                .map_err(|e| self.error(Kind::Setup, false, format!("path {path:?}: {e}")))?,
-        };
-        let ask = Ask { method, target, headers, body };
-        let response = self.attempt(&ask, deadline).await?;
+        let ask = Ask { method, target: self.target(path_and_query)?, headers, body };
+        let begun = self.begin(&ask, deadline).await?;
+        let response = self.whole(begun, deadline).await?;
         if response.status == 401 && self.reload_secrets()? {
-            return self.attempt(&ask, deadline).await;
+            let begun = self.begin(&ask, deadline).await?;
+            return self.whole(begun, deadline).await;
         }
         Ok(response)
     }
 
-    async fn attempt(&mut self, ask: &Ask<'_>, deadline: Instant) -> Result<Response, TransportError> {
+    /// Sends a GET and gives `take` each line of a 2xx answer as it comes, until the answer ends or `take` breaks.
+    ///
+    /// The answer's head has the endpoint's `request_timeout`; after that every `idle` has to bring a byte, however long the
+    /// whole takes. The response comes back without a body, and is `cut` when a line was longer than the endpoint's
+    /// `max_answer_bytes`; any other status has its body as with [`send`](Self::send), a 401 included.
+    pub async fn lines(
+        &mut self,
+        path_and_query: Option<&str>,
+        idle: Duration,
+        take: impl FnMut(&[u8]) -> ControlFlow<()>,
+    ) -> Result<Response, TransportError> {
+        let deadline = Instant::now() + self.endpoint.request_timeout;
+        let headers = HeaderMap::new();
+        let target = self.target(path_and_query)?;
+        let ask = Ask { method: Method::GET, target, headers: &headers, body: Bytes::new() };
+        let mut begun = self.begin(&ask, deadline).await?;
+        if begun.head.status == StatusCode::UNAUTHORIZED && self.reload_secrets()? {
+            begun = self.begin(&ask, deadline).await?;
+        }
+        if !begun.head.status.is_success() {
+            return self.whole(begun, deadline).await;
+        }
+        let Begun { mut live, head, body } = begun;
+        let read = live.lines(body, idle, self.endpoint.max_answer_bytes, take).await;
+        let end = read.map_err(|failed| self.failed(&live, failed))?;
+        if end == Lines::Ended && live.is_open() {
+            self.live = Some(live);
+        }
+        Ok(Response {
+            status: head.status.as_u16(),
+            headers: head.headers,
+            body: Bytes::new(),
+            cut: end == Lines::TooLong,
+        })
+    }
+
+    fn target(&self, path_and_query: Option<&str>) -> Result<Uri, TransportError> {
+        match path_and_query {
+            None => Ok(self.origin.target.clone()),
+            Some(path) => path
+                .parse::<PathAndQuery>()
+                .map(Uri::from)
+                .map_err(|e| self.error(Kind::Setup, false, format!("path {path:?}: {e}"))),
+        }
+    }
+
+    /// Until the answer's head is there.
+    async fn begin(&mut self, ask: &Ask<'_>, deadline: Instant) -> Result<Begun, TransportError> {
         loop {
             // Taken out: it comes back only after a whole answer.
             let kept = self.live.take();
@@ -142,32 +186,42 @@ impl Connection {
                 None => self.open(deadline).await?,
             };
             let request = self.request(ask);
-            match timeout_at(deadline, live.exchange(request, self.endpoint.max_answer_bytes)).await {
-                Ok(Ok((response, reusable))) => {
-                    self.live = reusable.then_some(live);
-                    return Ok(response);
-                }
+            match timeout_at(deadline, live.head(request)).await {
+                Ok(Ok((head, body))) => return Ok(Begun { live, head, body }),
                 Ok(Err(Failed::NotSent)) if reused => {}
-                Ok(Err(Failed::NotSent)) => {
-                    return Err(self.error(Kind::Closed, false, "closed right after it was accepted".to_owned()));
-                }
-                Ok(Err(Failed::Sent(kind, detail))) => {
-                    let error = self.error(kind, true, detail);
-                    return Err(match live.status {
-                        Some(status) => error.with_status(status),
-                        None => error,
-                    });
-                }
-                Err(_) => {
-                    let limit = self.endpoint.request_timeout;
-                    let error = self.error(Kind::Timeout, live.sent, format!("no whole answer within {limit:?}"));
-                    return Err(match live.status {
-                        Some(status) => error.with_status(status),
-                        None => error,
-                    });
-                }
+                Ok(Err(failed)) => return Err(self.failed(&live, failed)),
+                Err(_) => return Err(self.late(&live)),
             }
         }
+    }
+
+    /// Reads the rest of the answer.
+    async fn whole(&mut self, begun: Begun, deadline: Instant) -> Result<Response, TransportError> {
+        let Begun { mut live, head, body } = begun;
+        let (body, cut) = match timeout_at(deadline, live.body(body, self.endpoint.max_answer_bytes)).await {
+            Ok(Ok(read)) => read,
+            Ok(Err(failed)) => return Err(self.failed(&live, failed)),
+            Err(_) => return Err(self.late(&live)),
+        };
+        if !cut && live.is_open() {
+            self.live = Some(live);
+        }
+        Ok(Response { status: head.status.as_u16(), headers: head.headers, body, cut })
+    }
+
+    fn failed(&self, live: &Live, failed: Failed) -> TransportError {
+        told(
+            live,
+            match failed {
+                Failed::NotSent => self.error(Kind::Closed, false, "closed right after it was accepted".to_owned()),
+                Failed::Sent(kind, detail) => self.error(kind, true, detail),
+            },
+        )
+    }
+
+    fn late(&self, live: &Live) -> TransportError {
+        let detail = format!("no whole answer within {:?}", self.endpoint.request_timeout);
+        told(live, self.error(Kind::Timeout, live.sent, detail))
     }
 
     async fn open(&mut self, deadline: Instant) -> Result<Live, TransportError> {
@@ -240,12 +294,27 @@ impl Connection {
     }
 }
 
+/// A request whose answer has begun.
+struct Begun {
+    live: Live,
+    head: http::response::Parts,
+    body: Incoming,
+}
+
 /// One request before its headers are joined with the endpoint's.
 struct Ask<'a> {
     method: Method,
     target: Uri,
     headers: &'a HeaderMap,
     body: Bytes,
+}
+
+/// With the status, where one came.
+fn told(live: &Live, error: TransportError) -> TransportError {
+    match live.status {
+        Some(status) => error.with_status(status),
+        None => error,
+    }
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use std::error::Error;
 use std::future::{Future, poll_fn};
 use std::io;
+use std::ops::ControlFlow;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -15,7 +16,6 @@ use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use tokio::time::timeout;
 
-use super::connection::Response;
 use super::error::Kind;
 use crate::stream::Stream;
 
@@ -44,6 +44,14 @@ pub(super) enum Failed {
     Sent(Kind, String),
 }
 
+/// Why no more lines are read.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Lines {
+    Ended,
+    Enough,
+    TooLong,
+}
+
 impl Live {
     pub(super) async fn new(stream: Stream) -> Result<Self, hyper::Error> {
         let (sender, wire) = http1::Builder::new().max_buf_size(READ_BUFFER).handshake(TokioIo::new(stream)).await?;
@@ -57,12 +65,11 @@ impl Live {
         }
     }
 
-    /// Sends and reads the whole answer, at most `max` bytes of its body. True when the connection can be used again.
-    pub(super) async fn exchange(
+    /// Sends, and reads the head of the answer.
+    pub(super) async fn head(
         &mut self,
         request: Request<Full<Bytes>>,
-        max: usize,
-    ) -> Result<(Response, bool), Failed> {
+    ) -> Result<(http::response::Parts, Incoming), Failed> {
         self.sent = false;
         self.status = None;
         // Polling the idle wire first finds a connection that the peer closed meanwhile, while repeating is still free.
@@ -105,34 +112,46 @@ impl Live {
 
         let (head, body) = response.into_parts();
         self.status = Some(head.status.as_u16());
-        let (body, cut) = self.read_body(body, max).await?;
-        let reusable = !cut && !self.ended;
-        Ok((Response { status: head.status.as_u16(), headers: head.headers, body, cut }, reusable))
+        Ok((head, body))
     }
 
-    async fn read_body(&mut self, mut incoming: Incoming, max: usize) -> Result<(Bytes, bool), Failed> {
-        // Most answers are one frame or none, and are kept without a copy.
-        let mut first = Bytes::new();
-        let mut rest = BytesMut::new();
+    /// False once the connection is of no more use.
+    pub(super) fn is_open(&self) -> bool {
+        !self.ended
+    }
+
+    /// The next bytes of the body; `None` at its end.
+    async fn data(&mut self, incoming: &mut Incoming) -> Result<Option<Bytes>, Failed> {
         loop {
             let frame = poll_fn(|cx| {
-                if let Poll::Ready(frame) = Pin::new(&mut incoming).poll_frame(cx) {
+                if let Poll::Ready(frame) = Pin::new(&mut *incoming).poll_frame(cx) {
                     return Poll::Ready(Some(frame));
                 }
                 self.poll_wire(cx);
-                match Pin::new(&mut incoming).poll_frame(cx) {
+                match Pin::new(&mut *incoming).poll_frame(cx) {
                     Poll::Ready(frame) => Poll::Ready(Some(frame)),
                     Poll::Pending if self.ended => Poll::Ready(None),
                     Poll::Pending => Poll::Pending,
                 }
             })
             .await;
-            let frame = match frame {
-                Some(Some(frame)) => frame.map_err(|e| classify(&e, Kind::Truncated))?,
-                Some(None) => return Ok((joined(first, &rest), false)),
+            match frame {
+                Some(Some(frame)) => match frame.map_err(|e| classify(&e, Kind::Truncated))?.into_data() {
+                    Ok(data) => return Ok(Some(data)),
+                    Err(_trailers) => {}
+                },
+                Some(None) => return Ok(None),
                 None => return Err(Failed::Sent(Kind::Truncated, "the connection ended inside the body".to_owned())),
-            };
-            let Ok(mut data) = frame.into_data() else { continue };
+            }
+        }
+    }
+
+    /// The whole body, at most `max` bytes of it; true when there was more.
+    pub(super) async fn body(&mut self, mut incoming: Incoming, max: usize) -> Result<(Bytes, bool), Failed> {
+        // Most answers are one frame or none, and are kept without a copy.
+        let mut first = Bytes::new();
+        let mut rest = BytesMut::new();
+        while let Some(mut data) = self.data(&mut incoming).await? {
             let room = max.saturating_sub(first.len() + rest.len());
             let cut = data.len() > room;
             data.truncate(room);
@@ -143,6 +162,36 @@ impl Live {
             }
             if cut {
                 return Ok((joined(first, &rest), true));
+            }
+        }
+        Ok((joined(first, &rest), false))
+    }
+
+    /// Hands on the body line by line, without what ends a line, until `take` has enough.
+    pub(super) async fn lines(
+        &mut self,
+        mut incoming: Incoming,
+        idle: Duration,
+        max: usize,
+        mut take: impl FnMut(&[u8]) -> ControlFlow<()>,
+    ) -> Result<Lines, Failed> {
+        let mut begun = BytesMut::new();
+        loop {
+            let silent = |_| Failed::Sent(Kind::Timeout, format!("nothing came for {idle:?}"));
+            let Some(data) = timeout(idle, self.data(&mut incoming)).await.map_err(silent)?? else {
+                let enough = !begun.is_empty() && take(&begun).is_break();
+                return Ok(if enough { Lines::Enough } else { Lines::Ended });
+            };
+            let mut parts = data.split(|byte| *byte == b'\n').peekable();
+            while let Some(part) = parts.next() {
+                if begun.len() + part.len() > max {
+                    return Ok(Lines::TooLong);
+                }
+                begun.extend_from_slice(part);
+                // What follows the last line break is the beginning of a line.
+                if parts.peek().is_some() && take(&begun.split()).is_break() {
+                    return Ok(Lines::Enough);
+                }
             }
         }
     }

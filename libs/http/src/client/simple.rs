@@ -1,12 +1,13 @@
 //! One-shot GETs for documents that roles offer to each other.
 
+use std::ops::ControlFlow;
 use std::time::Duration;
 
 use bytes::Bytes;
 use serde::de::DeserializeOwned;
 use thiserror::Error;
 
-use super::{Endpoint, EndpointError, TransportError};
+use super::{Endpoint, EndpointError, Response, TransportError};
 
 /// Why a document could not be fetched.
 #[derive(Debug, Error)]
@@ -47,6 +48,24 @@ impl Fetch {
     /// The body of a 200; with `path_and_query` instead of the URL's own.
     pub async fn bytes(&mut self, path_and_query: Option<&str>) -> Result<Bytes, FetchError> {
         let response = self.connection.get(path_and_query).await?;
+        self.found(path_and_query, response).map(|response| response.body)
+    }
+
+    /// Gives `take` each line of a 200 as it comes; see [`Connection::lines`](super::Connection::lines). Ends with the answer, or
+    /// when `take` breaks; the next call makes a new connection, and reads the credentials anew.
+    pub async fn lines(
+        &mut self,
+        path_and_query: Option<&str>,
+        idle: Duration,
+        take: impl FnMut(&[u8]) -> ControlFlow<()>,
+    ) -> Result<(), FetchError> {
+        let response = self.connection.lines(path_and_query, idle, take).await?;
+        self.connection.close();
+        self.found(path_and_query, response).map(|_| ())
+    }
+
+    /// Only a whole 200 is what was asked for.
+    fn found(&self, path_and_query: Option<&str>, response: Response) -> Result<Response, FetchError> {
         let endpoint = self.connection.endpoint();
         let url = || path_and_query.map_or_else(|| endpoint.url.clone(), |path| format!("{} {path}", endpoint.url));
         if response.status != 200 {
@@ -55,7 +74,7 @@ impl Fetch {
         if response.cut {
             return Err(FetchError::TooLarge { url: url(), max: endpoint.max_answer_bytes });
         }
-        Ok(response.body)
+        Ok(response)
     }
 
     /// [`bytes`](Self::bytes), parsed as JSON.

@@ -1,5 +1,5 @@
 //! Peers for the tests: real sockets on loopback, in any state of manners.
-#![allow(dead_code, reason = "each test binary uses a part")]
+#![allow(dead_code, clippy::unused_async, reason = "each test binary uses a part; a handler is asynchronous")]
 
 use std::future::Future;
 use std::net::SocketAddr;
