@@ -82,6 +82,8 @@ impl ApiServer {
         let mut child = Command::new(&self.kubectl)
             .args(arguments)
             .env("KUBECONFIG", &self.kubeconfig)
+            // What it remembers of a server at this port may be of an earlier one.
+            .env("KUBECACHEDIR", self.kubeconfig.with_file_name("kubectl"))
             .current_dir(root())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

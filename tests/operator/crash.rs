@@ -166,6 +166,7 @@ impl Case {
 
     /// Whatever it made goes, so that those who watch all namespaces have less to do.
     async fn clear(self) {
+        self.world.puppet.leave(&self.namespace);
         for kind in ["loadtests", "remotewritesinks", "remotewritereceivers"] {
             let all = crate::api::path(&self.namespace, kind, "");
             self.world.api.send(Method::DELETE, &all, "application/json", "").await.unwrap();
@@ -205,7 +206,7 @@ async fn disturbed(
     case.proxy.arm(Some((key.clone(), cut)));
     case.act().await;
     let begun = Instant::now();
-    let mut ticks = tokio::time::interval(Duration::from_millis(250));
+    let mut ticks = tokio::time::interval(Duration::from_millis(500));
     let mut was_cut = false;
     loop {
         tokio::select! {
@@ -246,7 +247,12 @@ fn killed_after_each_single_write_it_comes_to_the_same_end() {
             }
         }
         let run = async |(script, number, key, cut, end)| {
-            (script, key, cut, disturbed(world, script, number, key, cut, end).await)
+            let result = disturbed(world, script, number, key, cut, end).await;
+            if let Err(words) = &result {
+                eprintln!("{words}");
+            }
+            if std::env::var_os("FLOODMARK_TRACE").is_some() { eprintln!("{:?} {script:?} {key:?} {cut:?}", begun.elapsed()); }
+            (script, key, cut, result)
         };
         let results: Vec<_> = futures_util::stream::iter(cases).map(run).buffer_unordered(BESIDE).collect().await;
         let failures: Vec<&String> = results.iter().filter_map(|(.., result)| result.as_ref().err()).collect();

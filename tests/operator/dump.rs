@@ -18,6 +18,8 @@ pub(crate) fn dump(namespace: &str, objects: &[Value]) -> BTreeMap<String, Strin
     let one = |object: &Value| {
         let key = format!("{}/{}", object["kind"].as_str().unwrap(), object["metadata"]["name"].as_str().unwrap());
         let mut object = object.clone();
+        // Lists leave it out of their items.
+        object.as_object_mut().unwrap().remove("apiVersion");
         let meta = object["metadata"].as_object_mut().unwrap();
         for changing in ["uid", "resourceVersion", "creationTimestamp", "managedFields"] {
             meta.remove(changing);

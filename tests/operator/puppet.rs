@@ -68,7 +68,7 @@ impl Puppet {
         let puppet = Self { seen: Arc::clone(&seen), stages: Arc::clone(&stages) };
         let api = api.clone();
         tokio::spawn(async move {
-            let mut ticks = tokio::time::interval(Duration::from_millis(50));
+            let mut ticks = tokio::time::interval(Duration::from_millis(100));
             let mut known = HashSet::new();
             loop {
                 ticks.tick().await;
@@ -86,6 +86,11 @@ impl Puppet {
         let stage = Arc::new(Stage::default());
         self.stages.lock().unwrap().insert(namespace.to_owned(), Arc::clone(&stage));
         stage
+    }
+
+    /// Nothing comes up there any more; what is deleted still goes.
+    pub(crate) fn leave(&self, namespace: &str) {
+        self.stages.lock().unwrap().remove(namespace);
     }
 
     pub(crate) fn seen(&self) -> &Seen {
@@ -112,32 +117,24 @@ async fn watch(api: &Api, kind: &(&'static str, &str, &str)) -> (&'static str, S
     (plural, store)
 }
 
-fn json_of(object: &DynamicObject) -> Value {
-    serde_json::to_value(object).unwrap()
-}
-
 /// Makes the pods of one namespace as its sets and jobs want them. The next round does what this one could not.
 async fn round(api: &Api, seen: &Arc<Seen>, namespace: &str, stage: &Arc<Stage>) {
-    let mut wanted: BTreeMap<String, Value> = BTreeMap::new();
-    for set in seen.of(namespace, "statefulsets") {
-        let set = json_of(&set);
-        for ordinal in 0..set["spec"]["replicas"].as_u64().unwrap() {
-            let pod = pod(&set, "apps/v1", "StatefulSet", ("apps.kubernetes.io/pod-index", ordinal));
-            wanted.insert(pod["metadata"]["name"].as_str().unwrap().to_owned(), pod);
-        }
-    }
-    for job in seen.of(namespace, "jobs") {
-        let job = json_of(&job);
-        for index in 0..job["spec"]["completions"].as_u64().unwrap_or(1) {
-            let pod = pod(&job, "batch/v1", "Job", ("batch.kubernetes.io/job-completion-index", index));
-            wanted.insert(pod["metadata"]["name"].as_str().unwrap().to_owned(), pod);
+    let mut wanted = BTreeMap::new();
+    for (plural, count, label) in
+        [("statefulsets", "replicas", SET_INDEX), ("jobs", "completions", "batch.kubernetes.io/job-completion-index")]
+    {
+        for owner in seen.of(namespace, plural) {
+            for index in 0..owner.data["spec"][count].as_u64().unwrap_or(1) {
+                let name = format!("{}-{index}", owner.metadata.name.as_deref().unwrap());
+                wanted.insert(name, (Arc::clone(&owner), label, index));
+            }
         }
     }
     let pods = seen.of(namespace, "pods");
     for pod in &pods {
         let (name, uid) = (pod.metadata.name.as_deref().unwrap(), pod.metadata.uid.as_deref().unwrap());
         let owner = &pod.metadata.owner_references.as_ref().unwrap()[0].uid;
-        let fits = wanted.get(name).is_some_and(|wanted| wanted["metadata"]["ownerReferences"][0]["uid"] == **owner);
+        let fits = wanted.get(name).is_some_and(|(wanted, ..)| wanted.metadata.uid.as_ref() == Some(owner));
         if !fits {
             delete(api, namespace, "pods", name, uid).await;
         } else if pod.data["status"]["podIP"].is_null() {
@@ -148,9 +145,10 @@ async fn round(api: &Api, seen: &Arc<Seen>, namespace: &str, stage: &Arc<Stage>)
             let _ = api.send(Method::PATCH, &at, "application/merge-patch+json", &status.to_string()).await;
         }
     }
-    for (name, pod) in &wanted {
+    for (name, (owner, label, index)) in &wanted {
         if !pods.iter().any(|pod| pod.metadata.name.as_ref() == Some(name)) {
-            let made = api.send(Method::POST, &path(namespace, "pods", ""), "application/json", &pod.to_string()).await;
+            let pod = pod(&serde_json::to_value(&**owner).unwrap(), name, label, *index).to_string();
+            let made = api.send(Method::POST, &path(namespace, "pods", ""), "application/json", &pod).await;
             // Its pods have to pass the namespace's `restricted` level; what else is in the way passes.
             if let Err((403, words)) = made {
                 assert!(!words.contains("PodSecurity"), "{words}");
@@ -159,14 +157,18 @@ async fn round(api: &Api, seen: &Arc<Seen>, namespace: &str, stage: &Arc<Stage>)
     }
 }
 
+const SET_INDEX: &str = "apps.kubernetes.io/pod-index";
+
 /// As its controller makes it of the template of its owner.
-fn pod(owner: &Value, version: &str, kind: &str, (label, index): (&str, u64)) -> Value {
-    let (template, name) = (&owner["spec"]["template"], &owner["metadata"]["name"]);
+fn pod(owner: &Value, name: &str, label: &str, index: u64) -> Value {
+    let template = &owner["spec"]["template"];
+    let (version, kind) = if label == SET_INDEX { ("apps/v1", "StatefulSet") } else { ("batch/v1", "Job") };
     let mut pod =
         json!({"apiVersion": "v1", "kind": "Pod", "metadata": template["metadata"], "spec": template["spec"]});
-    pod["metadata"]["name"] = json!(format!("{}-{index}", name.as_str().unwrap()));
+    pod["metadata"]["name"] = json!(name);
     pod["metadata"]["labels"][label] = json!(index.to_string());
-    pod["metadata"]["ownerReferences"] = json!([{"apiVersion": version, "kind": kind, "name": name, "uid": owner["metadata"]["uid"], "controller": true}]);
+    pod["metadata"]["ownerReferences"] = json!([{"apiVersion": version, "kind": kind, "name": owner["metadata"]["name"],
+                                                 "uid": owner["metadata"]["uid"], "controller": true}]);
     pod
 }
 
