@@ -35,12 +35,15 @@ pub(crate) fn dump(namespace: &str, objects: &[Value]) -> BTreeMap<String, Strin
             spec.remove("clusterIP");
             spec.remove("clusterIPs");
         }
+        if let Some(conditions) = object.pointer_mut("/status/conditions").and_then(Value::as_array_mut) {
+            conditions.sort_by_key(|condition| condition["type"].as_str().map(str::to_owned));
+        }
         times(&mut object);
         let mut text = serde_json::to_string_pretty(&object).unwrap();
         for (from, to) in &names {
             text = text.replace(from, to);
         }
-        (key, text)
+        (key, without_identities(&text))
     };
     objects.iter().map(one).collect()
 }
@@ -64,6 +67,25 @@ pub(crate) fn difference(expected: &BTreeMap<String, String>, found: &BTreeMap<S
         }
     }
     text
+}
+
+/// Those of objects that are gone.
+fn without_identities(text: &str) -> String {
+    let shape = |word: &str| {
+        let groups: Vec<usize> = word.split('-').map(str::len).collect();
+        groups == [8, 4, 4, 4, 12] && word.chars().all(|c| c == '-' || c.is_ascii_hexdigit())
+    };
+    let mut kept = String::new();
+    for word in text.split_inclusive(|c: char| c != '-' && !c.is_ascii_alphanumeric()) {
+        let bare = word.trim_end_matches(|c: char| !c.is_ascii_alphanumeric());
+        if shape(bare) {
+            kept.push_str("UID");
+            kept.push_str(&word[bare.len()..]);
+        } else {
+            kept.push_str(word);
+        }
+    }
+    kept
 }
 
 /// Times and addresses, wherever they stand.
