@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use anyhow::Context as _;
 use clap::{Args, Subcommand};
 use operator::tools::Reference;
 use telemetry::Stop;
@@ -53,6 +54,9 @@ pub(crate) struct Operator {
     /// Left out: KUBECONFIG, ~/.kube/config, or the pod's own account.
     #[arg(long, value_name = "FILE")]
     kubeconfig: Option<PathBuf>,
+    /// End when standard input closes: how a child process notices that its parent is gone.
+    #[arg(long, hide = true)]
+    end_with_stdin: bool,
 }
 
 #[derive(Debug, Args)]
@@ -123,6 +127,9 @@ fn ended(result: anyhow::Result<u8>) -> ExitCode {
 }
 
 async fn operate(arguments: Operator) -> anyhow::Result<()> {
+    if arguments.end_with_stdin {
+        telemetry::parent::end_when_closed(0).context("cannot watch standard input")?;
+    }
     let stop = Stop::on_signals()?;
     let lease = match arguments.lease.as_deref().map(|lease| (lease, lease.split_once('/'))) {
         None => None,

@@ -1,17 +1,27 @@
-//! etcd and kube-apiserver, started by `hack/cluster` and ended with this value.
+//! etcd and kube-apiserver, started by `hack/cluster`. They end with this process, however it ends.
 
-use std::io::Write;
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
-use serde_json::Value;
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::{Client, Config};
 
 use crate::root;
 
+/// Ends the servers and removes their folder when its standard input closes, which the kernel does for it at the latest.
+const GUARDIAN: &str = r#"
+"$0" --api-only up >"$FOLDER/up.log" 2>&1 && echo up
+cat >/dev/null
+"$0" --api-only down >/dev/null 2>&1
+rm -rf "$FOLDER"
+"#;
+
 pub(crate) struct ApiServer {
     pub(crate) kubeconfig: PathBuf,
-    folder: tempfile::TempDir,
     kubectl: PathBuf,
+    _guardian: Child,
 }
 
 /// The kubectl that `hack/setup` built; never builds one, which takes minutes.
@@ -30,20 +40,35 @@ impl ApiServer {
     /// Says why there is none.
     pub(crate) fn start() -> Result<Self, String> {
         let kubectl = kubectl().ok_or("kube-apiserver is not built: run hack/setup")?;
-        let folder = tempfile::tempdir_in("/var/tmp").map_err(|error| error.to_string())?;
-        let server = Self { kubeconfig: folder.path().join("cluster/kubeconfig"), folder, kubectl };
-        let up = server.cluster("up").output().map_err(|error| error.to_string())?;
-        if !up.status.success() {
-            return Err(format!("hack/cluster --api-only up: {}", String::from_utf8_lossy(&up.stderr)));
+        let folder = tempfile::tempdir_in("/var/tmp").map_err(|error| error.to_string())?.keep();
+        let mut guardian = Command::new("sh")
+            .args(["-c", GUARDIAN])
+            .arg(root().join("hack/cluster"))
+            .env("FOLDER", &folder)
+            .env("FLOODMARK_CLUSTER_DIR", folder.join("cluster"))
+            .env("FLOODMARK_CONTROLPLANE", kubectl.parent().unwrap())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            // What ends this process, such as Ctrl-C, does not end the one that clears up after it.
+            .process_group(0)
+            .spawn()
+            .map_err(|error| error.to_string())?;
+        let mut line = String::new();
+        BufReader::new(guardian.stdout.take().unwrap()).read_line(&mut line).map_err(|error| error.to_string())?;
+        if line != "up\n" {
+            let log = std::fs::read_to_string(folder.join("up.log")).unwrap_or_default();
+            return Err(format!("hack/cluster --api-only up: {log}"));
         }
-        Ok(server)
+        Ok(Self { kubeconfig: folder.join("cluster/kubeconfig"), kubectl, _guardian: guardian })
     }
 
-    fn cluster(&self, command: &str) -> Command {
-        let mut cluster = Command::new(root().join("hack/cluster"));
-        cluster.args(["--api-only", command]).env("FLOODMARK_CLUSTER_DIR", self.folder.path().join("cluster"));
-        cluster.env("FLOODMARK_CONTROLPLANE", self.kubectl.parent().unwrap()).stdin(Stdio::null());
-        cluster
+    /// An administrator's.
+    pub(crate) async fn client(&self) -> Client {
+        let file = Kubeconfig::read_from(&self.kubeconfig).unwrap();
+        let mut config = Config::from_custom_kubeconfig(file, &KubeConfigOptions::default()).await.unwrap();
+        config.default_retry = false;
+        config.read_timeout = None;
+        Client::try_from(config).unwrap()
     }
 
     /// With standard input; panics with kubectl's own words when it fails.
@@ -53,10 +78,12 @@ impl ApiServer {
         String::from_utf8(output.stdout).unwrap()
     }
 
-    fn output(&self, arguments: &[&str], input: &str) -> std::process::Output {
+    pub(crate) fn output(&self, arguments: &[&str], input: &str) -> std::process::Output {
         let mut child = Command::new(&self.kubectl)
             .args(arguments)
             .env("KUBECONFIG", &self.kubeconfig)
+            // What it remembers of a server at this port may be of an earlier one.
+            .env("KUBECACHEDIR", self.kubeconfig.with_file_name("kubectl"))
             .current_dir(root())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -65,28 +92,5 @@ impl ApiServer {
             .unwrap();
         child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
         child.wait_with_output().unwrap()
-    }
-
-    /// With the account that its controller would make.
-    pub(crate) fn namespace(&self, name: &str) {
-        self.kubectl(&["create", "namespace", name], "");
-        self.kubectl(&["-n", name, "create", "serviceaccount", "default"], "");
-    }
-
-    pub(crate) fn get(&self, namespace: &str, kind: &str, name: &str) -> Option<Value> {
-        let output = self.output(&["-n", namespace, "get", kind, name, "-o", "json", "--ignore-not-found"], "");
-        serde_json::from_slice(&output.stdout).ok()
-    }
-
-    /// The document in a control map.
-    pub(crate) fn control(&self, namespace: &str, name: &str) -> Option<Value> {
-        let map = self.get(namespace, "configmap", name)?;
-        serde_json::from_str(map["data"]["control.json"].as_str()?).ok()
-    }
-}
-
-impl Drop for ApiServer {
-    fn drop(&mut self) {
-        let _ = self.cluster("down").output();
     }
 }

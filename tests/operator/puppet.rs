@@ -1,217 +1,202 @@
-//! Plays the controllers, the node and the parts of one namespace: pods come up at once, and their parts say what the script wants.
+//! Plays the controllers, the garbage collector, the nodes and the parts of every namespace that has a stage: pods come up at once,
+//! and their parts say what the script wants.
 
-use std::collections::BTreeSet;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::collections::{BTreeMap, HashSet};
+use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use bytes::Bytes;
-use floodmark_http::server;
-use http::{Request, Response, StatusCode};
-use k8s_openapi::api::apps::v1::StatefulSet;
-use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::{ConfigMap, Pod};
-use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams};
-use kube::config::{KubeConfigOptions, Kubeconfig};
-use kube::{Client, Config, ResourceExt};
+use futures_util::StreamExt;
+use futures_util::future::join_all;
+use http::Method;
+use kube::api::DynamicObject;
+use kube::core::{ApiResource, GroupVersionKind};
+use kube::runtime::reflector::{self, Store};
+use kube::runtime::watcher;
 use serde_json::{Value, json};
 
-use crate::apiserver::ApiServer;
+use crate::api::{Api, KINDS, path};
+use crate::parts::Parts;
 
-/// Answers of the conductor before its verdict.
-const STEPS: usize = 4;
+/// All that the operator made, and the pods of it.
+const MANAGED: &str = "app.kubernetes.io/managed-by=floodmark-operator";
 
+/// What the conductor of a namespace says, and when.
 #[derive(Default)]
-struct Script {
-    asked: AtomicUsize,
-    /// The conductor stays as it is.
-    hold: AtomicBool,
-    /// The sink's control document.
-    control: Mutex<Value>,
-    /// Every chaos list that was seen in it, once each.
-    chaos: Mutex<Vec<Value>>,
+pub(crate) struct Stage {
+    /// How often it was asked for its progress.
+    pub(crate) asked: AtomicUsize,
+    /// The conductor stays in its first phase …
+    pub(crate) unready: AtomicBool,
+    /// … or goes on running.
+    pub(crate) endless: AtomicBool,
+    /// The verdict.
+    pub(crate) fails: AtomicBool,
+    /// The parts of its pods, by name.
+    parts: Mutex<BTreeMap<String, Parts>>,
 }
 
-/// Ends with this value.
+/// Everything there is, as the watches tell it.
+pub(crate) struct Seen(Vec<(&'static str, Store<DynamicObject>)>);
+
+impl Seen {
+    fn all(&self, plural: &str) -> Vec<Arc<DynamicObject>> {
+        self.0.iter().find(|(known, _)| *known == plural).unwrap().1.state()
+    }
+
+    /// Of a namespace.
+    pub(crate) fn of(&self, namespace: &str, plural: &str) -> Vec<Arc<DynamicObject>> {
+        let mut all = self.all(plural);
+        all.retain(|object| object.metadata.namespace.as_deref() == Some(namespace));
+        all
+    }
+
+    pub(crate) fn get(&self, namespace: &str, plural: &str, name: &str) -> Option<Arc<DynamicObject>> {
+        self.of(namespace, plural).into_iter().find(|object| object.metadata.name.as_deref() == Some(name))
+    }
+}
+
 pub(crate) struct Puppet {
-    script: Arc<Script>,
-    tasks: Vec<tokio::task::JoinHandle<()>>,
+    seen: Arc<Seen>,
+    stages: Arc<Mutex<BTreeMap<String, Arc<Stage>>>>,
 }
 
 impl Puppet {
-    /// `net` keeps the addresses of namespaces apart: 127.NET.0.x.
-    pub(crate) async fn play(server: &ApiServer, namespace: &str, net: u8) -> Self {
-        let file = Kubeconfig::read_from(&server.kubeconfig).unwrap();
-        let config = Config::from_custom_kubeconfig(file, &KubeConfigOptions::default()).await.unwrap();
-        let client = Client::try_from(config).unwrap();
-        let script = Arc::new(Script::default());
-        let mut tasks = Vec::new();
-        for host in 1..=12 {
-            let at = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(127, net, 0, host)), 9400);
-            let listener = server::bind(at).unwrap();
-            let script = Arc::clone(&script);
-            let handler = move |request: Request<Bytes>, _: SocketAddr| {
-                let answer = answer(request.uri().path(), host, &script);
-                async move { answer }
-            };
-            tasks.push(tokio::spawn(async move {
-                let never = std::future::pending();
-                server::serve(listener, Arc::new(handler), server::Limits::default(), None, None, never).await;
-            }));
-        }
-        let (namespace, played) = (namespace.to_owned(), Arc::clone(&script));
-        tasks.push(tokio::spawn(async move {
+    pub(crate) async fn play(api: &Api) -> Self {
+        let stores = join_all(KINDS.iter().map(|kind| watch(api, kind))).await;
+        let (seen, stages) = (Arc::new(Seen(stores)), Arc::<Mutex<BTreeMap<String, Arc<Stage>>>>::default());
+        let puppet = Self { seen: Arc::clone(&seen), stages: Arc::clone(&stages) };
+        let api = api.clone();
+        tokio::spawn(async move {
             let mut ticks = tokio::time::interval(Duration::from_millis(100));
+            let mut known = HashSet::new();
             loop {
                 ticks.tick().await;
-                // The next round sees what this one could not do.
-                let _ = round(&client, &namespace, net, &played).await;
+                let stages: Vec<_> =
+                    stages.lock().unwrap().iter().map(|(name, stage)| (name.clone(), Arc::clone(stage))).collect();
+                join_all(stages.iter().map(|(namespace, stage)| round(&api, &seen, namespace, stage))).await;
+                collect(&api, &seen, &mut known).await;
             }
-        }));
-        Self { script, tasks }
+        });
+        puppet
     }
 
-    pub(crate) fn hold(&self, hold: bool) {
-        self.script.hold.store(hold, Ordering::SeqCst);
+    /// From now on pods come up in this namespace.
+    pub(crate) fn stage(&self, namespace: &str) -> Arc<Stage> {
+        let stage = Arc::new(Stage::default());
+        self.stages.lock().unwrap().insert(namespace.to_owned(), Arc::clone(&stage));
+        stage
     }
 
-    pub(crate) fn phases_seen(&self) -> usize {
-        self.script.asked.load(Ordering::SeqCst)
+    /// Nothing comes up there any more; what is deleted still goes.
+    pub(crate) fn leave(&self, namespace: &str) {
+        self.stages.lock().unwrap().remove(namespace);
     }
 
-    pub(crate) fn chaos_seen(&self) -> Vec<Value> {
-        self.script.chaos.lock().unwrap().clone()
-    }
-}
-
-impl Drop for Puppet {
-    fn drop(&mut self) {
-        self.tasks.iter().for_each(tokio::task::JoinHandle::abort);
+    pub(crate) fn seen(&self) -> &Seen {
+        &self.seen
     }
 }
 
-fn answer(path: &str, host: u8, script: &Script) -> Response<Bytes> {
-    let t0 = 1_700_000_000_000_000_000_u64;
-    let document = match path {
-        "/account" => {
-            let control = script.control.lock().unwrap().clone();
-            let drained = if control["phase"] == "Draining" { control["epoch"].clone() } else { Value::Null };
-            json!({"ordinal": host - 1, "epoch": control["epoch"], "drained": drained, "account": {}, "fatal": null,
-                   "lastError": null, "stalls": [], "cpu": {}})
-        }
-        "/progress" => {
-            let held = script.hold.load(Ordering::SeqCst);
-            let asked = if held { 0 } else { script.asked.fetch_add(1, Ordering::SeqCst) };
-            let phase = ["Preparing", "Running", "Running", "Verifying"].get(asked).unwrap_or(&"Finished");
-            let verdict = (asked >= STEPS).then_some("Passed");
-            let t0 = (asked > 0).then_some(t0);
-            json!({"run": "r", "phase": phase, "t0": t0, "stage": 0, "stages": 1, "targetRate": 1.0, "rate": 1.0, "generated": 7,
-                   "acknowledged": 7, "refused": 0, "drops": 0, "dropsByReason": {}, "engineSeq": 0, "verdict": verdict,
-                   "reasons": ["as the script has it"]})
-        }
-        "/chaos" => json!({"t0": t0, "events": [
-            {"index": 0, "atMs": 18_000, "step": {"at": "18s", "action": "Kill", "sinkWorker": 1}}]}),
-        "/summary" => {
-            json!({"schema": "floodmark.dev/summary/v1", "verdict": "Passed", "reasons": ["as the script has it"],
-                             "samples": {"generated": 7, "acknowledged": 7}})
-        }
-        _ => {
-            let mut missing = Response::new(Bytes::new());
-            *missing.status_mut() = StatusCode::NOT_FOUND;
-            return missing;
-        }
+/// A store that follows all objects of a kind.
+async fn watch(api: &Api, kind: &(&'static str, &str, &str)) -> (&'static str, Store<DynamicObject>) {
+    let (plural, group, name) = *kind;
+    let (group, version) = match group.strip_prefix("/apis/") {
+        Some(named) => named.split_once('/').unwrap(),
+        None => ("", "v1"),
     };
-    Response::new(Bytes::from(document.to_string()))
+    let resource = ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk(group, version, name), plural);
+    let ours = group == "floodmark.dev";
+    let config = if ours { watcher::Config::default() } else { watcher::Config::default().labels(MANAGED) };
+    let writer = reflector::store::Writer::new(resource.clone());
+    let store = writer.as_reader();
+    let objects: kube::Api<DynamicObject> = kube::Api::all_with(api.0.clone(), &resource);
+    let events = reflector::reflector(writer, watcher(objects, config));
+    tokio::spawn(events.for_each(|_| async {}));
+    store.wait_until_ready().await.unwrap();
+    (plural, store)
 }
 
-async fn round(client: &Client, namespace: &str, net: u8, script: &Script) -> Result<(), kube::Error> {
-    let pods: Api<Pod> = Api::namespaced(client.clone(), namespace);
-    let live: Vec<Pod> = pods.list(&ListParams::default()).await?.items;
-    let mut wanted = BTreeSet::new();
-    let sets: Api<StatefulSet> = Api::namespaced(client.clone(), namespace);
-    for set in sets.list(&ListParams::default()).await?.items {
-        let Some(spec) = &set.spec else { continue };
-        let receiver = set.name_any().ends_with("-receiver");
-        for ordinal in 0..spec.replicas.unwrap_or(1) {
-            let name = format!("{}-{ordinal}", set.name_any());
-            let host = if receiver { 10 } else { ordinal + 1 };
-            let index = ("apps.kubernetes.io/pod-index", ordinal.to_string());
-            make(&pods, &live, &name, &set, json!(spec.template), index, format!("127.{net}.0.{host}")).await?;
-            wanted.insert(name);
-        }
-    }
-    let jobs: Api<Job> = Api::namespaced(client.clone(), namespace);
-    for job in jobs.list(&ListParams::default()).await?.items {
-        let Some(spec) = &job.spec else { continue };
-        let host = if job.name_any().ends_with("-conductor") { 11 } else { 12 };
-        let name = format!("{}-0", job.name_any());
-        let index = ("batch.kubernetes.io/job-completion-index", "0".to_owned());
-        make(&pods, &live, &name, &job, json!(spec.template), index, format!("127.{net}.0.{host}")).await?;
-        wanted.insert(name);
-    }
-    // Nobody collects garbage here: what a deleted object owned goes with this.
-    for pod in live.iter().filter(|pod| !wanted.contains(&pod.name_any())) {
-        pods.delete(&pod.name_any(), &DeleteParams { grace_period_seconds: Some(0), ..DeleteParams::default() })
-            .await
-            .ok();
-    }
-    let maps: Api<ConfigMap> = Api::namespaced(client.clone(), namespace);
-    for map in
-        maps.list(&ListParams::default()).await?.items.iter().filter(|map| map.name_any().ends_with("-sink-control"))
+/// Makes the pods of one namespace as its sets and jobs want them. The next round does what this one could not.
+async fn round(api: &Api, seen: &Arc<Seen>, namespace: &str, stage: &Arc<Stage>) {
+    let mut wanted = BTreeMap::new();
+    for (plural, count, label) in
+        [("statefulsets", "replicas", SET_INDEX), ("jobs", "completions", "batch.kubernetes.io/job-completion-index")]
     {
-        let text = map.data.as_ref().and_then(|data| data.get("control.json")).map_or("null", String::as_str);
-        let control: Value = serde_json::from_str(text).unwrap_or_default();
-        for entry in control["chaos"].as_array().into_iter().flatten() {
-            let mut chaos = script.chaos.lock().unwrap();
-            if !chaos.contains(entry) {
-                chaos.push(entry.clone());
+        for owner in seen.of(namespace, plural) {
+            for index in 0..owner.data["spec"][count].as_u64().unwrap_or(1) {
+                let name = format!("{}-{index}", owner.metadata.name.as_deref().unwrap());
+                wanted.insert(name, (Arc::clone(&owner), label, index));
             }
         }
-        *script.control.lock().unwrap() = control;
     }
-    collect(client, namespace).await
-}
-
-/// Deletes the Jobs of tests that are gone, as the garbage collector does.
-async fn collect(client: &Client, namespace: &str) -> Result<(), kube::Error> {
-    let jobs: Api<Job> = Api::namespaced(client.clone(), namespace);
-    let request = http::Request::get(format!("/apis/floodmark.dev/v1alpha1/namespaces/{namespace}/loadtests"));
-    let tests: Value = client.request(request.body(Vec::new()).unwrap()).await?;
-    let alive: Vec<&Value> =
-        tests["items"].as_array().into_iter().flatten().map(|test| &test["metadata"]["uid"]).collect();
-    for job in jobs.list(&ListParams::default()).await?.items {
-        let owner = job.owner_references().first().map(|owner| json!(owner.uid));
-        if owner.is_some_and(|owner| !alive.contains(&&owner)) {
-            jobs.delete(&job.name_any(), &DeleteParams::background()).await.ok();
+    let pods = seen.of(namespace, "pods");
+    for pod in &pods {
+        let (name, uid) = (pod.metadata.name.as_deref().unwrap(), pod.metadata.uid.as_deref().unwrap());
+        let owner = &pod.metadata.owner_references.as_ref().unwrap()[0].uid;
+        let fits = wanted.get(name).is_some_and(|(wanted, ..)| wanted.metadata.uid.as_ref() == Some(owner));
+        if !fits {
+            delete(api, namespace, "pods", name, uid).await;
+        } else if pod.data["status"]["podIP"].is_null() {
+            let ip = Parts::address(&mut stage.parts.lock().unwrap(), namespace, name, seen, stage);
+            let status = json!({"status": {"phase": "Running", "podIP": ip, "podIPs": [{"ip": ip}],
+                                           "conditions": [{"type": "Ready", "status": "True"}]}});
+            let at = format!("{}/status", path(namespace, "pods", name));
+            let _ = api.send(Method::PATCH, &at, "application/merge-patch+json", &status.to_string()).await;
         }
     }
-    Ok(())
+    for (name, (owner, label, index)) in &wanted {
+        if !pods.iter().any(|pod| pod.metadata.name.as_ref() == Some(name)) {
+            let pod = pod(&serde_json::to_value(&**owner).unwrap(), name, label, *index).to_string();
+            let made = api.send(Method::POST, &path(namespace, "pods", ""), "application/json", &pod).await;
+            // Its pods have to pass the namespace's `restricted` level; what else is in the way passes.
+            if let Err((403, words)) = made {
+                assert!(!words.contains("PodSecurity"), "{words}");
+            }
+        }
+    }
 }
 
-async fn make<O: ResourceExt<DynamicType = ()>>(
-    pods: &Api<Pod>,
-    live: &[Pod],
-    name: &str,
-    owner: &O,
-    template: Value,
-    index: (&str, String),
-    ip: String,
-) -> Result<(), kube::Error> {
-    if live.iter().any(|pod| pod.name_any() == name) {
-        return Ok(());
-    }
+const SET_INDEX: &str = "apps.kubernetes.io/pod-index";
+
+/// As its controller makes it of the template of its owner.
+fn pod(owner: &Value, name: &str, label: &str, index: u64) -> Value {
+    let template = &owner["spec"]["template"];
+    let (version, kind) = if label == SET_INDEX { ("apps/v1", "StatefulSet") } else { ("batch/v1", "Job") };
     let mut pod =
         json!({"apiVersion": "v1", "kind": "Pod", "metadata": template["metadata"], "spec": template["spec"]});
     pod["metadata"]["name"] = json!(name);
-    pod["metadata"]["labels"][index.0] = json!(index.1);
-    pod["metadata"]["ownerReferences"] = json!([{
-        "apiVersion": O::api_version(&()), "kind": O::kind(&()), "name": owner.name_any(), "uid": owner.uid(), "controller": true,
-    }]);
-    // Admission looks accounts up, and nobody made the default one here.
-    pod["spec"]["automountServiceAccountToken"] = json!(false);
-    pods.create(&PostParams::default(), &serde_json::from_value(pod).unwrap()).await?;
-    let status = json!({"status": {"phase": "Running", "podIP": ip, "podIPs": [{"ip": ip}],
-                                   "conditions": [{"type": "Ready", "status": "True"}]}});
-    pods.patch_status(name, &PatchParams::default(), &Patch::Merge(status)).await.map(|_| ())
+    pod["metadata"]["labels"][label] = json!(index.to_string());
+    pod["metadata"]["ownerReferences"] = json!([{"apiVersion": version, "kind": kind, "name": owner["metadata"]["name"],
+                                                 "uid": owner["metadata"]["uid"], "controller": true}]);
+    pod
+}
+
+/// Ends what a deleted object owned: `known` are all that were there before.
+async fn collect(api: &Api, seen: &Seen, known: &mut HashSet<String>) {
+    let mut alive = HashSet::new();
+    let mut owned = Vec::new();
+    for (plural, ..) in KINDS {
+        for object in seen.all(plural) {
+            alive.extend(object.metadata.uid.clone());
+            if let Some(owner) = object.metadata.owner_references.iter().flatten().next() {
+                owned.push((plural, owner.uid.clone(), object));
+            }
+        }
+    }
+    for (plural, owner, object) in owned {
+        if known.contains(&owner) && !alive.contains(&owner) {
+            let meta = &object.metadata;
+            let name = |text: &Option<String>| text.clone().unwrap();
+            delete(api, &name(&meta.namespace), plural, &name(&meta.name), &name(&meta.uid)).await;
+        }
+    }
+    known.extend(alive);
+}
+
+/// That very object: another of its name stays.
+async fn delete(api: &Api, namespace: &str, plural: &str, name: &str, uid: &str) {
+    let options = json!({"apiVersion": "v1", "kind": "DeleteOptions", "gracePeriodSeconds": 0,
+                         "propagationPolicy": "Background", "preconditions": {"uid": uid}});
+    let _ = api.send(Method::DELETE, &path(namespace, plural, name), "application/json", &options.to_string()).await;
 }

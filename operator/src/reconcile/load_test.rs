@@ -68,6 +68,10 @@ pub(super) async fn reconcile(live: &DynamicObject, context: &Context) -> Result
     status.observed_generation = Some(test.generation);
     let pass = Pass { live, context, test: &test, owner: &owner, now };
     pass.references(&mut status, &facts);
+    if begun.is_some() {
+        // Whoever made the plan may have been killed before it said so.
+        pass.set(&mut status, Say::no("TargetBusy", "Held", ""));
+    }
     match next(&facts) {
         Step::Hold { reason, message } => {
             pass.say(&mut status, Phase::Pending, reason, message);
@@ -182,6 +186,10 @@ impl Pass<'_> {
     /// Keeps the summary, then says the verdict.
     async fn conclude(&self, mut status: LoadTestStatus, state: &RunState) -> Result<Option<Duration>, Error> {
         let Some(base) = state.base.as_deref() else { return Ok(Some(LIVE)) };
+        if let Conductor::Says(progress) = &state.conductor {
+            // A short test may be over before its status had a turn.
+            finish::follow(&mut status, progress);
+        }
         let unread = format!("{}/summary", self.test.uid);
         let (summary, text) = match conductor::summary(base).await {
             Ok(both) => both,
