@@ -1,4 +1,4 @@
-//! Pods from our image on a whole Kubernetes node: `hack/cluster` starts one, or `FLOODMARK_TEST_KUBECONFIG` names a cluster that
+//! Pods from our image on a whole Kubernetes node: `hack/cluster` starts one, or `KUBECONFIG` names a cluster that
 //! has the image of `manifests/kind` already.
 //!
 //! A harness of its own, for one cluster serves all scenarios: `cargo test … --test cluster -- [WORD…]` runs those whose names hold a word.
@@ -37,7 +37,9 @@ fn main() -> ExitCode {
         .filter(|(name, _)| words.is_empty() || words.iter().any(|w| name.contains(w.as_str())))
         .collect();
     if std::env::args().any(|word| word == "--list") {
-        SCENARIOS.iter().for_each(|(name, _)| println!("{name}: test"));
+        for (name, _) in SCENARIOS {
+            println!("{name}: test");
+        }
         return ExitCode::SUCCESS;
     }
     if chosen.is_empty() {
@@ -50,7 +52,7 @@ fn main() -> ExitCode {
             return ExitCode::SUCCESS;
         }
     };
-    println!("\nrunning {} scenarios in a cluster", chosen.len());
+    println!("\nrunning {} scenarios in {}", chosen.len(), cluster.name());
     let mut failed = Vec::new();
     for (name, scenario) in chosen {
         let begun = Instant::now();
@@ -62,7 +64,7 @@ fn main() -> ExitCode {
             cluster.logs(name);
         }
     }
-    cluster.down();
+    drop(cluster);
     println!("\ntest result: {}. {} failed\n", if failed.is_empty() { "ok" } else { "FAILED" }, failed.len());
     if failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -37,61 +38,38 @@ pub enum Cluster {
 impl Cluster {
     /// With the operator at work; the error says why there is none.
     pub fn start() -> Result<Self, String> {
-        let cluster = match std::env::var_os("FLOODMARK_TEST_KUBECONFIG") {
-            Some(path) => {
-                let mut given = Self::Given { kubeconfig: path.into(), install: false };
-                let found = given.run("kubectl", &["get", OPERATOR[2], OPERATOR[0], OPERATOR[1]], "").status.success();
-                if let Self::Given { install, .. } = &mut given {
-                    *install = !found;
-                }
-                given
-            }
-            None => Self::own()?,
+        let place = match std::env::var_os("KUBECONFIG").filter(|path| !path.is_empty()) {
+            Some(path) => Place::Given { kubeconfig: path.into(), has_operator: false },
+            None => Place::Own(own()?),
         };
-        if !matches!(cluster, Self::Given { install: false, .. }) {
+        let mut cluster = Self { place, namespaces: Mutex::default() };
+        let found = cluster.run("kubectl", &[&["get"][..], &OPERATOR].concat(), "").status.success();
+        if let Place::Given { has_operator, .. } = &mut cluster.place {
+            *has_operator = found;
+        }
+        if !found {
             cluster.kubectl(&["apply", "--server-side", "-k", "manifests/kind"]);
-            cluster.kubectl(&[&["rollout", "status", "--timeout=90s"][..], &OPERATOR].concat());
         }
+        cluster.kubectl(&[&["rollout", "status", "--timeout=90s"][..], &OPERATOR].concat());
         Ok(cluster)
     }
 
-    /// `hack/cluster` with the image that `hack/image` makes of this tree.
-    fn own() -> Result<Self, String> {
-        if std::env::var_os("FLOODMARK_CONTROLPLANE").is_none_or(|folder| !Path::new(&folder).join("kubelet").exists())
-        {
-            return Err("Kubernetes is not built: run hack/test, or set FLOODMARK_CONTROLPLANE".to_owned());
-        }
-        let folder = tempfile::tempdir_in("/var/tmp").map_err(|error| error.to_string())?;
-        let archive = folder.path().join("floodmark.tar");
-        let image =
-            Command::new(root().join("hack/image")).arg(&archive).output().map_err(|error| error.to_string())?;
-        if !image.status.success() {
-            return Err(format!("hack/image: {}", String::from_utf8_lossy(&image.stderr)));
-        }
-        let cluster = Self::Own(folder);
-        for arguments in [&["up"][..], &["load", archive.to_str().unwrap()]] {
-            let output = cluster.hack(arguments).output().map_err(|error| error.to_string())?;
-            if !output.status.success() {
-                return Err(format!("hack/cluster {}: {}", arguments[0], String::from_utf8_lossy(&output.stderr)));
-            }
-        }
-        Ok(cluster)
+    pub fn is_own(&self) -> bool {
+        matches!(self.place, Place::Own(_))
     }
 
-    fn hack(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(root().join("hack/cluster"));
-        command.args(arguments).current_dir(root());
-        if let Self::Own(folder) = self {
-            command.env("FLOODMARK_CLUSTER_DIR", folder.path().join("cluster"));
+    pub fn name(&self) -> String {
+        match &self.place {
+            Place::Own(_) => "a cluster of their own".to_owned(),
+            Place::Given { kubeconfig, .. } => format!("the cluster of KUBECONFIG={}", kubeconfig.display()),
         }
-        command
     }
 
     /// A command in the cluster's network.
     pub fn run(&self, program: &str, arguments: &[&str], input: &str) -> Output {
-        let mut command = match self {
-            Self::Own(_) => self.hack(&["enter", program]),
-            Self::Given { kubeconfig, .. } => {
+        let mut command = match &self.place {
+            Place::Own(folder) => hack(folder.path(), &["enter", program]),
+            Place::Given { kubeconfig, .. } => {
                 let mut command = Command::new(program);
                 command.env("KUBECONFIG", kubeconfig).current_dir(root());
                 command
@@ -120,6 +98,7 @@ impl Cluster {
     /// One that admits restricted pods only.
     pub fn namespace(&self, name: &str) {
         self.kubectl(&["create", "namespace", name]);
+        self.namespaces.lock().unwrap().push(name.to_owned());
         self.kubectl(&["label", "namespace", name, "pod-security.kubernetes.io/enforce=restricted"]);
     }
 
@@ -153,28 +132,56 @@ impl Cluster {
 
     /// Logs of all parts and pods, for a scenario that failed.
     pub fn logs(&self, scenario: &str) {
-        let folder = std::env::temp_dir().join(format!("floodmark-{scenario}"));
-        if matches!(self, Self::Own(_)) {
-            let _ = self.hack(&["logs", folder.to_str().unwrap()]).output();
-            println!("logs are in {}", folder.display());
-        }
-    }
-
-    pub fn down(&self) {
-        match self {
-            Self::Given { install: true, .. } => drop(self.kubectl(&["delete", "-k", "manifests/kind"])),
-            Self::Given { .. } => {}
-            Self::Own(_) => drop(self.hack(&["down"]).output()),
+        if let Place::Own(folder) = &self.place {
+            let logs = std::env::temp_dir().join(format!("floodmark-{scenario}"));
+            let _ = hack(folder.path(), &["logs", logs.to_str().unwrap()]).output();
+            println!("logs are in {}", logs.display());
         }
     }
 }
 
 impl Drop for Cluster {
+    /// Leaves nothing behind.
     fn drop(&mut self) {
-        if matches!(self, Self::Own(_)) {
-            let _ = self.hack(&["down"]).output();
+        match &self.place {
+            Place::Own(folder) => drop(hack(folder.path(), &["down"]).output()),
+            Place::Given { has_operator, .. } => {
+                for namespace in self.namespaces.lock().unwrap().iter() {
+                    self.run("kubectl", &["delete", "namespace", namespace], "");
+                }
+                if !has_operator {
+                    self.run("kubectl", &["delete", "-k", "manifests/kind"], "");
+                }
+            }
         }
     }
+}
+
+/// A whole node by `hack/cluster`, with the image that `hack/image` makes of this tree.
+fn own() -> Result<tempfile::TempDir, String> {
+    if std::env::var_os("FLOODMARK_CONTROLPLANE").is_none_or(|folder| !Path::new(&folder).join("kubelet").exists()) {
+        return Err("Kubernetes is not built: run hack/test, or set FLOODMARK_CONTROLPLANE".to_owned());
+    }
+    let folder = tempfile::tempdir_in("/var/tmp").map_err(|error| error.to_string())?;
+    let archive = folder.path().join("floodmark.tar");
+    let image = Command::new(root().join("hack/image")).arg(&archive).output().map_err(|error| error.to_string())?;
+    if !image.status.success() {
+        return Err(format!("hack/image: {}", String::from_utf8_lossy(&image.stderr)));
+    }
+    for arguments in [&["up"][..], &["load", archive.to_str().unwrap()]] {
+        let output = hack(folder.path(), arguments).output().map_err(|error| error.to_string())?;
+        if !output.status.success() {
+            let _ = hack(folder.path(), &["down"]).output();
+            return Err(format!("hack/cluster {}: {}", arguments[0], String::from_utf8_lossy(&output.stderr)));
+        }
+    }
+    Ok(folder)
+}
+
+fn hack(folder: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(root().join("hack/cluster"));
+    command.args(arguments).env("FLOODMARK_CLUSTER_DIR", folder.join("cluster")).current_dir(root());
+    command
 }
 
 /// Polls until it gives a value.

@@ -168,18 +168,33 @@ fn ended(container: &ContainerStatus) -> Option<&ContainerStateTerminated> {
     state.as_ref()?.terminated.as_ref()
 }
 
-/// `OOMKilled, exit 137: <the last lines of its log>`.
+/// `OOMKilled, exit 137: <what its log complained of last>`.
 fn last_words(ended: &ContainerStateTerminated) -> String {
     let mut words = match ended.reason.as_deref() {
         Some(reason) if !reason.is_empty() => format!("{reason}, exit {}", ended.exit_code),
         _ => format!("exit {}", ended.exit_code),
     };
-    let said = ended.message.as_deref().unwrap_or_default().trim();
+    let said = ended.message.as_deref().unwrap_or_default();
+    let said = said.lines().filter_map(plain).collect::<Vec<_>>().join("; ");
     if !said.is_empty() {
         let skip = said.chars().count().saturating_sub(MAX_WORDS);
         words = format!("{words}: {}", said.chars().skip(skip).collect::<String>());
     }
     words
+}
+
+/// A line of a log without its wrapping; none for one that complains of nothing. The first line may have lost its beginning.
+fn plain(line: &str) -> Option<String> {
+    let line = line.trim();
+    let Ok(entry) = serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(line) else {
+        return (!line.is_empty() && !line.ends_with('}')).then(|| line.to_owned());
+    };
+    if matches!(entry.get("level").and_then(serde_json::Value::as_str), Some("INFO" | "DEBUG" | "TRACE")) {
+        return None;
+    }
+    let fields = ["message", "error", "why", "how"].iter().filter_map(|name| entry.get(*name)?.as_str());
+    let text = fields.collect::<Vec<_>>().join(": ");
+    Some(if text.is_empty() { line.to_owned() } else { text })
 }
 
 /// Whether the pod was placed and its container is still not made: only events tell why.
@@ -265,6 +280,19 @@ mod tests {
             let found = trouble(&pod(&status), at(second)).unwrap();
             assert_eq!((found.reason.as_str(), found.text().as_str(), found.terminal), (reason, text, terminal));
         }
+    }
+
+    #[test]
+    fn last_words_are_what_a_log_complained_of() {
+        let log = [
+            r#"08:00Z","level":"INFO","message":"listening"}"#,
+            r#"{"timestamp":"08:01Z","level":"INFO","message":"read the control document"}"#,
+            "floodmark: caFile ca.crt: holds no certificate",
+            r#"{"timestamp":"08:02Z","level":"WARN","message":"the role ended by itself","how":"exit status 2"}"#,
+        ];
+        let ended = ContainerStateTerminated { exit_code: 2, message: Some(log.join("\n")), ..Default::default() };
+        let words = "exit 2: floodmark: caFile ca.crt: holds no certificate; the role ended by itself: exit status 2";
+        assert_eq!(last_words(&ended), words);
     }
 
     #[test]
