@@ -251,9 +251,6 @@ fn killed_after_each_single_write_it_comes_to_the_same_end() {
             if let Err(words) = &result {
                 eprintln!("{words}");
             }
-            if std::env::var_os("FLOODMARK_TRACE").is_some() {
-                eprintln!("{:?} {script:?} {key:?} {cut:?}", begun.elapsed());
-            }
             (script, key, cut, result)
         };
         let results: Vec<_> = futures_util::stream::iter(cases).map(run).buffer_unordered(BESIDE).collect().await;

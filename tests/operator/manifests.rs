@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use crate::world::scenario;
+use crate::world::{DEFINITIONS, scenario};
 use crate::{apiserver, root, skip};
 
 #[test]
@@ -21,6 +21,7 @@ fn install_yaml_is_what_kustomize_makes_of_the_manifests() {
 #[test]
 fn every_overlay_is_accepted() {
     scenario("every_overlay_is_accepted", |world| async move {
+        let _definitions = DEFINITIONS.lock().await;
         for overlay in ["base", "kind", "namespaced"] {
             let folder = format!("manifests/{overlay}");
             let made = world.server.kubectl(&["kustomize", &folder], "");
@@ -35,6 +36,7 @@ fn every_overlay_is_accepted() {
 #[test]
 fn definitions_can_be_applied_client_side() {
     scenario("definitions_can_be_applied_client_side", |world| async move {
+        let _definitions = DEFINITIONS.lock().await;
         for crd in world.server.kubectl(&["kustomize", "crds"], "").split("\n---\n") {
             // By another name: what is there was applied by the server.
             let taken =

@@ -6,7 +6,7 @@ use serde_json::json;
 use crate::api::{condition, documents, path};
 use crate::process::{Operator, log};
 use crate::proxy::{ACCOUNT, Proxy};
-use crate::world::{alone, scenario, until};
+use crate::world::{DEFINITIONS, scenario, until};
 
 const CRD: &str = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/remotewritesinks.floodmark.dev";
 
@@ -14,6 +14,7 @@ const CRD: &str = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/remot
 #[test]
 fn invalid_documents_are_refused_with_the_words_that_we_wrote() {
     scenario("invalid_documents_are_refused_with_the_words_that_we_wrote", |world| async move {
+        let _definitions = DEFINITIONS.lock().await;
         let mut files: Vec<_> = std::fs::read_dir(crate::root().join("libs/api/tests/invalid")).unwrap().collect();
         files.sort_by_key(|file| file.as_ref().unwrap().file_name());
         let mut wrong = Vec::new();
@@ -44,7 +45,8 @@ fn sink(name: &str, more: &str) -> String {
 /// As after a downgrade: an object of a version that knows more.
 #[test]
 fn an_object_that_does_not_parse_does_not_stop_its_neighbours() {
-    alone("an_object_that_does_not_parse_does_not_stop_its_neighbours", |world| async move {
+    scenario("an_object_that_does_not_parse_does_not_stop_its_neighbours", |world| async move {
+        let definitions = DEFINITIONS.lock().await;
         let (api, name) = (&world.api, "neighbours");
         api.namespace(name).await;
         world.puppet.stage(name);
@@ -68,6 +70,7 @@ fn an_object_that_does_not_parse_does_not_stop_its_neighbours() {
             api.send(Method::POST, &dry, "application/yaml", &sink("other", "  lanes: many\n")).await.err()
         })
         .await;
+        drop(definitions);
         api.create(name, &sink("good", "  replicas: 1\n")).await;
         let proxy = Proxy::start(api.0.clone(), ACCOUNT).await;
         let _operator = Operator::start(&proxy, Some(name), &[]);
