@@ -62,8 +62,8 @@ pub(crate) fn difference(expected: &BTreeMap<String, String>, found: &BTreeMap<S
                     text.extend(only.map(|line| format!("{mark} {key}: {line}\n")));
                 }
             }
-            (Some(_), None) => text.push_str(&format!("- {key} is missing\n")),
-            (None, _) => text.push_str(&format!("+ {key} is not expected\n")),
+            (Some(_), None) => text.extend(["- ", key, " is missing\n"]),
+            (None, _) => text.extend(["+ ", key, " is not expected\n"]),
         }
     }
     text
@@ -95,7 +95,7 @@ fn times(value: &mut Value) {
             for (key, member) in members {
                 match key.as_str() {
                     "lastTransitionTime" | "completionTime" | "podIP" | "podIPs" | "hostIPs" | "seq" => {
-                        *member = json!("SOME")
+                        *member = json!("SOME");
                     }
                     // Documents inside of texts.
                     _ => times(member),

@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use crate::world::{DEFINITIONS, scenario};
+use crate::world::{DEFINITIONS, scenario, until};
 use crate::{apiserver, root, skip};
 
 #[test]
@@ -54,6 +54,7 @@ fn definitions_can_be_applied_client_side() {
 #[test]
 fn kubectl_explains_the_fields() {
     scenario("kubectl_explains_the_fields", |world| async move {
+        let _definitions = DEFINITIONS.lock().await;
         for field in [
             "lt",
             "lt.spec.faults",
@@ -66,7 +67,12 @@ fn kubectl_explains_the_fields() {
             "rwr.spec.profile",
             "rwr.spec.answers",
         ] {
-            let told = world.server.kubectl(&["explain", field], "");
+            // The API server publishes what it knows of definitions a little after it takes them.
+            let told = until("it is published", || async {
+                let told = tokio::task::block_in_place(|| world.server.output(&["explain", field], ""));
+                told.status.success().then(|| String::from_utf8(told.stdout).unwrap())
+            })
+            .await;
             let (_, description) = told.split_once("DESCRIPTION:").unwrap_or_else(|| panic!("{field}: {told}"));
             let words = description.split("FIELDS:").next().unwrap().trim();
             assert!(words.len() > 20 && !words.contains("<empty>"), "{field}: {told}");
