@@ -59,7 +59,7 @@ fn kubectl_explains_the_fields() {
             "lt",
             "lt.spec.faults",
             "lt.spec.faults.share",
-            "lt.spec.thresholds.metric",
+            "lt.spec.thresholds.max",
             "lt.spec.abort",
             "rws.spec.ackPolicy",
             "rws.spec.backend.partialWrites",
