@@ -26,13 +26,17 @@ pub fn skip(test: &str, why: &str) {
     }
 }
 
-pub enum Cluster {
+pub struct Cluster {
+    place: Place,
+    /// What the scenarios made.
+    namespaces: Mutex<Vec<String>>,
+}
+
+enum Place {
     /// Started for these tests, in this folder.
     Own(tempfile::TempDir),
-    Given {
-        kubeconfig: PathBuf,
-        install: bool,
-    },
+    /// Somebody's, with an operator already or not.
+    Given { kubeconfig: PathBuf, has_operator: bool },
 }
 
 impl Cluster {

@@ -59,7 +59,9 @@ impl Api {
         let kind = KINDS.iter().find(|kind| kind.0 == plural).unwrap().2;
         let mut list = self.send(Method::GET, &path(namespace, plural, ""), "application/json", "").await.unwrap();
         let Value::Array(mut items) = list["items"].take() else { panic!("{plural}: {list}") };
-        items.iter_mut().for_each(|item| item["kind"] = json!(kind));
+        for item in &mut items {
+            item["kind"] = json!(kind);
+        }
         items
     }
 

@@ -71,6 +71,11 @@ impl ApiServer {
         Client::try_from(config).unwrap()
     }
 
+    /// What kubectl remembers of the API is from before our definitions.
+    pub(crate) fn forget(&self) {
+        let _ = std::fs::remove_dir_all(self.kubeconfig.with_file_name("kubectl"));
+    }
+
     /// With standard input; panics with kubectl's own words when it fails.
     pub(crate) fn kubectl(&self, arguments: &[&str], input: &str) -> String {
         let output = self.output(arguments, input);

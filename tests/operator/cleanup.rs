@@ -95,7 +95,7 @@ fn everything_has_an_owner_and_goes_with_it() {
         stage.endless.store(false, Ordering::SeqCst);
         finished(api, NAME).await;
         until("the generators are gone, the conductor stays for its time", || async {
-            let gone = api.get(NAME, "jobs", "test-generator").await.is_none();
+            let gone = api.get(NAME, "pods", "test-generator-0").await.is_none();
             (gone && api.get(NAME, "jobs", "test-conductor").await.is_some()).then_some(())
         })
         .await;

@@ -251,16 +251,16 @@ fn killed_after_each_single_write_it_comes_to_the_same_end() {
             if let Err(words) = &result {
                 eprintln!("{words}");
             }
-            if std::env::var_os("FLOODMARK_TRACE").is_some() {
-                eprintln!("{:?} {script:?} {key:?} {cut:?}", begun.elapsed());
-            }
             (script, key, cut, result)
         };
         let results: Vec<_> = futures_util::stream::iter(cases).map(run).buffer_unordered(BESIDE).collect().await;
         let failures: Vec<&String> = results.iter().filter_map(|(.., result)| result.as_ref().err()).collect();
         assert!(failures.is_empty(), "{} of {} differ\n{failures:#?}", failures.len(), results.len());
         // How often a status is written, or a write refused, depends on who is faster; that each object is written does not.
-        let wanted: BTreeSet<_> = results.iter().map(|(script, key, cut, _)| (script, &key.what, *cut as u8)).collect();
+        // Nor is it certain how much of a pass goes on while its object is deleted.
+        let certain =
+            results.iter().filter(|(script, key, ..)| *script != Script::Delete || key.what.starts_with("PUT"));
+        let wanted: BTreeSet<_> = certain.map(|(script, key, cut, _)| (script, &key.what, *cut as u8)).collect();
         let hit = results.iter().filter(|(.., result)| *result == Ok(true));
         let hit: BTreeSet<_> = hit.map(|(script, key, cut, _)| (script, &key.what, *cut as u8)).collect();
         assert_eq!(wanted.difference(&hit).collect::<Vec<_>>(), Vec::<&(&Script, &String, u8)>::new(), "never cut");

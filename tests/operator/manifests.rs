@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use crate::world::scenario;
+use crate::world::{DEFINITIONS, scenario, until};
 use crate::{apiserver, root, skip};
 
 #[test]
@@ -21,6 +21,7 @@ fn install_yaml_is_what_kustomize_makes_of_the_manifests() {
 #[test]
 fn every_overlay_is_accepted() {
     scenario("every_overlay_is_accepted", |world| async move {
+        let _definitions = DEFINITIONS.lock().await;
         for overlay in ["base", "kind", "namespaced", "network-policy", "samples"] {
             let folder = format!("manifests/{overlay}");
             let made = world.server.kubectl(&["kustomize", &folder], "");
@@ -35,6 +36,7 @@ fn every_overlay_is_accepted() {
 #[test]
 fn definitions_can_be_applied_client_side() {
     scenario("definitions_can_be_applied_client_side", |world| async move {
+        let _definitions = DEFINITIONS.lock().await;
         for crd in world.server.kubectl(&["kustomize", "crds"], "").split("\n---\n") {
             // By another name: what is there was applied by the server.
             let taken =
@@ -52,11 +54,12 @@ fn definitions_can_be_applied_client_side() {
 #[test]
 fn kubectl_explains_the_fields() {
     scenario("kubectl_explains_the_fields", |world| async move {
+        let _definitions = DEFINITIONS.lock().await;
         for field in [
             "lt",
             "lt.spec.faults",
             "lt.spec.faults.share",
-            "lt.spec.thresholds.metric",
+            "lt.spec.thresholds.max",
             "lt.spec.abort",
             "rws.spec.ackPolicy",
             "rws.spec.backend.partialWrites",
@@ -64,7 +67,12 @@ fn kubectl_explains_the_fields() {
             "rwr.spec.profile",
             "rwr.spec.answers",
         ] {
-            let told = world.server.kubectl(&["explain", field], "");
+            // The API server publishes what it knows of definitions a little after it takes them.
+            let told = until("it is published", || async {
+                let told = tokio::task::block_in_place(|| world.server.output(&["explain", field], ""));
+                told.status.success().then(|| String::from_utf8(told.stdout).unwrap())
+            })
+            .await;
             let (_, description) = told.split_once("DESCRIPTION:").unwrap_or_else(|| panic!("{field}: {told}"));
             let words = description.split("FIELDS:").next().unwrap().trim();
             assert!(words.len() > 20 && !words.contains("<empty>"), "{field}: {told}");

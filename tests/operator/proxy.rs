@@ -1,6 +1,6 @@
 //! Between an operator and the API server: counts its writes, and cuts at one of them.
 //!
-//! It passes everything on as the operator's ServiceAccount, so that what works here works with the rights of the manifests.
+//! It passes everything on as the operator's `ServiceAccount`, so that what works here works with the rights of the manifests.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -209,7 +209,7 @@ async fn pass(state: Arc<State>, request: Request<Incoming>) -> Result<Response<
     state.log.lock().unwrap().writes.push(write);
     if lose {
         state.happened.notify_one();
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
     Ok(Response::from_parts(parts, Body::from(body)))
 }

@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 use tokio::runtime::Runtime;
-use tokio::sync::RwLock;
+use tokio::sync::{Mutex, RwLock};
 
 use crate::api::Api;
 use crate::apiserver::ApiServer;
@@ -19,6 +19,7 @@ static RUNTIME: LazyLock<Runtime> =
 static WORLD: LazyLock<Result<World, String>> = LazyLock::new(|| {
     let server = ApiServer::start()?;
     server.kubectl(&["apply", "--server-side", "-k", "manifests/base"], "");
+    server.forget();
     RUNTIME.block_on(async {
         let api = Api(server.client().await);
         let puppet = Puppet::play(&api).await;
@@ -28,6 +29,9 @@ static WORLD: LazyLock<Result<World, String>> = LazyLock::new(|| {
 
 /// Held alone by what would be felt in every namespace.
 static OTHERS: RwLock<()> = RwLock::const_new(());
+
+/// Held by whoever changes the definitions, or rests on them word by word.
+pub(crate) static DEFINITIONS: Mutex<()> = Mutex::const_new(());
 
 pub(crate) struct World {
     pub(crate) server: ApiServer,
@@ -50,7 +54,14 @@ pub(crate) fn scenario<F: Future<Output = ()>>(test: &str, run: impl FnOnce(&'st
 pub(crate) fn alone<F: Future<Output = ()>>(test: &str, run: impl FnOnce(&'static World) -> F) {
     match &*WORLD {
         Ok(world) => RUNTIME.block_on(async {
-            let _alone = OTHERS.write().await;
+            // Not by queueing, which would keep others from going on beside each other.
+            let mut ticks = tokio::time::interval(Duration::from_millis(200));
+            let _alone = loop {
+                ticks.tick().await;
+                if let Ok(alone) = OTHERS.try_write() {
+                    break alone;
+                }
+            };
             run(world).await;
         }),
         Err(why) => crate::skip(test, why),
