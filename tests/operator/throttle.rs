@@ -55,5 +55,7 @@ fn a_status_is_written_once_in_five_seconds_at_most() {
                 assert!(between > Duration::from_millis(4800), "{object}: {between:?}");
             }
         }
+        // It would go on for ever, and with it an operator of all namespaces.
+        world.api.delete(NAME, "loadtests", "test").await;
     });
 }
