@@ -3,10 +3,11 @@
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use faults::FaultPlan;
 use measure::HistogramSet;
-use protocol::{ChaosEvent, RunPhase, RunPlan};
+use protocol::{ChaosEvent, ExecutedChaos, RunPhase, RunPlan};
 use report::Summary;
 use report::verdict::Outside;
 use telemetry::{Ops, Registry, Stop};
@@ -156,13 +157,13 @@ impl Conductor {
                     None => format!("{} at {at} s was not carried out", step.action),
                 }
             }));
-            if unsettled_scale(plan, engine) {
-                outside.inconclusive.push(
-                    "the last Scale was begun but did not come about: a worker did not drain or did not start in time; \
-                     see the logs, or raise the sink's drainTimeout"
-                        .to_owned(),
-                );
-            }
+            outside.inconclusive.extend(failed_scales(plan, engine).into_iter().map(|at| {
+                format!(
+                    "the Scale at {} s was begun but did not come about: a worker did not drain or did not start in time; \
+                     see the logs, or raise the sink's drainTimeout",
+                    at.as_secs_f64()
+                )
+            }));
         }
 
         // Refused from the start: nothing was promised, so there is nothing to hold against the store.
@@ -275,7 +276,7 @@ async fn ask_profile(
                     progress,
                 ),
             }
-            tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+            tokio::time::sleep(Duration::from_millis(500)).await;
         }
     };
     tokio::select! {
@@ -288,15 +289,34 @@ async fn ask_profile(
 }
 
 /// How long after the schedule's end a `Scale` that was begun may take.
-const SETTLES: std::time::Duration = std::time::Duration::from_secs(5);
+const SETTLES: Duration = Duration::from_secs(5);
+
+/// The `Scale` steps that were begun, oldest first: when each is due, and how the engine carried it out.
+fn begun_scales(plan: &ConductorPlan, engine: &SharedEngine) -> Vec<(Duration, ExecutedChaos)> {
+    let executed = engine.executed_chaos();
+    let scales = plan.test.chaos.iter().enumerate().filter(|(_, step)| step.action == api::ChaosAction::Scale);
+    let begun = scales.filter_map(|(index, step)| {
+        executed.iter().find(|done| done.index as usize == index).map(|done| (step.at.0, done.clone()))
+    });
+    let mut begun: Vec<_> = begun.collect();
+    begun.sort_by_key(|(at, done)| (*at, done.index));
+    begun
+}
 
 /// Whether the newest `Scale`, which replaces those before it, was begun and is not through.
 fn unsettled_scale(plan: &ConductorPlan, engine: &SharedEngine) -> bool {
-    let scales = plan.test.chaos.iter().enumerate().filter(|(_, step)| step.action == api::ChaosAction::Scale);
-    let newest = scales.max_by_key(|(index, step)| (step.at.0, *index));
-    newest.is_some_and(|(index, _)| {
-        engine.executed_chaos().iter().any(|done| done.index as usize == index && done.back_at.is_none())
-    })
+    begun_scales(plan, engine).last().is_some_and(|(_, done)| done.back_at.is_none())
+}
+
+/// When those were due that did not come about, although the next did not replace them within the time that a drain may take.
+fn failed_scales(plan: &ConductorPlan, engine: &SharedEngine) -> Vec<Duration> {
+    let begun = begun_scales(plan, engine);
+    let patience = u64::try_from(plan.drain_timeout.as_millis()).unwrap_or(u64::MAX);
+    let failed = begun.iter().enumerate().filter(|(position, (_, done))| {
+        let next = begun.get(position + 1).map_or(u64::MAX, |(_, next)| next.executed_at);
+        done.back_at.is_none() && next.saturating_sub(done.executed_at) >= patience
+    });
+    failed.map(|(_, (at, _))| *at).collect()
 }
 
 /// Waits for as long as the engine may take to tell what it carried out.
@@ -309,7 +329,7 @@ async fn chaos_told(plan: &ConductorPlan, engine: &SharedEngine, course: &Course
             || (unsettled_scale(plan, engine) && now < settled)
     };
     while course.end == End::Completed && !stop.is_requested() && waits(tokio::time::Instant::now()) {
-        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        tokio::time::sleep(Duration::from_millis(100)).await;
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::bundle::{Bundle, Object};
 use crate::problem::Problem;
 use crate::validate::within;
-use crate::{Count, LoadTestSpec};
+use crate::{ChaosStep, Count, Duration, LoadTestSpec};
 
 /// What could not be read of a set of files: a reference to it is no mistake, and nothing follows from its values.
 #[derive(Debug, Default)]
@@ -95,13 +95,15 @@ impl Check<'_> {
         };
         let sound = |field: &str| !self.doubts.touch("RemoteWriteSink", &sink.namespace, &sink.name, field);
         if sound("spec.replicas") {
-            let (replicas, last) = (sink.spec.replicas, sink.spec.replicas.saturating_sub(1));
-            let held = match replicas {
-                1 => format!("sink {} has 1 replica: write 0, or give it more", sink.name),
-                _ => format!("sink {} has {replicas} replicas: write 0 to {last}, or give it more", sink.name),
-            };
             for (i, step) in test.spec.chaos.iter().enumerate() {
-                if let Some(worker) = step.sink_worker.filter(|worker| *worker >= replicas) {
+                let most = most_workers(&test.spec.chaos, step.at, sink.spec.replicas);
+                if let Some(worker) = step.sink_worker.filter(|worker| *worker >= most) {
+                    let held = match most {
+                        1 => "1 replica: write 0".to_owned(),
+                        _ if most == sink.spec.replicas => format!("{most} replicas: write 0 to {}", most - 1),
+                        _ => format!("at most {most} replicas at that time: write 0 to {}", most - 1),
+                    };
+                    let held = format!("sink {} has {held}, or give it more", sink.name);
                     let message = format!("worker {worker} does not exist: {held}");
                     self.problems.push(test.source.problem(format!("spec.chaos[{i}].sinkWorker"), message));
                 }
@@ -148,4 +150,9 @@ impl Check<'_> {
         let message = format!("no {kind} {name:?} in namespace {namespace}: {hint}");
         self.problems.push(from.source.problem(field, message));
     }
+}
+
+/// How many workers there can be at a time: those that the sink begins with, or that an earlier `Scale` asks for.
+fn most_workers(chaos: &[ChaosStep], at: Duration, replicas: u32) -> u32 {
+    chaos.iter().filter(|step| step.at.0 <= at.0).filter_map(|step| step.replicas).fold(replicas, u32::max)
 }

@@ -63,6 +63,16 @@ fn chaos_and_requests_fit_the_sink() {
             "[{at: 1s, action: Kill, sinkWorker: 3}]",
             "spec.chaos[0].sinkWorker: worker 3 does not exist: sink sink has 3 replicas: write 0 to 2, or give it more",
         ),
+        (
+            chaos,
+            "[{at: 1s, action: Scale, replicas: 5}, {at: 2s, action: Kill, sinkWorker: 5}]",
+            "spec.chaos[1].sinkWorker: worker 5 does not exist: sink sink has at most 5 replicas at that time: write 0 to 4, or give it more",
+        ),
+        (
+            chaos,
+            "[{at: 3s, action: Scale, replicas: 5}, {at: 2s, action: Kill, sinkWorker: 4}]",
+            "spec.chaos[1].sinkWorker: worker 4 does not exist: sink sink has 3 replicas: write 0 to 2, or give it more",
+        ),
         (chaos, "[{at: 1s, action: Kill}]", "spec.chaos[0].sinkWorker: Kill needs the ordinal"),
         (chaos, "[{at: 1s, action: Pause, sinkWorker: 0}]", "spec.chaos[0].for: Pause needs a time"),
         (chaos, "[{at: 1s, action: Kill, sinkWorker: 0, for: 1s}]", "spec.chaos[0].for: is not used with Kill"),
