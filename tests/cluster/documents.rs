@@ -5,11 +5,15 @@ const LITTLE: &str = "pod: {resources: {requests: {cpu: 10m, memory: 32Mi}}}";
 
 /// A strict receiver `store`, a sink `sink` and a test `test`; more lines of each spec, two spaces indented.
 pub fn all(replicas: u32, sink: &str, test: &str) -> String {
+    with_generators(1, replicas, sink, test)
+}
+
+pub fn with_generators(generators: u32, replicas: u32, sink: &str, test: &str) -> String {
     format!(
         "{}---\n{}---\n{}",
         store(""),
         self::sink("sink", replicas, sink),
-        load_test("test", "sinkRef: {name: sink}", test)
+        flood("test", generators, "sinkRef: {name: sink}", test)
     )
 }
 
@@ -28,8 +32,12 @@ pub fn sink(name: &str, replicas: u32, more: &str) -> String {
     )
 }
 
+/// A test with one generator.
 pub fn load_test(name: &str, target: &str, more: &str) -> String {
-    let generators = if more.contains("parallelism: 2") { 2 } else { 1 };
+    flood(name, 1, target, more)
+}
+
+fn flood(name: &str, generators: u32, target: &str, more: &str) -> String {
     let workload = if more.contains("workload:") {
         ""
     } else {

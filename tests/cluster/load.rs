@@ -50,13 +50,12 @@ pub fn quickstart(cluster: &Cluster) {
 
 pub fn killed_and_deleted(cluster: &Cluster) {
     cluster.namespace("kills");
-    let test = "  # parallelism: 2
-  stages: [{for: 24s, rate: 10k}]
+    let test = "  stages: [{for: 24s, rate: 10k}]
   chaos:
     - {at: 6s, action: Kill, sinkWorker: 1}
     - {at: 13s, action: Terminate, sinkWorker: 2}
   deadline: 3m";
-    cluster.apply("kills", &documents::all(3, "", test));
+    cluster.apply("kills", &documents::with_generators(2, 3, "", test));
     let summary = cluster.passed("kills", "lt/test");
     complete(&summary);
     assert_eq!(number(&summary, "/samples/generated"), 240_000);
@@ -68,11 +67,10 @@ pub fn killed_and_deleted(cluster: &Cluster) {
 
 pub fn scaled(cluster: &Cluster) {
     cluster.namespace("scale");
-    let test = "  # parallelism: 2
-  stages: [{for: 40s, rate: 10k}]
+    let test = "  stages: [{for: 40s, rate: 10k}]
   chaos: [{at: 5s, action: Scale, replicas: 5}]
   deadline: 4m";
-    cluster.apply("scale", &documents::all(3, "", test));
+    cluster.apply("scale", &documents::with_generators(2, 3, "", test));
     let owners = |replicas: u64| {
         let sink = cluster.get("scale", "rws", "sink")?;
         let status = &sink["status"]["ownership"];
@@ -91,14 +89,13 @@ pub fn scaled(cluster: &Cluster) {
         assert!(pause > 0.0 && pause < 30.0, "{pause} s");
         println!("{words}: nothing acknowledged for {pause:.2} s");
     }
-    merged(cluster);
 }
 
 /// The histograms of a run are the sum of its pods'.
-fn merged(cluster: &Cluster) {
+pub fn merged(cluster: &Cluster) {
     cluster.namespace("merge");
-    let test = "  # parallelism: 2\n  stages: [{for: 5s, rate: 10k}]\n  deadline: 2m";
-    cluster.apply("merge", &documents::all(3, "", test));
+    let test = "  stages: [{for: 5s, rate: 10k}]\n  deadline: 2m";
+    cluster.apply("merge", &documents::with_generators(2, 3, "", test));
     let summary = cluster.passed("merge", "lt/test");
     let mut sum: Histogram<u64> = Histogram::new_with_bounds(1, 3_600_000_000, 3).unwrap();
     for worker in 0..3 {

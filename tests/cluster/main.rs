@@ -24,6 +24,7 @@ const SCENARIOS: &[Scenario] = &[
     ("quickstart_passes_as_it_does_on_one_machine", load::quickstart),
     ("nothing_is_lost_when_a_worker_is_killed_and_another_one_deleted", load::killed_and_deleted),
     ("nothing_is_lost_when_the_sink_is_scaled_under_load", load::scaled),
+    ("histograms_are_the_sum_of_those_of_the_pods", load::merged),
     ("what_keeps_a_test_from_running_is_told_in_the_pods_words", troubles::each_is_told),
     ("what_happens_to_a_running_test_ends_it", troubles::while_running),
     ("nothing_is_left_of_what_was_deleted", clean_up::nothing_is_left),

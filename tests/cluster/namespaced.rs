@@ -14,6 +14,7 @@ pub fn operator(cluster: &Cluster) {
     let operator = ["-n", NAMESPACE, "deployment/floodmark-operator"];
     cluster.kubectl(&["delete", "-k", "manifests/base", "--ignore-not-found", "--wait"]);
     cluster.kubectl(&["apply", "--server-side", "-k", "crds"]);
+    cluster.kubectl(&["create", "namespace", NAMESPACE]);
     cluster.kubectl(&["apply", "--server-side", "-k", "manifests/namespaced"]);
     cluster.kubectl(&[&["set", "image"][..], &operator, &["operator=docker.io/library/floodmark:0.1.0"]].concat());
     cluster.kubectl(&[&["rollout", "status", "--timeout=90s"][..], &operator].concat());
@@ -31,5 +32,8 @@ pub fn operator(cluster: &Cluster) {
     assert!(!may("get", "secrets", NAMESPACE) && !may("create", "pods/exec", NAMESPACE));
     assert!(cluster.get("elsewhere", "statefulset", "sink-sink").is_none());
     cluster.kubectl(&["delete", "-k", "manifests/namespaced", "--ignore-not-found", "--wait=false"]);
-    until("it is gone", Duration::from_secs(60), || cluster.get("", "namespace", NAMESPACE).is_none().then_some(()));
+    until("it is gone", Duration::from_secs(60), || {
+        cluster.get(NAMESPACE, "deployment", "floodmark-operator").is_none().then_some(())
+    });
+    assert!(cluster.get(NAMESPACE, "lt", "test").is_some(), "the namespace and its objects are the user's");
 }

@@ -40,11 +40,14 @@ enum Place {
 }
 
 impl Cluster {
-    /// With the operator at work; the error says why there is none.
+    /// With the operator at work; the error says what this machine lacks for it.
     pub fn start() -> Result<Self, String> {
         let place = match std::env::var_os("KUBECONFIG").filter(|path| !path.is_empty()) {
             Some(path) => Place::Given { kubeconfig: path.into(), has_operator: false },
-            None => Place::Own(own()?),
+            None => {
+                lacking()?;
+                Place::Own(own())
+            }
         };
         let mut cluster = Self { place, namespaces: Mutex::default() };
         let found = cluster.run("kubectl", &[&["get"][..], &OPERATOR].concat(), "").status.success();
@@ -161,25 +164,36 @@ impl Drop for Cluster {
     }
 }
 
-/// A whole node by `hack/cluster`, with the image that `hack/image` makes of this tree.
-fn own() -> Result<tempfile::TempDir, String> {
-    if std::env::var_os("FLOODMARK_CONTROLPLANE").is_none_or(|folder| !Path::new(&folder).join("kubelet").exists()) {
+/// What a whole node needs and `hack/setup` brings.
+fn lacking() -> Result<(), String> {
+    let built =
+        std::env::var_os("FLOODMARK_CONTROLPLANE").is_some_and(|folder| Path::new(&folder).join("kubelet").exists());
+    if !built {
         return Err("Kubernetes is not built: run hack/test, or set FLOODMARK_CONTROLPLANE".to_owned());
     }
-    let folder = tempfile::tempdir_in("/var/tmp").map_err(|error| error.to_string())?;
-    let archive = folder.path().join("floodmark.tar");
-    let image = Command::new(root().join("hack/image")).arg(&archive).output().map_err(|error| error.to_string())?;
-    if !image.status.success() {
-        return Err(format!("hack/image: {}", String::from_utf8_lossy(&image.stderr)));
-    }
-    for arguments in [&["up"][..], &["load", archive.to_str().unwrap()]] {
-        let output = hack(folder.path(), arguments).output().map_err(|error| error.to_string())?;
-        if !output.status.success() {
-            let _ = hack(folder.path(), &["down"]).output();
-            return Err(format!("hack/cluster {}: {}", arguments[0], String::from_utf8_lossy(&output.stderr)));
+    for program in ["buildah", "containerd", "etcd"] {
+        let found = Command::new(program).arg("--version").output().is_ok();
+        if !found {
+            return Err(format!("{program} is not installed: hack/setup installs it on Debian as root"));
         }
     }
-    Ok(folder)
+    Ok(())
+}
+
+/// A whole node by `hack/cluster`, with the image that `hack/image` makes of this tree.
+fn own() -> tempfile::TempDir {
+    let folder = tempfile::tempdir_in("/var/tmp").unwrap();
+    let archive = folder.path().join("floodmark.tar");
+    let image = Command::new(root().join("hack/image")).arg(&archive).output().unwrap();
+    assert!(image.status.success(), "hack/image: {}", String::from_utf8_lossy(&image.stderr));
+    for arguments in [&["up"][..], &["load", archive.to_str().unwrap()]] {
+        let output = hack(folder.path(), arguments).output().unwrap();
+        if !output.status.success() {
+            let _ = hack(folder.path(), &["down"]).output();
+            panic!("hack/cluster {}: {}", arguments[0], String::from_utf8_lossy(&output.stderr));
+        }
+    }
+    folder
 }
 
 fn hack(folder: &Path, arguments: &[&str]) -> Command {

@@ -15,6 +15,7 @@
 mod backends;
 mod commands;
 mod embedded;
+mod examples;
 mod hlog;
 mod lifecycle;
 mod page;
