@@ -55,12 +55,13 @@ fn a_scale_that_did_not_come_about_proves_nothing() {
     let more = "  workload: [{name: app, targets: 10, seriesPerTarget: 100, scrapeInterval: 1s}]
   stages: [{for: 12s, rate: 1k}]
   chaos:
-    - {at: 2s, action: Pause, sinkWorker: 1, for: 4s}
     - {at: 2500ms, action: Scale, replicas: 4}
     - {at: 8s, action: Scale, replicas: 3}
     - {at: 10s, action: Kill, sinkWorker: 2}
   deadline: 60s";
-    let document = receiver("") + &sink(2, 2, TO_STORE, "  drainTimeout: 1s") + &load_test(more);
+    // What was taken before is held as long as the store answers 503.
+    let store = receiver("  answers: [{type: StatusCode, status: 503, from: 2s, for: 4s}]");
+    let document = store + &sink(2, 2, TO_STORE, "  drainTimeout: 1s") + &load_test(more);
     let summary = Run::start(&document, &[]).end(LIMIT).expect_code(3).summary();
     let reasons = summary["reasons"].to_string();
     assert!(reasons.contains("the Scale at 2.5 s was begun but did not come about"), "{reasons}");

@@ -128,6 +128,7 @@ pub fn victoria() -> Option<Server> {
     command
         .arg(format!("-httpListenAddr={address}"))
         .arg(format!("-storageDataPath={}", folder.path().join("data").display()))
-        .arg("-retentionPeriod=1y");
+        // Queries see the newest samples, too.
+        .args(["-retentionPeriod=1y", "-search.latencyOffset=1ms"]);
     Some(Server::start(command, address, folder, "/health"))
 }
