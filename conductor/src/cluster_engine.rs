@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use api::{ChaosAction, ChaosStep};
 use floodmark_http::client::{Endpoint, Fetch};
-use protocol::{EngineReport, Executed, SupervisorReport, path};
+use protocol::{End, EngineReport, Executed, SupervisorReport, path};
 use telemetry::Stop;
 use tokio::task::JoinSet;
 
@@ -29,29 +29,37 @@ const ENGINE_TELLS: Duration = Duration::from_secs(90);
 #[derive(Debug, Default)]
 struct Seen {
     pod: Option<String>,
+    /// When the container that answered started.
+    since: u64,
     answered_at: u64,
     executed: BTreeMap<u64, Executed>,
-    ends: Vec<(u64, String)>,
+    /// As they were told, and when each came about.
+    ends: BTreeMap<End, u64>,
     /// Last answers of pods that were replaced.
     replaced: Vec<u64>,
 }
 
 impl Seen {
     fn take(&mut self, report: SupervisorReport, now: u64) {
-        if let Some(pod) = &self.pod
-            && *pod != report.pod
-        {
+        let known = self.pod.as_ref().map(|pod| *pod == report.pod);
+        if known == Some(false) {
             self.replaced.push(self.answered_at);
         }
+        let again = known == Some(true) && self.since != report.since;
+        let told = self.ends.len();
+        for end in report.ends {
+            // Nobody saw an end that the next container tells of: it came after the last answer.
+            let at = if again && end.at == report.since { end.at.min(self.answered_at) } else { end.at };
+            self.ends.entry(end).or_insert(at);
+        }
+        if again && self.ends.len() == told {
+            let end = End { at: report.since, how: "its container was started again".to_owned() };
+            self.ends.insert(end, self.answered_at);
+        }
         self.pod = Some(report.pod);
+        self.since = report.since;
         self.answered_at = now;
         self.executed.extend(report.executed.into_iter().map(|done| (done.id, done)));
-        for end in report.ends {
-            let end = (end.at, end.how);
-            if !self.ends.contains(&end) {
-                self.ends.push(end);
-            }
-        }
     }
 }
 
@@ -141,8 +149,8 @@ impl ClusterEngine {
     /// Ends of a part since the run began, but for replacements that are asked for.
     fn ends(&self, part: &Mutex<Seen>, ordinal: u32, asked: impl Fn(u64) -> bool) -> Vec<UnaskedEnd> {
         let seen = lock(part);
-        let ended = seen.ends.iter().filter(|(at, _)| *at >= self.since);
-        let mut ends: Vec<_> = ended.map(|(at, how)| UnaskedEnd { ordinal, at: *at, how: how.clone() }).collect();
+        let ended = seen.ends.iter().filter(|(end, _)| end.at >= self.since);
+        let mut ends: Vec<_> = ended.map(|(end, at)| UnaskedEnd { ordinal, at: *at, how: end.how.clone() }).collect();
         let replaced = seen.replaced.iter().filter(|at| !asked(**at));
         ends.extend(replaced.map(|at| UnaskedEnd { ordinal, at: *at, how: "its pod was replaced".to_owned() }));
         ends
@@ -210,7 +218,7 @@ fn unix_ms() -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use protocol::{End, RunPlan};
+    use protocol::RunPlan;
 
     use super::*;
 
@@ -289,6 +297,27 @@ mod tests {
         assert_eq!(replaced.len(), 1, "worker 0 was asked to restart: {replaced:?}");
         assert_eq!((replaced[0].ordinal, replaced[0].at), (1, engine.since + 3));
         assert_eq!(engine.lost_stores().len(), 1);
+    }
+
+    #[test]
+    fn a_container_that_was_started_again_in_its_pod_is_an_end_like_any_other() {
+        let engine = engine(Vec::new());
+        let (began, last, again) = (engine.since - 5000, engine.since + 10, engine.since + 2000);
+        let first = SupervisorReport { since: began, ..report("r") };
+        let how = "the container was started again".to_owned();
+        let told = SupervisorReport { since: again, ends: vec![End { at: again, how: how.clone() }], ..report("r") };
+        let forgot = SupervisorReport { since: again, ..report("r") };
+        for (part, second) in
+            [(&engine.receivers[0], &told), (&engine.workers[0], &told), (&engine.workers[1], &forgot)]
+        {
+            lock(part).take(first.clone(), last);
+            lock(part).take(second.clone(), again + 1);
+            lock(part).take(second.clone(), again + 1001);
+        }
+        assert_eq!(engine.lost_stores(), [format!("the receiver ended unexpectedly ({how})")]);
+        let ends = engine.unasked_ends();
+        assert_eq!(ends[0], UnaskedEnd { ordinal: 0, at: last, how }, "it lived until then at least");
+        assert_eq!((ends.len(), ends[1].ordinal, ends[1].at), (2, 1, last));
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use floodmark_http::client::{Endpoint, Fetch, FetchError};
-use ledger::{GeneratorAccount, SlotTable};
+use ledger::{GeneratorAccount, SlotTable, StoreReport};
 use measure::HistogramSet;
 use protocol::{CpuUse, GeneratorReport, GeneratorState, OwnershipDoc, WorkerReport, path};
 
@@ -66,6 +66,8 @@ pub(crate) struct Gatherer {
     receivers: Vec<Peer>,
     /// What each receiver used, by its own metrics; `None` until it told.
     pub(crate) receiver_cpu: Vec<Option<CpuUse>>,
+    /// The lives of the receivers that were ready for the run.
+    pub(crate) stores: Vec<String>,
     started: Instant,
     pub(crate) generator_lives: Vec<GeneratorLife>,
     /// By ordinal and incarnation.
@@ -85,6 +87,7 @@ impl Gatherer {
             workers: workers.iter().map(|base| Peer::new(base)).collect::<Result<_, _>>()?,
             receivers: receivers.iter().map(Peer::of).collect::<Result<_, _>>()?,
             receiver_cpu: vec![None; receivers.len()],
+            stores: Vec::new(),
             started: Instant::now(),
             generator_lives: vec![GeneratorLife::default(); generators.len()],
             worker_lives: BTreeMap::new(),
@@ -107,6 +110,11 @@ impl Gatherer {
                 Ok(_) => return Err(format!("sink-worker {ordinal} has not been told of this run yet")),
                 Err(error) => return Err(format!("sink-worker {ordinal}: {error}")),
             }
+        }
+        self.stores.clear();
+        for (ordinal, receiver) in self.receivers.iter_mut().enumerate() {
+            let store = receiver.fetch.json::<StoreReport>(Some(path::STORE)).await;
+            self.stores.push(store.map_err(|error| format!("receiver {ordinal}: {error}"))?.incarnation);
         }
         Ok(())
     }
