@@ -156,6 +156,8 @@ impl Driver<'_> {
             round += 1;
             let now = unix_ns().saturating_sub(t0);
             self.gatherer.take_departed(self.engine.departed());
+            let (workers, active) = self.gatherer.map();
+            self.engine.met(&workers, active);
             rates.sample(now, self.gatherer);
             (self.progress)(self.snapshot(now, draining, rates));
 

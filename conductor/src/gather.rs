@@ -153,6 +153,11 @@ impl Gatherer {
         }
     }
 
+    /// Base addresses of the workers that are known, by ordinal, and how many of them the map counts on.
+    pub(crate) fn map(&self) -> (Vec<String>, u32) {
+        (self.workers.iter().map(|peer| peer.base.clone()).collect(), self.active as u32)
+    }
+
     /// What workers said last that the sink has no place for any more.
     pub(crate) fn take_departed(&mut self, departed: Vec<Departed>) {
         for Departed { ordinal, report, histograms } in departed {
