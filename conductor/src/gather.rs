@@ -1,6 +1,7 @@
 //! Fetches what the parts say about themselves, again and again, and keeps the last word of each, also of the dead.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use floodmark_http::client::{Endpoint, Fetch, FetchError};
@@ -9,6 +10,7 @@ use measure::HistogramSet;
 use protocol::{CpuUse, GeneratorReport, GeneratorState, OwnershipDoc, WorkerReport, path};
 
 use crate::plan::Departed;
+use crate::state::Published;
 
 /// One answer is small; a peer that needs longer is stopped or starved.
 const TIMEOUT: Duration = Duration::from_secs(2);
@@ -61,6 +63,8 @@ impl Peer {
 
 /// All parts.
 pub(crate) struct Gatherer {
+    /// Workers are told there that their last account was taken.
+    published: Arc<Published>,
     generators: Vec<Peer>,
     workers: Vec<Peer>,
     receivers: Vec<Peer>,
@@ -81,8 +85,14 @@ pub(crate) struct Gatherer {
 }
 
 impl Gatherer {
-    pub(crate) fn new(generators: &[String], workers: &[String], receivers: &[Endpoint]) -> Result<Self, FetchError> {
+    pub(crate) fn new(
+        published: Arc<Published>,
+        generators: &[String],
+        workers: &[String],
+        receivers: &[Endpoint],
+    ) -> Result<Self, FetchError> {
         Ok(Self {
+            published,
             generators: generators.iter().map(|base| Peer::new(base)).collect::<Result<_, _>>()?,
             workers: workers.iter().map(|base| Peer::new(base)).collect::<Result<_, _>>()?,
             receivers: receivers.iter().map(Peer::of).collect::<Result<_, _>>()?,
@@ -171,7 +181,7 @@ impl Gatherer {
         self.workers.len() as u32
     }
 
-    /// Histograms are larger than accounts: asked for less often.
+    /// Histograms are larger than accounts: asked for less often, but always after the last account.
     pub(crate) async fn poll_workers(&mut self, histograms: bool) {
         self.learn_workers().await;
         for (ordinal, peer) in self.workers.iter_mut().enumerate() {
@@ -186,13 +196,16 @@ impl Gatherer {
             let incarnation = report.account.incarnation.clone();
             self.current[ordinal] = Some(incarnation.clone());
             let key = (ordinal as u32, incarnation);
-            let set =
-                if histograms { peer.fetch.json::<HistogramSet>(Some(path::HISTOGRAMS)).await.ok() } else { None };
+            let asked = histograms || report.last;
+            let set = if asked { peer.fetch.json::<HistogramSet>(Some(path::HISTOGRAMS)).await.ok() } else { None };
             let life =
                 self.worker_lives.entry(key).or_insert_with(|| WorkerLife { report: report.clone(), histograms: None });
             life.report = report;
             if set.is_some() {
                 life.histograms = set;
+                if life.report.last {
+                    self.published.departed(&life.report.account.incarnation);
+                }
             }
         }
     }
