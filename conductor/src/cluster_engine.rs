@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use api::{ChaosAction, ChaosStep};
 use floodmark_http::client::{Endpoint, Fetch};
-use protocol::{EngineReport, Executed, SupervisorReport, path};
+use protocol::{End, EngineReport, Executed, SupervisorReport, path};
 use telemetry::Stop;
 use tokio::task::JoinSet;
 
@@ -29,29 +30,37 @@ const ENGINE_TELLS: Duration = Duration::from_secs(90);
 #[derive(Debug, Default)]
 struct Seen {
     pod: Option<String>,
+    /// When the container that answered started.
+    since: u64,
     answered_at: u64,
     executed: BTreeMap<u64, Executed>,
-    ends: Vec<(u64, String)>,
+    /// As they were told, and when each came about.
+    ends: BTreeMap<End, u64>,
     /// Last answers of pods that were replaced.
     replaced: Vec<u64>,
 }
 
 impl Seen {
     fn take(&mut self, report: SupervisorReport, now: u64) {
-        if let Some(pod) = &self.pod
-            && *pod != report.pod
-        {
+        let known = self.pod.as_ref().map(|pod| *pod == report.pod);
+        if known == Some(false) {
             self.replaced.push(self.answered_at);
         }
+        let again = known == Some(true) && self.since != report.since;
+        let told = self.ends.len();
+        for end in report.ends {
+            // Nobody saw an end that the next container tells of: it came after the last answer.
+            let at = if again && end.at == report.since { end.at.min(self.answered_at) } else { end.at };
+            self.ends.entry(end).or_insert(at);
+        }
+        if again && self.ends.len() == told {
+            let end = End { at: report.since, how: "its container was started again".to_owned() };
+            self.ends.insert(end, self.answered_at);
+        }
         self.pod = Some(report.pod);
+        self.since = report.since;
         self.answered_at = now;
         self.executed.extend(report.executed.into_iter().map(|done| (done.id, done)));
-        for end in report.ends {
-            let end = (end.at, end.how);
-            if !self.ends.contains(&end) {
-                self.ends.push(end);
-            }
-        }
     }
 }
 
@@ -61,49 +70,60 @@ pub(crate) struct ClusterEngine {
     since: u64,
     published: Arc<Published>,
     chaos: Vec<ChaosStep>,
-    workers: Vec<Mutex<Seen>>,
-    receivers: Vec<Mutex<Seen>>,
+    /// By ordinal; those of workers that came later are learnt from the sink's map.
+    workers: Mutex<Vec<Part>>,
+    receivers: Vec<Part>,
+    /// Workers that the map counts on: those beyond may come and go.
+    active: AtomicU32,
     file: Mutex<EngineReport>,
+}
+
+/// A part's supervisor.
+#[derive(Debug, Clone)]
+struct Part {
+    /// Base address.
+    base: String,
+    seen: Arc<Mutex<Seen>>,
+}
+
+impl Part {
+    fn new(base: &str) -> Self {
+        Self { base: base.to_owned(), seen: Arc::default() }
+    }
 }
 
 impl ClusterEngine {
     pub(crate) fn new(published: Arc<Published>, chaos: Vec<ChaosStep>, supervisors: &Supervisors) -> Arc<Self> {
-        let seen = |addresses: &[String]| addresses.iter().map(|_| Mutex::default()).collect();
+        let parts = |addresses: &[String]| addresses.iter().map(|base| Part::new(base)).collect();
         Arc::new(Self {
             since: unix_ms(),
             published,
             chaos,
-            workers: seen(&supervisors.workers),
-            receivers: seen(&supervisors.receivers),
+            workers: Mutex::new(parts(&supervisors.workers)),
+            receivers: parts(&supervisors.receivers),
+            active: AtomicU32::new(u32::MAX),
             file: Mutex::default(),
         })
     }
 
     /// Looks at everything until the tasks are dropped. `stop` is asked for when the engine ends the run.
-    pub(crate) fn look(
-        self: &Arc<Self>,
-        supervisors: &Supervisors,
-        file: Option<PathBuf>,
-        stop: Stop,
-    ) -> anyhow::Result<JoinSet<()>> {
+    pub(crate) fn look(self: &Arc<Self>, file: Option<PathBuf>, stop: Stop) -> JoinSet<()> {
         let mut tasks = JoinSet::new();
-        for (addresses, receivers) in [(&supervisors.workers, false), (&supervisors.receivers, true)] {
-            for (ordinal, base) in addresses.iter().enumerate() {
-                let endpoint = Endpoint::new(base).with_timeout(TIMEOUT).with_max_answer(MAX_REPORT);
-                let mut fetch = Fetch::new(&endpoint)?;
-                let engine = Arc::clone(self);
-                tasks.spawn(async move {
-                    let parts = if receivers { &engine.receivers } else { &engine.workers };
-                    loop {
-                        match fetch.json::<SupervisorReport>(Some(path::SUPERVISOR)).await {
-                            Ok(report) => lock(&parts[ordinal]).take(report, unix_ms()),
-                            Err(error) => tracing::debug!(ordinal, %error, "a supervisor did not answer"),
-                        }
-                        tokio::time::sleep(LOOK).await;
-                    }
-                });
-            }
+        for part in &self.receivers {
+            tasks.spawn(ask(part.clone(), || true));
         }
+        let engine = Arc::clone(self);
+        tasks.spawn(async move {
+            let mut asked = JoinSet::new();
+            loop {
+                let known = lock(&engine.workers).clone();
+                for (ordinal, part) in (0..).zip(known).skip(asked.len()) {
+                    let engine = Arc::clone(&engine);
+                    asked.spawn(ask(part, move || ordinal < engine.active.load(Ordering::Relaxed)));
+                }
+                tokio::time::sleep(LOOK).await;
+            }
+        });
         if let Some(file) = file {
             let engine = Arc::clone(self);
             tasks.spawn(async move {
@@ -118,7 +138,7 @@ impl ClusterEngine {
                 }
             });
         }
-        Ok(tasks)
+        tasks
     }
 
     fn told(&self, report: EngineReport) {
@@ -139,10 +159,10 @@ impl ClusterEngine {
     }
 
     /// Ends of a part since the run began, but for replacements that are asked for.
-    fn ends(&self, part: &Mutex<Seen>, ordinal: u32, asked: impl Fn(u64) -> bool) -> Vec<UnaskedEnd> {
-        let seen = lock(part);
-        let ended = seen.ends.iter().filter(|(at, _)| *at >= self.since);
-        let mut ends: Vec<_> = ended.map(|(at, how)| UnaskedEnd { ordinal, at: *at, how: how.clone() }).collect();
+    fn ends(&self, part: &Part, ordinal: u32, asked: impl Fn(u64) -> bool) -> Vec<UnaskedEnd> {
+        let seen = lock(&part.seen);
+        let ended = seen.ends.iter().filter(|(end, _)| end.at >= self.since);
+        let mut ends: Vec<_> = ended.map(|(end, at)| UnaskedEnd { ordinal, at: *at, how: end.how.clone() }).collect();
         let replaced = seen.replaced.iter().filter(|at| !asked(**at));
         ends.extend(replaced.map(|at| UnaskedEnd { ordinal, at: *at, how: "its pod was replaced".to_owned() }));
         ends
@@ -153,8 +173,8 @@ impl Engine for ClusterEngine {
     fn executed_chaos(&self) -> Vec<ExecutedChaos> {
         let mut executed: BTreeMap<u32, ExecutedChaos> = BTreeMap::new();
         let t0 = self.published.phase().and_then(|phase| phase.t0);
-        for worker in t0.iter().flat_map(|_| &self.workers) {
-            for done in lock(worker).executed.values() {
+        for worker in lock(&self.workers).iter() {
+            for done in lock(&worker.seen).executed.values() {
                 let Some(index) = t0.and_then(|t0| protocol::conductor::chaos_index(t0, done.id)) else { continue };
                 executed.insert(index, ExecutedChaos { index, executed_at: done.executed_at, back_at: done.back_at });
             }
@@ -168,7 +188,8 @@ impl Engine for ClusterEngine {
     }
 
     fn unasked_ends(&self) -> Vec<UnaskedEnd> {
-        let workers = (0..).zip(&self.workers);
+        let workers = lock(&self.workers);
+        let workers = (0..).zip(workers.iter());
         workers.flat_map(|(ordinal, part)| self.ends(part, ordinal, |at| self.explained(ordinal, at))).collect()
     }
 
@@ -176,6 +197,16 @@ impl Engine for ClusterEngine {
         // The timeline is about workers: nothing in it explains a receiver's end.
         let ends = (0..).zip(&self.receivers).flat_map(|(ordinal, part)| self.ends(part, ordinal, |_| false));
         ends.map(|end| format!("the receiver ended unexpectedly ({})", end.how)).collect()
+    }
+
+    fn met(&self, workers: &[String], active: u32) {
+        self.active.store(active, Ordering::Relaxed);
+        let mut known = lock(&self.workers);
+        let Some(first) = known.first().map(|part| part.base.clone()) else { return };
+        for worker in workers.iter().skip(known.len()) {
+            let Some(base) = beside(worker, &first) else { return };
+            known.push(Part::new(&base));
+        }
     }
 
     fn stop_reason(&self) -> Option<String> {
@@ -186,6 +217,36 @@ impl Engine for ClusterEngine {
         let by_supervisors = |step: &ChaosStep| matches!(step.action, ChaosAction::Kill | ChaosAction::Pause);
         if self.chaos.iter().all(by_supervisors) { SUPERVISORS_TELL } else { ENGINE_TELLS }
     }
+}
+
+/// Asks a supervisor for ever. One that is not counted on is taken for another each time: its pod may be replaced.
+async fn ask(part: Part, counted_on: impl Fn() -> bool) {
+    let endpoint = Endpoint::new(&part.base).with_timeout(TIMEOUT).with_max_answer(MAX_REPORT);
+    let mut fetch = match Fetch::new(&endpoint) {
+        Ok(fetch) => fetch,
+        Err(error) => {
+            tracing::warn!(base = part.base, %error, "a supervisor cannot be asked");
+            return;
+        }
+    };
+    loop {
+        let answer = fetch.json::<SupervisorReport>(Some(path::SUPERVISOR)).await;
+        match answer {
+            Ok(report) => lock(&part.seen).take(report, unix_ms()),
+            Err(error) => tracing::debug!(base = part.base, %error, "a supervisor did not answer"),
+        }
+        if !counted_on() {
+            lock(&part.seen).pod = None;
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
+/// The supervisor of a worker: all listen at the same port.
+fn beside(worker: &str, supervisor: &str) -> Option<String> {
+    let (host, _) = worker.trim_end_matches('/').rsplit_once(':')?;
+    let (_, port) = supervisor.trim_end_matches('/').rsplit_once(':')?;
+    Some(format!("{host}:{port}"))
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -209,93 +270,5 @@ fn unix_ms() -> u64 {
 }
 
 #[cfg(test)]
-mod tests {
-    use protocol::{End, RunPlan};
-
-    use super::*;
-
-    const T0: u64 = 1_700_000_000_123_456_789;
-
-    fn step(action: ChaosAction, worker: u32) -> ChaosStep {
-        let mut step: ChaosStep =
-            serde_json::from_value(serde_json::json!({"at": "1s", "action": "Kill", "sinkWorker": worker})).unwrap();
-        step.action = action;
-        step
-    }
-
-    fn plan() -> RunPlan {
-        serde_json::from_value(serde_json::json!({
-            "run": "r", "seed": 1, "workload": [], "stages": [], "faults": [], "profile": "Strict", "generators": 1,
-            "samplesPerRequest": 1, "connections": 1, "overload": {}, "target": {"sink": {"workers": []}},
-        }))
-        .unwrap()
-    }
-
-    fn engine(chaos: Vec<ChaosStep>) -> Arc<ClusterEngine> {
-        let published = Arc::new(Published::default());
-        published.publish(plan(), Vec::new());
-        published.start(T0);
-        let two = Supervisors { workers: vec![String::new(); 2], receivers: vec![String::new()] };
-        ClusterEngine::new(published, chaos, &two)
-    }
-
-    fn report(pod: &str) -> SupervisorReport {
-        SupervisorReport { pod: pod.to_owned(), ..SupervisorReport::default() }
-    }
-
-    #[test]
-    fn only_what_was_carried_out_in_this_run_counts_even_when_the_pod_is_gone() {
-        let engine = engine(vec![step(ChaosAction::Kill, 1), step(ChaosAction::Terminate, 0)]);
-        let id = T0 / 1_000_000 * 1000;
-        let executed = |id, back_at| Executed { id, executed_at: 5, back_at };
-        let first = SupervisorReport { executed: vec![executed(id, None), executed(id - 1, None)], ..report("a") };
-        lock(&engine.workers[1]).take(first, 10);
-        assert_eq!(engine.executed_chaos(), [ExecutedChaos { index: 0, executed_at: 5, back_at: None }]);
-        let later = SupervisorReport { executed: vec![executed(id, Some(7))], ..report("a") };
-        lock(&engine.workers[1]).take(later, 11);
-        lock(&engine.workers[1]).take(report("b"), 12);
-        engine.told(EngineReport {
-            executed: vec![ExecutedChaos { index: 1, executed_at: 9, back_at: None }],
-            ..EngineReport::default()
-        });
-        let all: Vec<_> = engine.executed_chaos().iter().map(|done| (done.index, done.back_at)).collect();
-        assert_eq!(all, [(0, Some(7)), (1, None)]);
-        assert_eq!(engine.patience(), ENGINE_TELLS);
-    }
-
-    #[test]
-    fn ends_count_from_the_start_of_the_run_once_each_unless_the_timeline_explains_them() {
-        let engine = engine(vec![step(ChaosAction::Restart, 0)]);
-        let end = |at, how: &str| End { at, how: how.to_owned() };
-        let ends = vec![end(engine.since - 1, "exit status 1"), end(engine.since + 1, "killed by signal 9")];
-        let told = SupervisorReport { ends, ..report("a") };
-        for ordinal in [0, 1] {
-            lock(&engine.workers[ordinal]).take(told.clone(), engine.since + 2);
-            lock(&engine.workers[ordinal]).take(told.clone(), engine.since + 3);
-        }
-        lock(&engine.receivers[0]).take(report("r"), engine.since + 3);
-        assert_eq!(engine.unasked_ends().len(), 2);
-        assert!(engine.lost_stores().is_empty());
-
-        lock(&engine.workers[0]).take(report("b"), engine.since + 900);
-        lock(&engine.workers[1]).take(report("b"), engine.since + 900);
-        lock(&engine.receivers[0]).take(report("s"), engine.since + 900);
-        engine.told(EngineReport {
-            seq: 4,
-            executed: vec![ExecutedChaos { index: 0, executed_at: engine.since + 50, back_at: None }],
-            ..EngineReport::default()
-        });
-        let replaced: Vec<_> = engine.unasked_ends().into_iter().filter(|end| end.how.contains("replaced")).collect();
-        assert_eq!(replaced.len(), 1, "worker 0 was asked to restart: {replaced:?}");
-        assert_eq!((replaced[0].ordinal, replaced[0].at), (1, engine.since + 3));
-        assert_eq!(engine.lost_stores().len(), 1);
-    }
-
-    #[test]
-    fn an_older_report_of_the_engine_changes_nothing() {
-        let engine = engine(Vec::new());
-        engine.told(EngineReport { seq: 2, stop: Some("aborted".to_owned()), ..EngineReport::default() });
-        engine.told(EngineReport { seq: 1, ..EngineReport::default() });
-        assert_eq!(engine.stop_reason().as_deref(), Some("aborted"));
-    }
-}
+#[path = "cluster_engine_tests.rs"]
+mod tests;

@@ -146,8 +146,10 @@ impl Driver<'_> {
             }
             let polled = async {
                 self.gatherer.poll_generators().await;
-                if round.is_multiple_of(2) {
-                    self.gatherer.poll_workers(true).await;
+                let histograms = round.is_multiple_of(2);
+                // A worker that leaves waits for it.
+                self.gatherer.poll_workers(histograms).await;
+                if histograms {
                     self.gatherer.poll_generator_histograms().await;
                 }
             };
@@ -156,6 +158,8 @@ impl Driver<'_> {
             round += 1;
             let now = unix_ns().saturating_sub(t0);
             self.gatherer.take_departed(self.engine.departed());
+            let (workers, active) = self.gatherer.map();
+            self.engine.met(&workers, active);
             rates.sample(now, self.gatherer);
             (self.progress)(self.snapshot(now, draining, rates));
 

@@ -1,14 +1,16 @@
 //! Fetches what the parts say about themselves, again and again, and keeps the last word of each, also of the dead.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use floodmark_http::client::{Endpoint, Fetch, FetchError};
-use ledger::{GeneratorAccount, SlotTable};
+use ledger::{GeneratorAccount, SlotTable, StoreReport};
 use measure::HistogramSet;
 use protocol::{CpuUse, GeneratorReport, GeneratorState, OwnershipDoc, WorkerReport, path};
 
 use crate::plan::Departed;
+use crate::state::Published;
 
 /// One answer is small; a peer that needs longer is stopped or starved.
 const TIMEOUT: Duration = Duration::from_secs(2);
@@ -61,11 +63,15 @@ impl Peer {
 
 /// All parts.
 pub(crate) struct Gatherer {
+    /// Workers are told there that their last account was taken.
+    published: Arc<Published>,
     generators: Vec<Peer>,
     workers: Vec<Peer>,
     receivers: Vec<Peer>,
     /// What each receiver used, by its own metrics; `None` until it told.
     pub(crate) receiver_cpu: Vec<Option<CpuUse>>,
+    /// The lives of the receivers that were ready for the run.
+    pub(crate) stores: Vec<String>,
     started: Instant,
     pub(crate) generator_lives: Vec<GeneratorLife>,
     /// By ordinal and incarnation.
@@ -79,12 +85,19 @@ pub(crate) struct Gatherer {
 }
 
 impl Gatherer {
-    pub(crate) fn new(generators: &[String], workers: &[String], receivers: &[Endpoint]) -> Result<Self, FetchError> {
+    pub(crate) fn new(
+        published: Arc<Published>,
+        generators: &[String],
+        workers: &[String],
+        receivers: &[Endpoint],
+    ) -> Result<Self, FetchError> {
         Ok(Self {
+            published,
             generators: generators.iter().map(|base| Peer::new(base)).collect::<Result<_, _>>()?,
             workers: workers.iter().map(|base| Peer::new(base)).collect::<Result<_, _>>()?,
             receivers: receivers.iter().map(Peer::of).collect::<Result<_, _>>()?,
             receiver_cpu: vec![None; receivers.len()],
+            stores: Vec::new(),
             started: Instant::now(),
             generator_lives: vec![GeneratorLife::default(); generators.len()],
             worker_lives: BTreeMap::new(),
@@ -107,6 +120,11 @@ impl Gatherer {
                 Ok(_) => return Err(format!("sink-worker {ordinal} has not been told of this run yet")),
                 Err(error) => return Err(format!("sink-worker {ordinal}: {error}")),
             }
+        }
+        self.stores.clear();
+        for (ordinal, receiver) in self.receivers.iter_mut().enumerate() {
+            let store = receiver.fetch.json::<StoreReport>(Some(path::STORE)).await;
+            self.stores.push(store.map_err(|error| format!("receiver {ordinal}: {error}"))?.incarnation);
         }
         Ok(())
     }
@@ -145,6 +163,11 @@ impl Gatherer {
         }
     }
 
+    /// Base addresses of the workers that are known, by ordinal, and how many of them the map counts on.
+    pub(crate) fn map(&self) -> (Vec<String>, u32) {
+        (self.workers.iter().map(|peer| peer.base.clone()).collect(), self.active as u32)
+    }
+
     /// What workers said last that the sink has no place for any more.
     pub(crate) fn take_departed(&mut self, departed: Vec<Departed>) {
         for Departed { ordinal, report, histograms } in departed {
@@ -158,7 +181,7 @@ impl Gatherer {
         self.workers.len() as u32
     }
 
-    /// Histograms are larger than accounts: asked for less often.
+    /// Histograms are larger than accounts: asked for less often, but always after the last account.
     pub(crate) async fn poll_workers(&mut self, histograms: bool) {
         self.learn_workers().await;
         for (ordinal, peer) in self.workers.iter_mut().enumerate() {
@@ -173,13 +196,16 @@ impl Gatherer {
             let incarnation = report.account.incarnation.clone();
             self.current[ordinal] = Some(incarnation.clone());
             let key = (ordinal as u32, incarnation);
-            let set =
-                if histograms { peer.fetch.json::<HistogramSet>(Some(path::HISTOGRAMS)).await.ok() } else { None };
+            let asked = histograms || report.last;
+            let set = if asked { peer.fetch.json::<HistogramSet>(Some(path::HISTOGRAMS)).await.ok() } else { None };
             let life =
                 self.worker_lives.entry(key).or_insert_with(|| WorkerLife { report: report.clone(), histograms: None });
             life.report = report;
             if set.is_some() {
                 life.histograms = set;
+                if life.report.last {
+                    self.published.departed(&life.report.account.incarnation);
+                }
             }
         }
     }

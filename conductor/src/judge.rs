@@ -52,7 +52,7 @@ impl Judge<'_> {
         if reader.is_none()
             && let Some(end) = self.engine.lost_stores().into_iter().next()
         {
-            return Err(format!("what was stored is gone, so nothing is proven: {end}"));
+            return Err(gone(&end));
         }
         let run = self.run(t0);
         let context = Context { lag_ns: lag_ns(summary), ..self.context() };
@@ -183,12 +183,16 @@ impl Judge<'_> {
 
     async fn receivers(&self) -> Result<Held, String> {
         let mut report: Option<StoreReport> = None;
-        for endpoint in &self.plan.receivers {
+        for (ordinal, endpoint) in self.plan.receivers.iter().enumerate() {
             let mut fetch = Fetch::new(endpoint).map_err(|error| error.to_string())?;
             let one: StoreReport = fetch
                 .json(Some(path::STORE))
                 .await
                 .map_err(|error| format!("the receiver does not tell what it holds: {error}"))?;
+            if self.gatherer.stores.get(ordinal).is_some_and(|ready| *ready != one.incarnation) {
+                let end = format!("receiver {ordinal} was started again since the run began");
+                return Err(gone(&end));
+            }
             match &mut report {
                 None => report = Some(one),
                 Some(sum) => sum.merge(&one),
@@ -257,6 +261,10 @@ impl Judge<'_> {
         };
         Ok(Held { report: store.report(), read_back: Some(store), coverage })
     }
+}
+
+fn gone(end: &str) -> String {
+    format!("what was stored is gone, so nothing is proven: {end}")
 }
 
 fn sink_map(replicas: u32, lanes: u16) -> LaneMap {

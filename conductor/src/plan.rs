@@ -96,6 +96,8 @@ pub trait Engine: Send + Sync {
     fn departed(&self) -> Vec<Departed> {
         Vec::new()
     }
+    /// The sink's workers by now, base addresses by ordinal; the map counts on the first `active` of them.
+    fn met(&self, _workers: &[String], _active: u32) {}
     /// Why the run was ended before its time, in words, if the engine ended it.
     fn stop_reason(&self) -> Option<String> {
         None

@@ -38,7 +38,7 @@ async fn conduct(options: Options, stop: Stop) -> anyhow::Result<Outcome> {
     let conductor = Conductor::start(options.listen, server_stop.clone())?;
     let engine = ClusterEngine::new(Arc::clone(&conductor.published), role.plan.test.chaos.clone(), &role.supervisors);
     let run_stop = Stop::new();
-    let looking = engine.look(&role.supervisors, options.engine, run_stop.clone())?;
+    let looking = engine.look(options.engine, run_stop.clone());
     let forward = tokio::spawn({
         let (stopped, run_stop) = (stop.wait(), run_stop.clone());
         async move {

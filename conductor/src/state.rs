@@ -20,6 +20,7 @@ struct Inner {
     phase: Option<RunPhase>,
     t0: Option<u64>,
     taken: Vec<u32>,
+    departed: Vec<String>,
     chaos: Vec<ChaosEvent>,
     progress: Option<Progress>,
     engine_seq: u64,
@@ -66,6 +67,14 @@ impl Published {
         }
     }
 
+    /// The last account of this incarnation of a sink-worker was taken.
+    pub(crate) fn departed(&self, incarnation: &str) {
+        let mut inner = self.lock();
+        if !inner.departed.iter().any(|known| known == incarnation) {
+            inner.departed.push(incarnation.to_owned());
+        }
+    }
+
     pub(crate) fn phase(&self) -> Option<PhaseDoc> {
         let inner = self.lock();
         Some(PhaseDoc {
@@ -73,6 +82,7 @@ impl Published {
             phase: inner.phase?,
             t0: inner.t0,
             taken: inner.taken.clone(),
+            departed: inner.departed.clone(),
         })
     }
 

@@ -168,6 +168,7 @@ impl Tables {
     pub(crate) fn report(&self) -> StoreReport {
         let mut report = self.store.as_ref().map_or_else(StoreReport::default, Store::report);
         report.counters = self.counters();
+        telemetry::cpu::incarnation().clone_into(&mut report.incarnation);
         report
     }
 

@@ -39,10 +39,14 @@ fn conductor(t0: Arc<Mutex<Option<u64>>>, stop: &Stop) -> String {
         async move {
             let body = match request.uri().path() {
                 "/plan" => serde_json::to_vec(&plan()).unwrap(),
-                _ => {
-                    serde_json::to_vec(&PhaseDoc { run: "r7".into(), phase: RunPhase::Running, t0, taken: Vec::new() })
-                        .unwrap()
-                }
+                _ => serde_json::to_vec(&PhaseDoc {
+                    run: "r7".into(),
+                    phase: RunPhase::Running,
+                    t0,
+                    taken: Vec::new(),
+                    departed: Vec::new(),
+                })
+                .unwrap(),
             };
             Response::new(Bytes::from(body))
         }

@@ -115,6 +115,7 @@ async fn work(listener: tokio::net::TcpListener, options: Options, stop: Stop) -
     let server = tokio::spawn(server::serve(listener, service, limits, None, None, server_stop.wait()));
     stop.wait().await;
     shared.drain(drain_timeout).await;
+    shared.tell_last().await;
     for task in tasks {
         task.abort();
     }

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use floodmark_http::server::{Handler, json, text};
@@ -59,6 +60,7 @@ pub(crate) fn report(shared: &Shared) -> WorkerReport {
         ordinal: shared.ordinal,
         epoch: document.epoch,
         drained: drained.then_some(document.epoch),
+        last: shared.last.load(Ordering::Acquire),
         run: inner.run.clone(),
         account: inner.account.clone(),
         fatal: inner.fatal.clone(),

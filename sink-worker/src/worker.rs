@@ -1,13 +1,13 @@
 //! What all parts of a worker share, and the tasks around it: lanes, the control document, the run's clock.
 
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context as _;
 use floodmark_http::client::{Connection, get_json};
 use ownership::ControlDocument;
-use protocol::{OwnershipDoc, PhaseDoc, SinkWorkerPlan};
+use protocol::{OwnershipDoc, PhaseDoc, RunPhase, SinkWorkerPlan};
 use telemetry::ops::Ops;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
@@ -24,6 +24,9 @@ use crate::ticket::Slip;
 pub(crate) const POLL: Duration = Duration::from_millis(100);
 /// Between two attempts to reach the backend at the start.
 const REACH_AGAIN: Duration = Duration::from_millis(250);
+/// How long a conductor may take to fetch a worker's last account, and how often it is asked whether it has.
+const LAST_WORDS: Duration = Duration::from_secs(5);
+const TAKEN_YET: Duration = Duration::from_millis(50);
 /// The longest that a request is held for its outcome: below the 30 s after which a Prometheus gives up.
 pub(crate) const HOLD: Duration = Duration::from_secs(25);
 
@@ -52,6 +55,8 @@ pub(crate) struct Shared {
     pub(crate) successes: AtomicU64,
     /// What lanes and batches obey.
     pub(crate) rules: Rules,
+    /// Whether the account is closed.
+    pub(crate) last: AtomicBool,
     gate: Mutex<Gate<Slip>>,
     lanes: Mutex<Vec<Running>>,
     control: Mutex<ControlDocument>,
@@ -85,6 +90,7 @@ impl Shared {
             ops,
             rules,
             successes: AtomicU64::new(0),
+            last: AtomicBool::new(false),
         });
         shared.lanes(document.lanes)?;
         shared.obey(document)?;
@@ -176,6 +182,26 @@ impl Shared {
         for lane in lanes {
             // A lane that panicked has nothing more to account for.
             let _ = lane.task.await;
+        }
+    }
+
+    /// The account is closed: gives the conductor of a run that goes on the time to fetch it.
+    pub(crate) async fn tell_last(&self) {
+        self.last.store(true, Ordering::Release);
+        let Some(run) = self.document().run else { return };
+        let url = base_url(&run.conductor) + protocol::path::PHASE;
+        let wanted = |phase: &PhaseDoc| {
+            phase.run == run.id
+                && matches!(phase.phase, RunPhase::Running | RunPhase::Draining | RunPhase::Stopping)
+                && !phase.departed.contains(&self.incarnation)
+        };
+        let fetched = async {
+            while get_json::<PhaseDoc>(&url, 1 << 20, LAST_WORDS).await.is_ok_and(|phase| wanted(&phase)) {
+                tokio::time::sleep(TAKEN_YET).await;
+            }
+        };
+        if tokio::time::timeout(LAST_WORDS, fetched).await.is_err() {
+            tracing::warn!("the conductor did not fetch the last account in time");
         }
     }
 

@@ -13,6 +13,8 @@ const FILE: &str = "supervisor.json";
 /// Newest entries kept: more than a control document may hold.
 const MAX_EXECUTED: usize = 2048;
 const MAX_ENDS: usize = 256;
+/// An end that nobody lived to tell: the whole container was killed, or asked to end by the kubelet.
+const STARTED_AGAIN: &str = "the container was started again";
 
 /// The record behind `/supervisor`.
 #[derive(Debug)]
@@ -30,12 +32,17 @@ impl Record {
             Some(file) => read(file).with_context(|| format!("{}: remove it", file.display()))?,
         };
         let earlier = earlier.filter(|earlier| pod.as_ref().is_none_or(|pod| *pod == earlier.pod));
-        let report = earlier.unwrap_or_else(|| SupervisorReport {
-            pod: pod.unwrap_or_else(|| telemetry::cpu::incarnation().to_owned()),
-            first_start: unix_ms(),
-            ..SupervisorReport::default()
-        });
-        let record = Self { file, report: Mutex::new(SupervisorReport { child: None, ..report }) };
+        let now = unix_ms();
+        let report = match earlier {
+            Some(earlier) => started_again(earlier, now),
+            None => SupervisorReport {
+                pod: pod.unwrap_or_else(|| telemetry::cpu::incarnation().to_owned()),
+                first_start: now,
+                since: now,
+                ..SupervisorReport::default()
+            },
+        };
+        let record = Self { file, report: Mutex::new(report) };
         if let Some(folder) = folder {
             record
                 .write()
@@ -112,6 +119,16 @@ impl Record {
     }
 }
 
+/// The record of a pod's earlier container, as the next one goes on with it.
+fn started_again(mut report: SupervisorReport, now: u64) -> SupervisorReport {
+    let told = report.ends.last().is_some_and(|end| end.at >= report.since && end.how != STARTED_AGAIN);
+    if !told {
+        keep_newest(&mut report.ends, MAX_ENDS);
+        report.ends.push(End { at: now, how: STARTED_AGAIN.to_owned() });
+    }
+    SupervisorReport { child: None, since: now, ..report }
+}
+
 fn keep_newest<T>(list: &mut Vec<T>, max: usize) {
     if list.len() >= max {
         list.drain(..=list.len() - max);
@@ -160,9 +177,22 @@ mod tests {
 
         let again = open("a");
         assert!(again.is_done(41) && !again.is_done(42));
-        assert_eq!(again.report(), SupervisorReport { child: None, ..report });
+        let since = again.report().since;
+        assert_eq!(again.report(), SupervisorReport { child: None, since, ..report }, "its end was told");
         let other = open("b").report();
         assert_eq!((other.pod.as_str(), other.executed.len(), other.ends.len()), ("b", 0, 0));
+    }
+
+    #[test]
+    fn a_container_that_ends_without_a_word_is_told_of_by_the_next() {
+        let folder = tempfile::tempdir().unwrap();
+        let open = || Record::open(Some(folder.path()), Some("a".to_owned())).unwrap();
+        open();
+        for restarts in 1..3 {
+            let report = open().report();
+            assert_eq!(report.ends.len(), restarts);
+            assert_eq!(report.ends[restarts - 1], End { at: report.since, how: STARTED_AGAIN.to_owned() });
+        }
     }
 
     #[test]
@@ -170,7 +200,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let first = Record::open(Some(folder.path()), None).unwrap().report();
         assert!(!first.pod.is_empty() && first.first_start > 0);
-        assert_eq!(Record::open(Some(folder.path()), None).unwrap().report(), first);
+        assert_eq!(Record::open(Some(folder.path()), None).unwrap().report().pod, first.pod);
         fs::write(folder.path().join(FILE), "{").unwrap();
         assert!(Record::open(Some(folder.path()), None).is_err());
         assert!(Record::open(None, None).is_ok(), "nothing is kept where there is no folder");

@@ -66,6 +66,10 @@ impl House {
 
     /// Writes both control documents; gives the revision of the sink's.
     fn publish(&self, run: Option<&Run>, chaos: &Value) -> u64 {
+        self.publish_map(run, chaos, &json!({"epoch": 1, "phase": "Stable", "from": 2, "to": 2}))
+    }
+
+    fn publish_map(&self, run: Option<&Run>, chaos: &Value, map: &Value) -> u64 {
         let receiver = ReceiverControl {
             spec: of!({"profile": "Strict"}),
             conductor: run.map(|run| run.conductor.base()),
@@ -74,7 +78,7 @@ impl House {
         };
         self.api.put("store-control", &[("control.json", &json!(receiver))]);
         let mut control = json!({
-            "sinkUid": "u-1", "epoch": 1, "phase": "Stable", "from": 2, "to": 2, "lanes": 2,
+            "sinkUid": "u-1", "epoch": map["epoch"], "phase": map["phase"], "from": map["from"], "to": map["to"], "lanes": 2,
             "addresses": self.workers.iter().map(|worker| worker.address.clone()).collect::<Vec<_>>(),
             "chaos": chaos,
         });
@@ -249,6 +253,53 @@ fn a_conductor_ends_early_when_its_engine_or_a_signal_says_so() {
     assert_eq!(status.code(), Some(130));
     let summary = std::fs::read_to_string(folder.path().join("results/summary.json")).expect("a partial report");
     assert!(summary.contains("\"interrupted\": true"), "{summary}");
+}
+
+#[test]
+fn the_account_of_a_worker_that_was_scaled_in_is_whole() {
+    let mut house = House::start();
+    let run = Run::start("0000ffff", &house, &json!([]));
+    house.publish(Some(&run), &json!([]));
+    run.t0_ms();
+    wait_until("something is sent", LIMIT, || run.progress()["acknowledged"].as_u64() > Some(2000));
+    house.publish_map(Some(&run), &json!([]), &json!({"epoch": 1, "phase": "Draining", "from": 2, "to": 1}));
+    let drained = |worker: &Pod| worker.get("/account").is_some_and(|account| account["drained"] == 1);
+    wait_until("both have drained", LIMIT, || house.workers.iter().all(drained));
+    house.publish_map(Some(&run), &json!([]), &json!({"epoch": 2, "phase": "Stable", "from": 1, "to": 1}));
+    let leaving = house.workers.remove(1);
+    let accepted = leaving.get("/account").expect("an account")["account"]["accepted"].as_u64().expect("samples");
+    leaving.signal(Signal::TERM);
+    assert_eq!(leaving.ended().0.code(), Some(0));
+
+    let end = run.verdict();
+    assert_eq!(end["verdict"], "Passed", "{end}");
+    let summary = run.conductor.get("/summary").expect("a summary");
+    assert!(accepted > 0);
+    assert_eq!(number(&summary, "/workers/1/accepted"), accepted, "{summary}");
+    assert_eq!(number(&summary, "/workers/0/accepted") + accepted, 12_000, "{summary}");
+}
+
+#[test]
+fn a_receiver_whose_container_was_started_again_proves_nothing() {
+    let mut house = House::start();
+    let run = Run::start("0000eeee", &house, &json!([]));
+    house.publish(Some(&run), &json!([]));
+    run.t0_ms();
+    wait_until("something is stored", LIMIT, || run.progress()["acknowledged"].as_u64() > Some(0));
+    // All at once, as when memory runs out: the role ends with its supervisor.
+    let (address, role) = (house.receiver.address.clone(), house.receiver.role().expect("the role"));
+    house.receiver.signal(Signal::KILL);
+    kill_process(role, Signal::KILL).expect("SIGKILL");
+    wait_until("it is gone", LIMIT, || http::get(&address, "/healthz").is_err());
+    let control: Option<(&dyn Api, &str)> = Some((&house.api, "store-control"));
+    let next = || Spec { control, address: Some(address.clone()), ..Spec::default() };
+    house.receiver = start(next(), &["receiver", "--control", "{into}/control.json"]);
+
+    // Its supervisor listens elsewhere now: only the store itself can tell.
+    let end = run.verdict();
+    assert_eq!(end["verdict"], "Inconclusive", "{end}");
+    let why = "what was stored is gone, so nothing is proven: receiver 0 was started again since the run began";
+    assert!(end["reasons"].to_string().contains(why), "{end}");
 }
 
 #[test]

@@ -64,6 +64,7 @@ impl House {
                 phase: RunPhase::Preparing,
                 t0: None,
                 taken: Vec::new(),
+                departed: Vec::new(),
             })),
             arrivals: Arc::default(),
             ownership: Arc::default(),

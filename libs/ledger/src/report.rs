@@ -77,6 +77,8 @@ pub struct FaultSeen {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct StoreReport {
+    /// Names the life of a process that holds the store in memory: with another one, what was stored before is gone.
+    pub incarnation: String,
     /// The t0 that the store reckoned with; 0 when it never learnt one (then every sample of the run counts as unexpected).
     pub t0_ns: u64,
     /// Good samples as they arrived, duplicates included.
@@ -134,7 +136,7 @@ impl SeriesSeen {
 }
 
 impl StoreReport {
-    /// Adds the report of another store of the same run. The t0 stays this one's.
+    /// Adds the report of another store of the same run. The t0 and the incarnation stay this one's.
     pub fn merge(&mut self, other: &Self) {
         self.arrivals.merge(&other.arrivals);
         self.distinct.merge(&other.distinct);

@@ -61,6 +61,9 @@ pub struct PhaseDoc {
     /// Indexes of the generators whose final report was taken: they may leave.
     #[serde(default)]
     pub taken: Vec<u32>,
+    /// Incarnations of the sink-workers whose last account was taken: they may leave.
+    #[serde(default)]
+    pub departed: Vec<String>,
 }
 
 /// `GET /chaos`: what the engine has to break, and when.

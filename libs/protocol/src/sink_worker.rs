@@ -44,6 +44,9 @@ pub struct WorkerReport {
     /// Epoch of the draining control document that is obeyed, once nothing that was taken in is left to send.
     #[serde(default)]
     pub drained: Option<u64>,
+    /// Whether the account is this incarnation's last: the worker was asked to end, and nothing can be added any more.
+    #[serde(default)]
+    pub last: bool,
     /// The run whose account this is; none before the first.
     #[serde(default)]
     pub run: Option<String>,

@@ -10,6 +10,8 @@ pub struct SupervisorReport {
     pub pod: String,
     /// When the first container of the pod started, Unix milliseconds.
     pub first_start: u64,
+    /// When the present container started, Unix milliseconds: another one means that the role lost what it held in memory.
+    pub since: u64,
     /// The role's process; `None` while there is none.
     pub child: Option<ChildState>,
     /// Chaos entries carried out, oldest first.
@@ -41,7 +43,7 @@ pub struct Executed {
 }
 
 /// An end of the role's process that nobody asked for.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct End {
     /// Unix milliseconds.

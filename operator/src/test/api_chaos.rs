@@ -1,12 +1,13 @@
 //! The steps of a chaos timeline that take the cluster's API: Terminate, Restart and Scale, each once.
 //!
 //! What is begun is written down first, as an annotation of the conductor's pod with the identity of the pod that is meant: after a
-//! crash the same pod is deleted again, which does nothing, and never its successor.
+//! crash the same pod is deleted again, which does nothing, and never its successor. A sink is scaled only if nobody edited it since.
 
 use std::collections::BTreeMap;
 
-use api::ChaosAction;
+use api::{ChaosAction, ChaosStep};
 use k8s_openapi::api::core::v1::Pod;
+use kube::api::DynamicObject;
 use ownership::{ControlDocument, Phase};
 use protocol::{ChaosEvent, ChaosTimeline, ExecutedChaos};
 use serde::{Deserialize, Serialize};
@@ -20,6 +21,9 @@ use crate::reconcile::{Context, maps};
 
 const BEGUN: &str = "floodmark.dev/chaos";
 
+/// A step that is due for longer is missed: nobody expects it any more, and the report says so. As supervisors have it.
+const LATEST_MS: u64 = 60_000;
+
 /// A step that was begun. Unix milliseconds.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
@@ -27,33 +31,31 @@ struct Begun {
     at: u64,
     /// Identity of the pod that is ended; empty for Scale.
     pod: String,
+    /// Edits of the sink before this one; for Scale.
+    generation: i64,
     back_at: Option<u64>,
 }
 
 type Log = BTreeMap<u32, Begun>;
 
-/// What is to be done about a step now.
-#[derive(Debug, PartialEq, Eq)]
-enum Todo {
-    Nothing,
-    Begin,
-    /// It was begun, and is not known to be over.
-    Follow,
+/// Whether a step is to be begun now.
+fn due(event: &ChaosEvent, t0_ms: u64, log: &Log, now_ms: u64) -> bool {
+    let at = t0_ms.saturating_add(event.at_ms);
+    let by_supervisor = matches!(event.step.action, ChaosAction::Kill | ChaosAction::Pause);
+    !by_supervisor && !log.contains_key(&event.index) && (at..=at.saturating_add(LATEST_MS)).contains(&now_ms)
 }
 
-fn todo(event: &ChaosEvent, t0_ms: u64, log: &Log, now_ms: u64) -> Todo {
-    if matches!(event.step.action, ChaosAction::Kill | ChaosAction::Pause) {
-        return Todo::Nothing;
-    }
-    match log.get(&event.index) {
-        Some(begun) if begun.back_at.is_some() => Todo::Nothing,
-        Some(_) => Todo::Follow,
-        None if now_ms >= t0_ms.saturating_add(event.at_ms) => Todo::Begin,
-        None => Todo::Nothing,
-    }
+/// The steps that were begun and are not known to be over. The newest Scale that was begun replaces those before it.
+fn open<'a>(steps: &'a [ChaosStep], log: &Log) -> Vec<(u32, &'a ChaosStep)> {
+    let begun = || log.keys().filter_map(|&index| Some((index, steps.get(index as usize)?)));
+    let scales = begun().filter(|(_, step)| step.action == ChaosAction::Scale);
+    let newest = scales.max_by_key(|(index, step)| (step.at.0, *index)).map(|(index, _)| index);
+    let replaced = |index, step: &ChaosStep| step.action == ChaosAction::Scale && Some(index) != newest;
+    let over = |index| log.get(&index).is_some_and(|step| step.back_at.is_some());
+    begun().filter(|&(index, step)| !over(index) && !replaced(index, step)).collect()
 }
 
-/// Carries out what is due; all that was carried out so far.
+/// Begins what is due and follows what was begun, also once the timeline is withdrawn; all that was carried out so far.
 pub(crate) async fn carry_out(
     context: &Context,
     test: &Test,
@@ -66,34 +68,32 @@ pub(crate) async fn carry_out(
     let mut log: Log = annotation.and_then(|json| serde_json::from_str(json).ok()).unwrap_or_default();
     let Some(t0_ms) = timeline.t0.map(|t0| t0 / 1_000_000) else { return Ok(Vec::new()) };
     let before = log.clone();
-    let mut due = Vec::new();
     for event in &timeline.events {
-        match todo(event, t0_ms, &log, now_ms) {
-            Todo::Nothing => continue,
-            Todo::Follow => {}
-            Todo::Begin => {
-                let pod = match event.step.sink_worker {
-                    None => String::new(),
-                    // Already gone: it is begun once there is one again.
-                    Some(ordinal) => match worker(context, test, sink, ordinal).await? {
-                        Some(pod) => pod.metadata.uid.unwrap_or_default(),
-                        None => continue,
-                    },
-                };
-                log.insert(event.index, Begun { at: now_ms, pod, back_at: None });
-            }
+        if !due(event, t0_ms, &log, now_ms) {
+            continue;
         }
-        due.push(event);
+        let mut step = Begun { at: now_ms, ..Begun::default() };
+        if let Some(ordinal) = event.step.sink_worker {
+            // Already gone: it is begun once there is one again.
+            let Some(pod) = worker(context, test, sink, ordinal).await? else { continue };
+            step.pod = pod.metadata.uid.unwrap_or_default();
+        } else {
+            let Some(sink) = sink_object(context, test, sink).await? else { continue };
+            step.generation = sink.metadata.generation.unwrap_or_default();
+        }
+        log.insert(event.index, step);
     }
     if log != before {
         write(context, test, conductor, &log).await?;
     }
+    // The timeline is withdrawn when the schedule is over: from then on it is only looked.
+    let live = !timeline.events.is_empty();
     let begun = log.clone();
-    for event in due {
-        let Some(step) = log.get_mut(&event.index) else { continue };
-        let back = match (event.step.sink_worker, event.step.replicas) {
-            (Some(ordinal), _) => replace(context, test, sink, ordinal, &step.pod).await?,
-            (None, Some(replicas)) => scale(context, test, sink, replicas).await?,
+    for (index, asked) in open(&test.spec.chaos, &begun) {
+        let Some(step) = log.get_mut(&index) else { continue };
+        let back = match (asked.sink_worker, asked.replicas) {
+            (Some(ordinal), _) => replace(context, test, sink, ordinal, &step.pod, live).await?,
+            (None, Some(replicas)) => scale(context, test, sink, replicas, step.generation, live).await?,
             (None, None) => true,
         };
         step.back_at = back.then_some(now_ms);
@@ -118,12 +118,19 @@ async fn worker(context: &Context, test: &Test, sink: &str, ordinal: u32) -> Res
 }
 
 /// Deletes the pod that was meant; true once its successor is ready.
-async fn replace(context: &Context, test: &Test, sink: &str, ordinal: u32, uid: &str) -> Result<bool, Error> {
+async fn replace(
+    context: &Context,
+    test: &Test,
+    sink: &str,
+    ordinal: u32,
+    uid: &str,
+    live: bool,
+) -> Result<bool, Error> {
     let Some(pod) = worker(context, test, sink, ordinal).await? else { return Ok(false) };
     if pod.metadata.uid.as_deref() != Some(uid) {
         return Ok(ready(&pod));
     }
-    if pod.metadata.deletion_timestamp.is_none() {
+    if live && pod.metadata.deletion_timestamp.is_none() {
         let name = names::worker_pod(sink, ordinal);
         match context.cluster.delete::<Pod>(&test.namespace, &name, Some(uid)).await {
             // Another pod has that name by now: what was meant is done.
@@ -134,43 +141,93 @@ async fn replace(context: &Context, test: &Test, sink: &str, ordinal: u32, uid: 
     Ok(false)
 }
 
-/// Scales the sink; true once its map has that many owners.
-async fn scale(context: &Context, test: &Test, sink: &str, replicas: u32) -> Result<bool, Error> {
-    let what = || format!("scale of RemoteWriteSink {sink}");
+/// Scales the sink unless it was edited since the step began; true once its map has that many owners.
+async fn scale(
+    context: &Context,
+    test: &Test,
+    sink: &str,
+    replicas: u32,
+    generation: i64,
+    live: bool,
+) -> Result<bool, Error> {
+    let Some(object) = sink_object(context, test, sink).await? else { return Ok(false) };
+    if live && to_write(&object, replicas, generation) {
+        let kind = resource(Kind::Sink);
+        context.cluster.scale(&kind, &test.namespace, sink, replicas).await.what(|| scale_of(sink))?;
+    }
     let held = maps::read::<ControlDocument>(&context.cluster, &test.namespace, &names::sink_control(sink)).await;
-    let document = held.what(what)?.map(|held| held.document);
-    if document.is_some_and(|document| document.phase == Phase::Stable && document.to == replicas) {
-        return Ok(true);
-    }
-    let kind = resource(Kind::Sink);
-    let live = context.cluster.get_object(&kind, &test.namespace, sink).await.what(what)?;
-    let wanted = live.and_then(|live| live.data.pointer("/spec/replicas")?.as_u64());
-    if wanted != Some(u64::from(replicas)) {
-        context.cluster.scale(&kind, &test.namespace, sink, replicas).await.what(what)?;
-    }
-    Ok(false)
+    let document = held.what(|| scale_of(sink))?.map(|held| held.document);
+    Ok(document.is_some_and(|document| document.phase == Phase::Stable && document.to == replicas))
+}
+
+/// An edit that came after the step's beginning is this step's own, or somebody's who wants it otherwise: it stands.
+fn to_write(sink: &DynamicObject, replicas: u32, generation: i64) -> bool {
+    let wanted = sink.data.pointer("/spec/replicas").and_then(serde_json::Value::as_u64);
+    sink.metadata.generation == Some(generation) && wanted != Some(u64::from(replicas))
+}
+
+async fn sink_object(context: &Context, test: &Test, sink: &str) -> Result<Option<DynamicObject>, Error> {
+    context.cluster.get_object(&resource(Kind::Sink), &test.namespace, sink).await.what(|| scale_of(sink))
+}
+
+fn scale_of(sink: &str) -> String {
+    format!("scale of RemoteWriteSink {sink}")
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::{Value, json};
+
     use super::*;
 
-    fn event(action: &str) -> ChaosEvent {
-        serde_json::from_value(serde_json::json!({
-            "index": 3, "atMs": 500, "step": {"at": "500ms", "action": action, "sinkWorker": 1},
-        }))
-        .unwrap()
+    fn step(at: &str, rest: Value) -> ChaosStep {
+        let mut step = rest;
+        step["at"] = json!(at);
+        serde_json::from_value(step).unwrap()
+    }
+
+    fn begun(at: u64) -> Begun {
+        Begun { at, ..Begun::default() }
     }
 
     #[test]
-    fn a_step_is_begun_once_and_followed_until_it_is_over() {
+    fn a_step_is_begun_once_in_its_time() {
+        let event = |action: &str| ChaosEvent {
+            index: 3,
+            at_ms: 500,
+            step: step("500ms", json!({"action": action, "sinkWorker": 1})),
+        };
         let (log, restart) = (Log::new(), event("Restart"));
-        assert_eq!(todo(&restart, 1000, &log, 1499), Todo::Nothing);
-        assert_eq!(todo(&restart, 1000, &log, 1500), Todo::Begin);
-        assert_eq!(todo(&event("Kill"), 1000, &log, 1500), Todo::Nothing);
-        let begun = Begun { at: 1500, pod: "u".to_owned(), back_at: None };
-        assert_eq!(todo(&restart, 1000, &Log::from([(3, begun.clone())]), 1600), Todo::Follow);
-        let over = Begun { back_at: Some(1900), ..begun };
-        assert_eq!(todo(&restart, 1000, &Log::from([(3, over)]), 2000), Todo::Nothing);
+        assert!(!due(&restart, 1000, &log, 1499));
+        assert!(due(&restart, 1000, &log, 1500));
+        assert!(due(&restart, 1000, &log, 61_500), "late, but expected");
+        assert!(!due(&restart, 1000, &log, 61_501), "missed");
+        assert!(!due(&event("Kill"), 1000, &log, 1500), "the supervisor's");
+        assert!(!due(&restart, 1000, &Log::from([(3, begun(1500))]), 1600));
+    }
+
+    #[test]
+    fn what_was_begun_is_followed_until_it_is_over_and_of_scales_the_newest() {
+        let scale = |at, replicas: u32| step(at, json!({"action": "Scale", "replicas": replicas}));
+        let restart = step("1s", json!({"action": "Restart", "sinkWorker": 0}));
+        let steps = [scale("8s", 2), scale("5s", 5), restart, scale("20s", 3)];
+        let open = |log: &Log| open(&steps, log).into_iter().map(|(index, _)| index).collect::<Vec<_>>();
+        assert_eq!(open(&Log::from([(1, begun(5000)), (2, begun(1000))])), [1, 2]);
+        assert_eq!(open(&Log::from([(0, begun(8000)), (1, begun(5000))])), [0], "the one before is replaced");
+        let over = Begun { back_at: Some(9000), ..begun(8000) };
+        assert_eq!(open(&Log::from([(0, over), (1, begun(5000))])), [0; 0], "and stays so");
+        assert_eq!(open(&Log::new()), [0; 0]);
+    }
+
+    #[test]
+    fn the_sink_is_written_once_a_step_whoever_edits_it_later() {
+        let sink = |generation: i64, replicas: u32| -> DynamicObject {
+            serde_json::from_value(json!({"metadata": {"generation": generation}, "spec": {"replicas": replicas}}))
+                .unwrap()
+        };
+        assert!(to_write(&sink(4, 2), 5, 4));
+        assert!(!to_write(&sink(4, 5), 5, 4), "nothing to change");
+        assert!(!to_write(&sink(5, 5), 5, 4), "done");
+        assert!(!to_write(&sink(6, 3), 5, 4), "somebody scaled it meanwhile");
     }
 }

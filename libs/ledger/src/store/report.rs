@@ -30,6 +30,7 @@ impl Store {
     /// Everything at once, to travel.
     pub fn report(&self) -> StoreReport {
         StoreReport {
+            incarnation: String::new(),
             t0_ns: self.truth.t0_ns,
             arrivals: self.arrivals(),
             distinct: self.distinct.clone(),
