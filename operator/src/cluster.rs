@@ -269,7 +269,16 @@ impl Cluster {
             "apiVersion": resource.api_version, "kind": resource.kind, "metadata": {"name": name}, "status": status,
         });
         let params = PatchParams::apply(STATUS_MANAGER).force();
-        limited(self.objects(resource, namespace).patch_status(name, &params, &Patch::Apply(body))).await
+        let objects = self.objects(resource, namespace);
+        match limited(objects.patch_status(name, &params, &Patch::Apply(body))).await {
+            // Server-side apply reads the whole object by the schema; one that was stored under another may not be read so.
+            Err(Fail::Unreachable(words)) if words.contains("failed to create typed") => {
+                let params = PatchParams { field_manager: Some(STATUS_MANAGER.to_owned()), ..PatchParams::default() };
+                let patch = Patch::Merge(json!({"status": status}));
+                limited(objects.patch_status(name, &params, &patch)).await
+            }
+            result => result,
+        }
     }
 
     /// Sets `spec.replicas` by the scale subresource, as `kubectl scale` does.

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use crate::api::condition;
 use crate::dump::{difference, dump};
 use crate::process::{Operator, log};
-use crate::proxy::{ACCOUNT, Cut, Key, Proxy, made_twice};
+use crate::proxy::{ACCOUNT, Cut, Key, Proxy, Write, made_twice};
 use crate::world::{World, scenario, until};
 
 /// Cases at a time: most of a case is waiting for the turn of a status.
@@ -174,6 +174,12 @@ impl Case {
     }
 }
 
+/// Nothing of a running test is made again once the test was deleted, however much of a pass was still to come.
+fn made_after_delete(script: Script, writes: &[Write]) -> Vec<String> {
+    let made = writes.iter().filter(|write| script == Script::Delete && write.status == 201);
+    made.map(|write| format!("made after the delete: {}", write.key.what)).collect()
+}
+
 /// Undisturbed: what is written, and what is there in the end.
 async fn reference(world: &'static World, script: Script) -> (Script, Vec<Key>, End) {
     let case = Case::start(world, script, 0).await;
@@ -187,6 +193,7 @@ async fn reference(world: &'static World, script: Script) -> (Script, Vec<Key>, 
     .await;
     let writes = case.proxy.writes();
     assert_eq!(made_twice(&writes), Vec::<String>::new(), "{script:?}");
+    assert_eq!(made_after_delete(script, &writes), Vec::<String>::new());
     let keys: Vec<Key> = writes.iter().filter(|write| write.status < 300).map(|write| write.key.clone()).collect();
     let end = case.end().await;
     case.clear().await;
@@ -227,7 +234,9 @@ async fn disturbed(
             }
         }
     }
-    let twice = made_twice(&case.proxy.writes());
+    let writes = case.proxy.writes();
+    let mut twice = made_twice(&writes);
+    twice.extend(made_after_delete(script, &writes));
     case.clear().await;
     if twice.is_empty() { Ok(was_cut) } else { Err(format!("{script:?}, {key:?}, {cut:?}: made twice: {twice:?}")) }
 }

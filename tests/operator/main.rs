@@ -20,6 +20,7 @@ mod puppet;
 mod refused;
 mod rights;
 mod throttle;
+mod waits;
 mod world;
 
 use std::path::Path;

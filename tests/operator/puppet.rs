@@ -2,13 +2,15 @@
 //! and their parts say what the script wants.
 
 use std::collections::{BTreeMap, HashSet};
-use std::sync::atomic::{AtomicBool, AtomicUsize};
+use std::hash::{Hash, Hasher};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::future::join_all;
 use http::Method;
+use kube::ResourceExt;
 use kube::api::DynamicObject;
 use kube::core::{ApiResource, GroupVersionKind};
 use kube::runtime::reflector::{self, Store};
@@ -30,6 +32,8 @@ pub(crate) struct Stage {
     pub(crate) unready: AtomicBool,
     /// … or goes on running.
     pub(crate) endless: AtomicBool,
+    /// Whoever looks after sets has no time: their changes are not seen.
+    pub(crate) slow: AtomicBool,
     /// The verdict.
     pub(crate) fails: AtomicBool,
     /// The parts of its pods, by name.
@@ -130,11 +134,23 @@ async fn round(api: &Api, seen: &Arc<Seen>, namespace: &str, stage: &Arc<Stage>)
             }
         }
     }
+    let slow = stage.slow.load(Ordering::SeqCst);
     let pods = seen.of(namespace, "pods");
+    for set in seen.of(namespace, "statefulsets").iter().filter(|_| !slow) {
+        let status = set_status(set, &pods);
+        if !status.as_object().unwrap().iter().all(|(key, value)| set.data["status"][key] == *value) {
+            let at = format!("{}/status", path(namespace, "statefulsets", &set.name_any()));
+            let status = json!({"status": status}).to_string();
+            let _ = api.send(Method::PATCH, &at, "application/merge-patch+json", &status).await;
+        }
+    }
     for pod in &pods {
         let (name, uid) = (pod.metadata.name.as_deref().unwrap(), pod.metadata.uid.as_deref().unwrap());
         let owner = &pod.metadata.owner_references.as_ref().unwrap()[0].uid;
-        let fits = wanted.get(name).is_some_and(|(wanted, ..)| wanted.metadata.uid.as_ref() == Some(owner));
+        let fits = wanted.get(name).is_some_and(|(wanted, label, _)| {
+            let outdated = *label == SET_INDEX && !slow && pod.labels().get(REVISION) != Some(&revision(wanted));
+            wanted.metadata.uid.as_ref() == Some(owner) && !outdated
+        });
         if !fits {
             delete(api, namespace, "pods", name, uid).await;
         } else if pod.data["status"]["podIP"].is_null() {
@@ -147,7 +163,11 @@ async fn round(api: &Api, seen: &Arc<Seen>, namespace: &str, stage: &Arc<Stage>)
     }
     for (name, (owner, label, index)) in &wanted {
         if !pods.iter().any(|pod| pod.metadata.name.as_ref() == Some(name)) {
-            let pod = pod(&serde_json::to_value(&**owner).unwrap(), name, label, *index).to_string();
+            let mut pod = pod(&serde_json::to_value(&**owner).unwrap(), name, label, *index);
+            if *label == SET_INDEX {
+                pod["metadata"]["labels"][REVISION] = json!(revision(owner));
+            }
+            let pod = pod.to_string();
             let made = api.send(Method::POST, &path(namespace, "pods", ""), "application/json", &pod).await;
             // Its pods have to pass the namespace's `restricted` level; what else is in the way passes.
             if let Err((403, words)) = made {
@@ -158,6 +178,31 @@ async fn round(api: &Api, seen: &Arc<Seen>, namespace: &str, stage: &Arc<Stage>)
 }
 
 const SET_INDEX: &str = "apps.kubernetes.io/pod-index";
+
+const REVISION: &str = "controller-revision-hash";
+
+/// Of a set's template.
+fn revision(set: &DynamicObject) -> String {
+    let mut hasher = std::hash::DefaultHasher::new();
+    set.data["spec"]["template"].to_string().hash(&mut hasher);
+    format!("{}-{:08x}", set.name_any(), hasher.finish() as u32)
+}
+
+/// What its controller says of it: a revision is the current one once all pods are of it and ready.
+fn set_status(set: &DynamicObject, pods: &[Arc<DynamicObject>]) -> Value {
+    let update = revision(set);
+    let own =
+        |pod: &&Arc<DynamicObject>| pod.owner_references().first().map(|owner| &owner.uid) == set.metadata.uid.as_ref();
+    let own: Vec<_> = pods.iter().filter(own).collect();
+    let ready = own.iter().filter(|pod| !pod.data["status"]["podIP"].is_null()).count();
+    let updated = own.iter().filter(|pod| pod.labels().get(REVISION) == Some(&update)).count();
+    let all = |count: usize| set.data["spec"]["replicas"].as_u64() == Some(count as u64);
+    let before = &set.data["status"]["currentRevision"];
+    let done = before.is_null() || (all(ready) && all(updated) && all(own.len()));
+    json!({"observedGeneration": set.metadata.generation, "replicas": own.len(), "readyReplicas": ready,
+           "updatedReplicas": updated, "updateRevision": update,
+           "currentRevision": if done { json!(update) } else { before.clone() }})
+}
 
 /// As its controller makes it of the template of its owner.
 fn pod(owner: &Value, name: &str, label: &str, index: u64) -> Value {

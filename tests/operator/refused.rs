@@ -3,12 +3,12 @@
 use http::Method;
 use serde_json::json;
 
-use crate::api::{condition, documents, path};
+use crate::api::{KINDS, condition, documents, path};
 use crate::process::{Operator, log};
 use crate::proxy::{ACCOUNT, Proxy};
-use crate::world::{DEFINITIONS, scenario, until};
+use crate::world::{DEFINITIONS, alone, scenario, until};
 
-const CRD: &str = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/remotewritesinks.floodmark.dev";
+const CRDS: &str = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
 
 /// Each begins with the words that it is refused with: those of `floodmark validate`.
 #[test]
@@ -35,60 +35,90 @@ fn invalid_documents_are_refused_with_the_words_that_we_wrote() {
     });
 }
 
-fn sink(name: &str, more: &str) -> String {
-    format!(
-        "apiVersion: floodmark.dev/v1alpha1\nkind: RemoteWriteSink\nmetadata: {{name: {name}}}\nspec:\n  \
-         backend: {{url: \"http://backend/write\"}}\n{more}"
-    )
+fn object(kind: &str, name: &str, spec: &str) -> String {
+    format!("apiVersion: floodmark.dev/v1alpha1\nkind: {kind}\nmetadata: {{name: {name}}}\nspec: {spec}\n")
 }
 
-/// As after a downgrade: an object of a version that knows more.
+/// Name, kind, spec, the condition that says so, and the field that it names. One has a value that is not known, the others are of
+/// another type than ours, which server-side apply cannot even read. None is the subject of a CEL rule: where one fails for its type,
+/// the API server takes no status at all.
+const NEWER: [(&str, &str, &str, (&str, &str), &str); 4] = [
+    (
+        "value",
+        "RemoteWriteSink",
+        "{backend: {url: 'http://b/write'}, ackPolicy: Later}",
+        ("Ready", "False"),
+        "spec.ackPolicy",
+    ),
+    ("typed", "RemoteWriteSink", "{backend: {url: 'http://b/write'}, lanes: many}", ("Ready", "False"), "spec.lanes"),
+    ("typed", "RemoteWriteReceiver", "{profile: [Strict]}", ("Ready", "False"), "spec.profile"),
+    (
+        "typed",
+        "LoadTest",
+        "{target: {sinkRef: {name: good}}, stages: [{for: 1s}], seed: many, \
+         workload: [{name: a, targets: 1, seriesPerTarget: 1}]}",
+        ("Finished", "True"),
+        "spec.seed",
+    ),
+];
+
+fn plural(kind: &str) -> &'static str {
+    KINDS.iter().find(|known| known.2 == kind).unwrap().0
+}
+
+/// As after a downgrade: objects of a version that knows more.
 #[test]
 fn an_object_that_does_not_parse_does_not_stop_its_neighbours() {
-    scenario("an_object_that_does_not_parse_does_not_stop_its_neighbours", |world| async move {
+    alone("an_object_that_does_not_parse_does_not_stop_its_neighbours", |world| async move {
         let definitions = DEFINITIONS.lock().await;
         let (api, name) = (&world.api, "neighbours");
         api.namespace(name).await;
         world.puppet.stage(name);
-        let before = api.send(Method::GET, CRD, "application/json", "").await.unwrap();
-        let schema = "/spec/versions/0/schema/openAPIV3Schema";
-        let mut wide = before.pointer(schema).unwrap().clone();
-        wide.as_object_mut().unwrap().remove("x-kubernetes-validations");
-        wide["properties"]["spec"] = json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true});
-        let patch = json!([{"op": "replace", "path": schema, "value": wide}]).to_string();
-        api.send(Method::PATCH, CRD, "application/json-patch+json", &patch).await.unwrap();
-        let at = path(name, "remotewritesinks", "");
-        until("the other version takes it", || async {
-            api.send(Method::POST, &at, "application/yaml", &sink("newer", "  ackPolicy: Later\n")).await.ok()
-        })
-        .await;
+        for kind in ["RemoteWriteSink", "RemoteWriteReceiver", "LoadTest"] {
+            let crd = format!("{CRDS}/{}.floodmark.dev", plural(kind));
+            let before = api.send(Method::GET, &crd, "application/json", "").await.unwrap();
+            let schema = "/spec/versions/0/schema/openAPIV3Schema";
+            let mut wide = before.pointer(schema).unwrap().clone();
+            wide.as_object_mut().unwrap().remove("x-kubernetes-validations");
+            wide["properties"]["spec"] = json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true});
+            let patch = json!([{"op": "replace", "path": schema, "value": wide}]).to_string();
+            api.send(Method::PATCH, &crd, "application/json-patch+json", &patch).await.unwrap();
+        }
+        for (newer, kind, spec, ..) in NEWER {
+            let at = path(name, plural(kind), "");
+            until("the other version takes it", || async {
+                api.send(Method::POST, &at, "application/yaml", &object(kind, newer, spec)).await.ok()
+            })
+            .await;
+        }
         let restore = ["apply", "--server-side", "--force-conflicts", "-k", "crds"];
         tokio::task::block_in_place(|| world.server.kubectl(&restore, ""));
-        until("our version is back", || async {
-            let dry = format!("{at}?dryRun=All");
-            api.send(Method::POST, &dry, "application/yaml", &sink("other", "  ackPolicy: Later\n")).await.err()
-        })
-        .await;
+        for (_, kind, spec, ..) in NEWER {
+            let dry = format!("{}?dryRun=All", path(name, plural(kind), ""));
+            until("our version is back", || async {
+                api.send(Method::POST, &dry, "application/yaml", &object(kind, "other", spec)).await.err()
+            })
+            .await;
+        }
         drop(definitions);
-        api.create(name, &sink("good", "  replicas: 1\n")).await;
+        api.create(name, &object("RemoteWriteSink", "good", "{backend: {url: 'http://b/write'}, replicas: 1}")).await;
         let proxy = Proxy::start(api.0.clone(), ACCOUNT).await;
         let _operator = Operator::start(&proxy, Some(name), &[]);
         let found = until("each has its condition", || async {
-            let mut all = Vec::new();
-            for (sink, ready) in [("good", "True"), ("newer", "False")] {
-                let object = api.get(name, "remotewritesinks", sink).await?;
-                let told = condition(&object, "Ready").is_some_and(|told| told.0 == ready);
-                all.push((sink, told, object));
+            let good = api.get(name, "remotewritesinks", "good").await?;
+            let mut all = vec![condition(&good, "Ready")?.0 == "True"];
+            for (newer, kind, _, (told, status), field) in NEWER {
+                let object = api.get(name, plural(kind), newer).await?;
+                let conditions = object["status"]["conditions"].as_array()?.clone();
+                let told = conditions.iter().find(|condition| condition["type"] == told)?;
+                let words = told["message"].as_str()?.starts_with(field);
+                all.push(told["status"] == status && told["reason"] == "InvalidSpec" && words);
             }
-            all.iter().all(|(_, told, _)| *told).then_some(all)
+            all.iter().all(|told| *told).then_some(())
         });
-        let found = tokio::select! {
-            found = found => found,
+        tokio::select! {
+            () = found => {}
             () = tokio::time::sleep(std::time::Duration::from_secs(60)) => panic!("{}", log(&proxy)),
-        };
-        let conditions = found[1].2["status"]["conditions"].as_array().unwrap();
-        let ready = conditions.iter().find(|condition| condition["type"] == "Ready").unwrap();
-        assert_eq!(ready["reason"], "InvalidSpec", "{ready}");
-        assert!(ready["message"].as_str().unwrap().starts_with("spec.ackPolicy"), "{ready}");
+        }
     });
 }

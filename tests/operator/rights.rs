@@ -1,5 +1,7 @@
 //! Who may do what: the operator by both sets of manifests, and a worker.
 
+use std::sync::atomic::Ordering;
+
 use http::Method;
 use serde_json::{Value, json};
 
@@ -100,10 +102,17 @@ fn for_one_namespace_rights_in_it_are_enough() {
         check(api, &account, "default", false, &NEEDED).await;
         check(api, &account, "floodmark-system", false, &["get leases.coordination.k8s.io", "get pods"]).await;
 
-        world.puppet.stage(NAME);
+        let stage = world.puppet.stage(NAME);
+        stage.endless.store(true, Ordering::SeqCst);
         let proxy = Proxy::start(api.0.clone(), &account).await;
         let _operator = Operator::start(&proxy, Some(NAME), &["--lease", "only-here/floodmark-operator"]);
         api.create(NAME, &std::fs::read_to_string(crate::root().join("examples/quickstart.yaml")).unwrap()).await;
+        // Those who need nothing of the API server have no token.
+        for name in ["quickstart-conductor", "quickstart-generator"] {
+            let job = until(name, || api.get(NAME, "jobs", name)).await;
+            assert_eq!(job["spec"]["template"]["spec"]["automountServiceAccountToken"], false, "{name}");
+        }
+        stage.endless.store(false, Ordering::SeqCst);
         until("the test is finished", || async {
             let test = api.get(NAME, "loadtests", "quickstart").await?;
             (condition(&test, "Finished")?.0 == "True").then_some(())
@@ -146,10 +155,4 @@ async fn worker(api: &Api, namespace: &str) {
     let only = json!([{"apiGroups": [""], "resources": ["configmaps"], "resourceNames": ["sink-sink-control"],
                        "verbs": ["get", "watch"]}]);
     assert_eq!(role["rules"], only);
-    // Those who need nothing of the API server have no token.
-    for job in ["quickstart-conductor", "quickstart-generator"] {
-        if let Some(job) = api.get(namespace, "jobs", job).await {
-            assert_eq!(job["spec"]["template"]["spec"]["automountServiceAccountToken"], false);
-        }
-    }
 }

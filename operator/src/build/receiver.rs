@@ -33,15 +33,21 @@ pub(crate) fn receiver(input: &ReceiverInput<'_>) -> Result<Vec<Child>, Invalid>
     let control = names::receiver_control(&owner.name);
     let mut children = rights(owner, component, &name, &control, input.spec.pod.service_account_name.as_deref());
     children.push(service(owner, component, name.clone(), false, true));
-    children.push(budget(owner, Some(component), name.clone(), (None, Some(0))));
+    // One that nobody runs against is no reason to keep a node from being drained.
+    children.push(budget(owner, Some(component), name.clone(), (None, Some(i32::from(!input.held)))));
     let set = Set { owner, component, service: name, replicas: 1, template: pod(input)? };
     children.push(set.build(input.live, input.held));
     Ok(children.into_iter().map(Child::stamped).collect())
 }
 
+/// Hash of the pod's template as the document wants it, whatever is there and whoever holds it.
+pub(crate) fn wanted(input: &ReceiverInput<'_>) -> Result<String, Invalid> {
+    Ok(hash(&pod(input)?))
+}
+
 /// Whether the pod would have to be replaced, but a run holds the receiver.
 pub(crate) fn waits(input: &ReceiverInput<'_>) -> Result<bool, Invalid> {
-    let wanted = hash(&pod(input)?);
+    let wanted = wanted(input)?;
     Ok(input.held && input.live.is_some_and(|live| template_of(live) != Some(wanted)))
 }
 
@@ -67,4 +73,23 @@ fn pod(input: &ReceiverInput<'_>) -> Result<PodTemplateSpec, Invalid> {
         requests: ("200m", 256 << 20),
         grace_seconds: 30,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::build::meta::tests::owner;
+    use crate::kinds::Kind;
+
+    #[test]
+    fn only_a_run_keeps_the_pod_from_being_evicted() {
+        let (owner, spec, mounts) =
+            (owner(Kind::Receiver, "store"), api::RemoteWriteReceiverSpec::default(), Mounts::default());
+        for (held, unavailable) in [(true, 0), (false, 1)] {
+            let input = ReceiverInput { owner: &owner, spec: &spec, mounts: &mounts, image: "i", live: None, held };
+            let budgets = receiver(&input).unwrap().into_iter().filter(|child| child.kind() == "PodDisruptionBudget");
+            let told: Vec<_> = budgets.map(|child| child.value()["spec"]["maxUnavailable"].clone()).collect();
+            assert_eq!(told, [serde_json::json!(unavailable)]);
+        }
+    }
 }

@@ -54,9 +54,14 @@ pub(crate) fn sink(input: &SinkInput<'_>) -> Result<Vec<Child>, Invalid> {
     Ok(children.into_iter().map(Child::stamped).collect())
 }
 
+/// Hash of the workers' template as the documents want it, whatever is there and whoever holds it.
+pub(crate) fn wanted(input: &SinkInput<'_>) -> Result<String, Invalid> {
+    Ok(hash(&workers(input)?))
+}
+
 /// Whether the workers' pods would have to be replaced, but a run holds the sink.
 pub(crate) fn waits(input: &SinkInput<'_>) -> Result<bool, Invalid> {
-    let wanted = hash(&workers(input)?);
+    let wanted = wanted(input)?;
     Ok(input.held && input.live.is_some_and(|live| template_of(live) != Some(wanted)))
 }
 
@@ -146,7 +151,7 @@ pub(super) fn hash(template: &PodTemplateSpec) -> String {
     format!("{:016x}", xxh3_64(serde_json::to_string(template).unwrap_or_default().as_bytes()))
 }
 
-pub(super) fn template_of(live: &StatefulSet) -> Option<String> {
+pub(crate) fn template_of(live: &StatefulSet) -> Option<String> {
     live.metadata.annotations.as_ref()?.get(names::TEMPLATE_ANNOTATION).cloned()
 }
 

@@ -7,6 +7,7 @@ use crate::apply::{Child, needed};
 use crate::build::meta::{Holder, Owner, holder};
 use crate::cluster::{Cluster, Fail};
 use crate::error::{Error, What};
+use crate::kinds::resource;
 
 /// Why not all children are there.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,8 +62,8 @@ pub(crate) async fn apply(cluster: &Cluster, owner: &Owner, children: Vec<Child>
     let mut applied = Applied::default();
     for child in children {
         let what = || format!("{} {}", child.kind(), child.name());
-        let resource = child.resource();
-        let live = cluster.get_object(&resource, child.namespace(), child.name()).await.what(what)?;
+        let kind = child.resource();
+        let live = cluster.get_object(&kind, child.namespace(), child.name()).await.what(what)?;
         let live = live.as_ref().map(value);
         if let Some(live) = &live {
             match holder(live, owner) {
@@ -84,8 +85,18 @@ pub(crate) async fn apply(cluster: &Cluster, owner: &Owner, children: Vec<Child>
                 applied.live.push(live.clone());
                 continue;
             }
-            None if child.once() => cluster.make(&resource, &desired).await,
-            _ => cluster.apply(&resource, &desired).await,
+            Some(live) => {
+                // Gone in between, it is not made again.
+                let mut desired = desired;
+                desired["metadata"]["uid"] = live["metadata"]["uid"].clone();
+                cluster.apply(&kind, &desired).await
+            }
+            None if !lives(cluster, owner).await? => {
+                applied.hindrance = Some(Hindrance::Collecting(format!("{} is being deleted", owner.name)));
+                return Ok(applied);
+            }
+            None if child.once() => cluster.make(&kind, &desired).await,
+            None => cluster.apply(&kind, &desired).await,
         };
         match written {
             Ok(object) => applied.live.push(value(&object)),
@@ -98,6 +109,15 @@ pub(crate) async fn apply(cluster: &Cluster, owner: &Owner, children: Vec<Child>
         }
     }
     Ok(applied)
+}
+
+/// Whether the owner is still there, asked after a child was missed: that may be because it goes with its owner.
+pub(crate) async fn lives(cluster: &Cluster, owner: &Owner) -> Result<bool, Error> {
+    let live = cluster.get_object(&resource(owner.kind), &owner.namespace, &owner.name).await;
+    let live = live.what(|| format!("{} {}", owner.kind.as_str(), owner.name))?;
+    Ok(live.is_some_and(|live| {
+        live.metadata.uid.as_deref() == Some(owner.uid.as_str()) && live.metadata.deletion_timestamp.is_none()
+    }))
 }
 
 fn value(object: &DynamicObject) -> Value {

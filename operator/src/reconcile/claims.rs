@@ -3,21 +3,26 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
+use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::ConfigMap;
 use ownership::{ControlDocument, Phase, RunRef};
 use protocol::ReceiverControl;
 
 use super::Context;
+use super::children::lives;
 use super::load_test::owns;
-use super::maps::{self, Lock};
-use super::references::Resolved;
+use super::maps::{self, Held, Lock, Made};
+use super::references::{Resolved, named};
 use crate::build::meta::{Owner, meta};
-use crate::build::names;
-use crate::build::plans::Targets;
+use crate::build::plans::{Targets, receiver_control, sink_plan};
+use crate::build::receiver::ReceiverInput;
+use crate::build::sink::{SinkInput, template_of};
+use crate::build::{self, names};
 use crate::cluster::Fail;
+use crate::control::fixed;
 use crate::error::{Error, What};
-use crate::kinds::{Kind, Sink, Test, parse, resource};
-use crate::status::conditions::holds;
+use crate::kinds::{Kind, Receiver, Sink, Test, parse, resource};
+use crate::status::conditions::{find, holds};
 
 /// As long as parts may take to come up.
 const CHANGE_PATIENCE: Duration = Duration::from_secs(300);
@@ -32,15 +37,35 @@ pub(crate) enum Claim {
     NotYet(String),
 }
 
-/// Takes all targets of a test: the sink, then the receiver behind it; or the endpoint.
+/// A target's document as it was read, if it is free or ours already; otherwise why not.
+type Look<D> = Result<Held<D>, Claim>;
+
+/// Takes all targets of a test: the sink, then the receiver behind it; or the endpoint. One that cannot have all keeps none.
 pub(super) async fn claim(context: &Context, test: &Test, owner: &Owner, resolved: &Resolved) -> Result<Claim, Error> {
-    if let Some(older) = older(context, test).await? {
-        return Ok(Claim::Busy(format!("LoadTest {older} waits for the same target and is older")));
+    let sink = match &resolved.sink {
+        Some(sink) => Some(look_at_sink(context, test, sink, resolved).await?),
+        None => None,
+    };
+    let receiver = match &resolved.receiver {
+        Some(receiver) => Some(look_at_receiver(context, test, receiver).await?),
+        None => None,
+    };
+    let (sink, receiver) = match (sink.transpose(), receiver.transpose()) {
+        (Ok(sink), Ok(receiver)) => (sink, receiver),
+        (Err(why), _) | (_, Err(why)) => {
+            release(context, test).await?;
+            return Ok(why);
+        }
+    };
+    let url = test.spec.target.endpoint.as_ref().and_then(|endpoint| endpoint.url.as_deref());
+    let sink = sink.filter(|held| ControlDocument::run(held).is_none());
+    let receiver = receiver.filter(|held| ReceiverControl::run(held).is_none());
+    if sink.is_none() && receiver.is_none() && url.is_none() {
+        return Ok(Claim::Held);
     }
-    if let Some(sink) = &resolved.sink
-        && let Some(change) = changing(context, test, sink).await?
-    {
-        return Ok(Claim::NotYet(change));
+    if let Some(older) = older(context, test).await? {
+        release(context, test).await?;
+        return Ok(Claim::Busy(format!("LoadTest {older} waits for the same target and is older")));
     }
     let run = RunRef {
         id: names::run_id(&test.uid),
@@ -48,65 +73,119 @@ pub(super) async fn claim(context: &Context, test: &Test, owner: &Owner, resolve
         load_test: test.name.clone(),
         conductor: names::conductor_url(&test.name),
     };
-    if let Some(sink) = &resolved.sink {
-        match take::<ControlDocument>(context, &test.namespace, &names::sink_control(&sink.name), &run, &sink.uid)
-            .await?
-        {
-            Claim::Held => {}
-            other => return Ok(other),
-        }
+    let mut taken = Claim::Held;
+    if let Some(held) = sink {
+        taken = take(context, held, &run).await?;
     }
-    if let Some(receiver) = &resolved.receiver {
-        let name = names::receiver_control(&receiver.name);
-        match take::<ReceiverControl>(context, &test.namespace, &name, &run, &receiver.uid).await? {
-            Claim::Held => {}
-            other => return Ok(other),
-        }
+    if let (Claim::Held, Some(held)) = (&taken, receiver) {
+        taken = take(context, held, &run).await?;
     }
-    if let Some(url) = test.spec.target.endpoint.as_ref().and_then(|endpoint| endpoint.url.as_deref()) {
-        return endpoint(context, owner, url).await;
+    if let (Claim::Held, Some(url)) = (&taken, url) {
+        taken = endpoint(context, owner, url).await?;
     }
-    Ok(Claim::Held)
+    Ok(taken)
 }
 
-/// The plan counts the workers, so a change of their number is waited for; not for ever, it may never come about.
-async fn changing(context: &Context, test: &Test, sink: &Sink) -> Result<Option<String>, Error> {
-    let name = names::sink_control(&sink.name);
-    let held = maps::read::<ControlDocument>(&context.cluster, &test.namespace, &name).await;
-    let Some(held) = held.what(|| format!("ConfigMap {name}"))? else { return Ok(None) };
-    let (document, wanted) = (&held.document, sink.spec.replicas);
-    let ours = document.run.as_ref().is_some_and(|run| run.uid == test.uid);
+async fn look_at_sink(
+    context: &Context,
+    test: &Test,
+    sink: &Sink,
+    resolved: &Resolved,
+) -> Result<Look<ControlDocument>, Error> {
+    let held = match look::<ControlDocument>(context, test, &names::sink_control(&sink.name), &sink.uid).await? {
+        Ok(held) => held,
+        Err(why) => return Ok(Err(why)),
+    };
+    let called = format!("RemoteWriteSink {}", sink.name);
+    let (document, spec) = (&held.document, &sink.spec);
+    if let Some(fixed) = fixed(document, spec) {
+        return Ok(Err(Claim::NotYet(format!("{called}: {fixed}"))));
+    }
+    // The plan counts the workers, so a change of their number is waited for; not for ever, it may never come about.
     let waited = test.created.and_then(|created| Duration::try_from(Timestamp::now().duration_since(created)).ok());
     let late = waited.is_some_and(|waited| waited >= CHANGE_PATIENCE);
-    if ours || late || (document.phase == Phase::Stable && document.to == wanted) {
-        return Ok(None);
+    let stable = document.phase == Phase::Stable && document.to == spec.replicas;
+    if document.run.is_none() && !stable && !late {
+        let words = format!("{called} goes from {} to {} workers", document.from, spec.replicas);
+        return Ok(Err(Claim::NotYet(words)));
     }
-    Ok(Some(format!("RemoteWriteSink {} goes from {} to {wanted} workers", sink.name, document.from)))
+    let owner = Owner::of(Kind::Sink, sink);
+    let plan = sink_plan(named(sink), resolved.receiver());
+    let (image, replicas) = (context.image.as_str(), document.from);
+    let input = SinkInput { owner: &owner, spec, plan: &plan, replicas, image, live: None, held: false };
+    let template = match build::sink::wanted(&input) {
+        Ok(template) => template,
+        Err(invalid) => return Ok(Err(Claim::NotYet(format!("{called}: {invalid}")))),
+    };
+    let made = Made { plan: Some(&plan.json), template: &template };
+    let rolled = rolled_out(context, &owner, &names::sink(&sink.name), &template, replicas).await?;
+    Ok(if made.stands(&held) && rolled { Ok(held) } else { Err(rolling_out(&called)) })
 }
 
-async fn take<D: Lock>(
-    context: &Context,
-    namespace: &str,
-    name: &str,
-    run: &RunRef,
-    target_uid: &str,
-) -> Result<Claim, Error> {
-    let what = || format!("ConfigMap {name}");
-    let held = maps::read::<D>(&context.cluster, namespace, name).await.what(what)?;
-    let ours = |map: &ConfigMap| map.metadata.owner_references.iter().flatten().any(|owner| owner.uid == target_uid);
-    let Some(mut held) = held.filter(|held| ours(&held.map)) else {
-        return Ok(Claim::NotYet(format!("{name} is not there yet")));
+async fn look_at_receiver(context: &Context, test: &Test, receiver: &Receiver) -> Result<Look<ReceiverControl>, Error> {
+    let name = names::receiver_control(&receiver.name);
+    let held = match look::<ReceiverControl>(context, test, &name, &receiver.uid).await? {
+        Ok(held) => held,
+        Err(why) => return Ok(Err(why)),
     };
-    match D::run(&held) {
-        Some(holder) if holder.uid == run.uid => return Ok(Claim::Held),
-        Some(holder) => return Ok(Claim::Busy(format!("LoadTest {} runs against it", holder.load_test))),
-        None => {}
-    }
+    let called = format!("RemoteWriteReceiver {}", receiver.name);
+    let (wanted, mounts) = receiver_control(&receiver.spec, held.document.conductor.clone());
+    let (owner, image, spec) = (Owner::of(Kind::Receiver, receiver), context.image.as_str(), &receiver.spec);
+    let input = ReceiverInput { owner: &owner, spec, mounts: &mounts, image, live: None, held: false };
+    let template = match build::receiver::wanted(&input) {
+        Ok(template) => template,
+        Err(invalid) => return Ok(Err(Claim::NotYet(format!("{called}: {invalid}")))),
+    };
+    let stands = wanted == held.document && Made { plan: None, template: &template }.stands(&held);
+    let rolled = rolled_out(context, &owner, &names::receiver(&receiver.name), &template, 1).await?;
+    Ok(if stands && rolled { Ok(held) } else { Err(rolling_out(&called)) })
+}
+
+/// What a run is judged by has to be what runs.
+fn rolling_out(called: &str) -> Claim {
+    Claim::NotYet(format!("{called} is rolling out: its pods are not yet all of its present spec"))
+}
+
+async fn look<D: Lock>(context: &Context, test: &Test, name: &str, target_uid: &str) -> Result<Look<D>, Error> {
+    let held = maps::read::<D>(&context.cluster, &test.namespace, name).await.what(|| format!("ConfigMap {name}"))?;
+    let theirs = |map: &ConfigMap| map.metadata.owner_references.iter().flatten().any(|owner| owner.uid == target_uid);
+    let Some(held) = held.filter(|held| theirs(&held.map)) else {
+        return Ok(Err(Claim::NotYet(format!("{name} is not there yet"))));
+    };
+    Ok(match D::run(&held) {
+        Some(holder) if holder.uid != test.uid => {
+            Err(Claim::Busy(format!("LoadTest {} runs against it", holder.load_test)))
+        }
+        _ => Ok(held),
+    })
+}
+
+/// Whether all pods of the set are of that template, and as many as own something are there.
+async fn rolled_out(context: &Context, owner: &Owner, name: &str, template: &str, pods: u32) -> Result<bool, Error> {
+    let set: Option<StatefulSet> =
+        context.cluster.get(&owner.namespace, name).await.what(|| format!("StatefulSet {name}"))?;
+    let set = set.filter(|set| owns(owner, &set.metadata));
+    Ok(set.is_some_and(|set| template_of(&set).as_deref() == Some(template) && settled(&set, pods)))
+}
+
+/// By the word of the set's own controller about the present spec.
+fn settled(set: &StatefulSet, pods: u32) -> bool {
+    let Some(status) = &set.status else { return false };
+    let updated = status.updated_replicas.unwrap_or(0);
+    status.observed_generation.is_some_and(|seen| Some(seen) >= set.metadata.generation)
+        && status.current_revision == status.update_revision
+        && updated == status.replicas
+        && u32::try_from(updated).is_ok_and(|updated| updated >= pods)
+}
+
+/// Over the very revision that was looked at.
+async fn take<D: Lock>(context: &Context, mut held: Held<D>, run: &RunRef) -> Result<Claim, Error> {
+    let name = held.map.metadata.name.clone().unwrap_or_default();
     D::set_run(&mut held, Some(run.clone()));
     match maps::replace(&context.cluster, &held, None).await {
         Ok(()) => Ok(Claim::Held),
         Err(Fail::Conflict(_)) => Ok(Claim::NotYet(format!("{name} was written in between"))),
-        Err(fail) => Err(fail).what(what),
+        Err(fail) => Err(fail).what(|| format!("ConfigMap {name}")),
     }
 }
 
@@ -120,9 +199,13 @@ async fn endpoint(context: &Context, owner: &Owner, url: &str) -> Result<Claim, 
         let busy = || Claim::Busy(format!("LoadTest {} runs against it", holder.unwrap_or_default()));
         return Ok(if owns(owner, &live.metadata) { Claim::Held } else { busy() });
     }
+    if !lives(&context.cluster, owner).await? {
+        return Ok(Claim::NotYet(format!("LoadTest {} is being deleted", owner.name)));
+    }
     let map = ConfigMap { metadata: meta(owner, name.clone(), None), ..ConfigMap::default() };
     match context.cluster.create(&map).await {
         Ok(_) => Ok(Claim::Held),
+        Err(Fail::Forbidden(words)) => Ok(Claim::NotYet(format!("ConfigMap {name}: {words}"))),
         Err(Fail::Exists(_)) => Ok(Claim::NotYet(format!("{name} was made in between"))),
         Err(fail) => Err(fail).what(what),
     }
@@ -131,23 +214,19 @@ async fn endpoint(context: &Context, owner: &Owner, url: &str) -> Result<Claim, 
 /// Another test that waits for the same target and was there before this one.
 async fn older(context: &Context, test: &Test) -> Result<Option<String>, Error> {
     let others = context.cluster.list_objects(&resource(Kind::LoadTest), &test.namespace).await;
-    let mut waiting: Vec<(Option<Timestamp>, String)> = Vec::new();
-    for other in others.what(|| "tests".to_owned())? {
-        let Ok(other): Result<Test, _> = parse(&other) else { continue };
-        let conditions = other.status.as_ref().map_or(&[][..], |status| &status.conditions);
-        // One that has never been looked at has not waited; it will see this one.
-        let waits = other.status.is_some()
-            && !holds(conditions, "Finished")
-            && !other.spec.suspend
-            && !other.spec.abort
-            && !other.deleting
-            && other.status.as_ref().and_then(|status| status.phase.as_deref()) == Some("Pending");
-        if waits && other.uid != test.uid && other.spec.target == test.spec.target {
-            waiting.push((other.created, other.name));
-        }
-    }
-    let own = (test.created, test.name.clone());
-    Ok(waiting.into_iter().filter(|other| *other < own).min().map(|(_, name)| name))
+    let others = others.what(|| "tests".to_owned())?;
+    let others = others.iter().filter_map(|other| parse(other).ok());
+    let older = others.filter(|other: &Test| waits(other) && other.spec.target == test.spec.target);
+    let older =
+        older.map(|other| (other.created, other.name)).filter(|other| *other < (test.created, test.name.clone()));
+    Ok(older.min().map(|(_, name)| name))
+}
+
+/// Whether nothing but its target, or the operator's first look, keeps a test from beginning.
+fn waits(test: &Test) -> bool {
+    let finished = test.status.as_ref().and_then(|status| find(&status.conditions, "Finished"));
+    let told = finished.is_none_or(|told| matches!(told.reason.as_str(), "TargetBusy" | "TargetNotReady"));
+    told && !test.spec.suspend && !test.spec.abort && !test.deleting
 }
 
 /// Gives back whatever the test holds.
@@ -216,4 +295,65 @@ pub(super) async fn workers(context: &Context, test: &Test, resolved: &Resolved)
     let name = names::sink_control(&sink.name);
     let held = maps::read::<ControlDocument>(&context.cluster, &test.namespace, &name).await;
     Ok(held.what(|| format!("ConfigMap {name}"))?.map_or(sink.spec.replicas, |held| held.document.from))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_set_is_settled_when_its_controller_says_so_of_the_present_spec() {
+        let set = |edit: serde_json::Value| -> StatefulSet {
+            let mut status = json!({"observedGeneration": 4, "replicas": 3, "updatedReplicas": 3, "currentRevision": "b",
+                                    "updateRevision": "b"});
+            status.as_object_mut().unwrap().extend(edit.as_object().unwrap().clone());
+            serde_json::from_value(json!({"metadata": {"generation": 4}, "status": status})).unwrap()
+        };
+        assert!(settled(&set(json!({})), 3));
+        assert!(settled(&set(json!({"replicas": 5, "updatedReplicas": 5})), 3), "more are coming up");
+        for (edit, why) in [
+            (json!({"observedGeneration": 3}), "its controller has not seen the spec"),
+            (json!({"currentRevision": "a"}), "pods of the old revision may be there"),
+            (json!({"updatedReplicas": 2}), "one is of the old revision"),
+            (json!({"replicas": 2, "updatedReplicas": 2}), "one is not there"),
+            (json!({"observedGeneration": null}), "it was never looked at"),
+        ] {
+            assert!(!settled(&set(edit), 3), "{why}");
+        }
+        assert!(!settled(&StatefulSet::default(), 0));
+    }
+
+    #[test]
+    fn only_those_that_wait_for_the_target_come_first() {
+        let test = |spec: serde_json::Value, finished: Option<(&str, &str)>| -> Test {
+            let mut object = json!({
+                "apiVersion": "floodmark.dev/v1alpha1", "kind": "LoadTest", "metadata": {"name": "t"},
+                "spec": {"target": {"sinkRef": {"name": "s"}}, "stages": [{"for": "1s"}],
+                         "workload": [{"name": "a", "targets": 1, "seriesPerTarget": 1}]},
+            });
+            object["spec"].as_object_mut().unwrap().extend(spec.as_object().unwrap().clone());
+            if let Some((status, reason)) = finished {
+                object["status"] = json!({"phase": "Pending", "conditions": [
+                    {"type": "Finished", "status": status, "reason": reason, "message": "",
+                     "lastTransitionTime": "2026-01-01T00:00:00Z"}]});
+            }
+            parse(&serde_json::from_value(object).unwrap()).unwrap()
+        };
+        for (reason, expected) in [
+            ("TargetBusy", true),
+            ("TargetNotReady", true),
+            ("ReferencesUnresolved", false),
+            ("Suspended", false),
+            ("Preparing", false),
+            ("QuotaExceeded", false),
+        ] {
+            assert_eq!(waits(&test(json!({}), Some(("False", reason)))), expected, "{reason}");
+        }
+        assert!(waits(&test(json!({}), None)), "never looked at");
+        assert!(!waits(&test(json!({}), Some(("True", "InvalidSpec")))));
+        assert!(!waits(&test(json!({"suspend": true}), Some(("False", "TargetBusy")))));
+        assert!(!waits(&test(json!({"abort": true}), None)));
+    }
 }

@@ -13,12 +13,13 @@ use super::claims::{self, Claim};
 use super::references::{Resolved, named, of_test};
 use super::run_state::{RunState, observe};
 use super::{Context, after, sooner};
+use crate::apply::Child;
 use crate::build::load_test::{TestInput, load_test, summary_map};
 use crate::build::meta::Owner;
 use crate::build::names;
 use crate::build::plans::{Targets, test_plan};
 use crate::error::{Error, What};
-use crate::kinds::{Kind, Test, parse, resource};
+use crate::kinds::{Invalid, Kind, Test, parse, resource};
 use crate::status::conditions::{Say, find, holds, set, time};
 use crate::status::write::Wrote;
 use crate::test::conductor;
@@ -54,10 +55,11 @@ pub(super) async fn reconcile(live: &DynamicObject, context: &Context) -> Result
         Some(begun) => observe(context, &test, &owner, &targets, begun, now).await?,
         None => RunState::default(),
     };
+    let pass = Pass { live, context, test: &test, owner: &owner, now };
     let facts = Facts {
         suspend: test.spec.suspend,
         abort: test.spec.abort,
-        invalid: invalid(&test),
+        invalid: invalid(&test).or_else(|| pass.unbuildable(&resolved)),
         unresolved: resolved.unresolved.clone(),
         started: begun.map(|begun| Duration::try_from(now.duration_since(begun)).unwrap_or_default()),
         conductor: state.conductor.clone(),
@@ -66,7 +68,6 @@ pub(super) async fn reconcile(live: &DynamicObject, context: &Context) -> Result
         deadline: test.spec.effective_deadline(),
     };
     status.observed_generation = Some(test.generation);
-    let pass = Pass { live, context, test: &test, owner: &owner, now };
     pass.references(&mut status, &facts);
     if begun.is_some() {
         // Whoever made the plan may have been killed before it said so.
@@ -74,15 +75,14 @@ pub(super) async fn reconcile(live: &DynamicObject, context: &Context) -> Result
     }
     match next(&facts) {
         Step::Hold { reason, message } => {
+            // It may have been about to begin.
+            claims::release(context, &test).await?;
+            status.conditions.retain(|condition| condition.r#type != "TargetBusy");
             pass.say(&mut status, Phase::Pending, reason, message);
             pass.write(&status, Some(HELD)).await
         }
         Step::Begin => pass.begin(status, &resolved).await,
         Step::Go { phase, reason, message, lost, stop } => {
-            if let Some(hindrance) = pass.parts(&resolved).await? {
-                pass.say(&mut status, phase, &hindrance.0, hindrance.1);
-                return pass.write(&status, Some(LIVE * 2)).await;
-            }
             let mut executed = Vec::new();
             if let Conductor::Says(progress) = &state.conductor {
                 finish::follow(&mut status, progress);
@@ -90,18 +90,37 @@ pub(super) async fn reconcile(live: &DynamicObject, context: &Context) -> Result
             }
             let news = News { executed, lost, stop };
             tell::engine(context, &test, &state, &news).await?;
-            pass.say(&mut status, phase, reason, message);
+            // What keeps a part from being made again keeps nobody from being told.
+            match pass.parts(&resolved).await? {
+                Some((reason, message)) => pass.say(&mut status, phase, &reason, message),
+                None => pass.say(&mut status, phase, reason, message),
+            }
             pass.write(&status, Some(LIVE)).await
         }
         Step::Conclude => pass.conclude(status, &state).await,
         Step::Break { reason, message } => {
-            status.reasons = vec![format!("{reason}: {message}").chars().take(1024).collect()];
-            status.verdict = Some("Inconclusive".to_owned());
-            pass.end(&mut status, reason, message.clone());
-            pass.set(&mut status, Say::unknown("Passed", reason, message));
+            let message = match hindered(&status).filter(|_| reason == "DeadlineExceeded") {
+                Some(words) if !message.contains(words) => format!("{message}: {words}"),
+                _ => message,
+            };
+            pass.give_up(&mut status, reason, &message);
             pass.write(&status, Some(LIVE)).await
         }
     }
+}
+
+/// What was in the way when it was last told, in words.
+fn hindered(status: &LoadTestStatus) -> Option<&str> {
+    let told = find(&status.conditions, "Finished")?;
+    let going = [Phase::Preparing, Phase::Running, Phase::Verifying].map(Phase::as_str);
+    Some(told.message.as_str()).filter(|words| !words.is_empty() && !going.contains(&told.reason.as_str()))
+}
+
+/// For how long a test has had its targets, by its own status: it survives the operator.
+fn held_for(status: &LoadTestStatus, now: Timestamp) -> Duration {
+    let held = find(&status.conditions, "TargetBusy").filter(|told| told.reason == "Held");
+    let since = held.and_then(|told| told.last_transition_time.parse::<Timestamp>().ok());
+    since.and_then(|since| Duration::try_from(now.duration_since(since)).ok()).unwrap_or_default()
 }
 
 /// One pass over one test.
@@ -132,6 +151,14 @@ impl Pass<'_> {
         }
     }
 
+    /// It ends without a verdict.
+    fn give_up(&self, status: &mut LoadTestStatus, reason: &str, message: &str) {
+        status.reasons = vec![format!("{reason}: {message}").chars().take(1024).collect()];
+        status.verdict = Some("Inconclusive".to_owned());
+        self.end(status, reason, message);
+        self.set(status, Say::unknown("Passed", reason, message));
+    }
+
     fn references(&self, status: &mut LoadTestStatus, facts: &Facts) {
         let secret = facts.troubles.iter().find(|trouble| trouble.reason == crate::observe::Reason::SecretNotFound);
         let say = match (&facts.unresolved, secret) {
@@ -151,13 +178,19 @@ impl Pass<'_> {
                 return self.write(&status, Some(HELD)).await;
             }
             Claim::NotYet(what) => {
+                status.conditions.retain(|condition| condition.r#type != "TargetBusy");
                 self.say(&mut status, Phase::Pending, "TargetNotReady", what);
                 return self.write(&status, Some(LIVE)).await;
             }
             Claim::Held => {}
         }
         self.set(&mut status, Say::no("TargetBusy", "Held", ""));
+        let deadline = self.test.spec.effective_deadline();
         match self.parts(resolved).await? {
+            Some((_, words)) if held_for(&status, self.now) >= deadline => {
+                let message = format!("not begun within {} s: {words}", deadline.as_secs());
+                self.give_up(&mut status, "DeadlineExceeded", &message);
+            }
             Some((reason, message)) => self.say(&mut status, Phase::Preparing, &reason, message),
             None => self.say(&mut status, Phase::Preparing, "Preparing", ""),
         }
@@ -171,16 +204,26 @@ impl Pass<'_> {
             return Ok(None);
         }
         let workers = claims::workers(self.context, self.test, resolved).await?;
-        let test = named(self.test);
-        let document = document(self.test, resolved);
-        let plan = test_plan(&self.test.uid, test, resolved.sink(), workers, resolved.receiver(), document);
-        let input = TestInput { owner: self.owner, spec: &self.test.spec, plan: &plan, image: &self.context.image };
-        let children = match load_test(&input) {
+        let children = match self.children(resolved, workers) {
             Ok(children) => children,
             Err(invalid) => return Ok(Some(("InvalidSpec".to_owned(), invalid.to_string()))),
         };
         let applied = apply(&self.context.cluster, self.owner, children).await?;
         Ok(applied.hindrance.map(|hindrance| (hindrance.reason().to_owned(), hindrance.message().to_owned())))
+    }
+
+    fn children(&self, resolved: &Resolved, workers: u32) -> Result<Vec<Child>, Invalid> {
+        let test = named(self.test);
+        let document = document(self.test, resolved);
+        let plan = test_plan(&self.test.uid, test, resolved.sink(), workers, resolved.receiver(), document);
+        load_test(&TestInput { owner: self.owner, spec: &self.test.spec, plan: &plan, image: &self.context.image })
+    }
+
+    /// What the API server takes and no pod can be made of; asked before anything is taken.
+    fn unbuildable(&self, resolved: &Resolved) -> Option<String> {
+        let workers = resolved.sink.as_ref().map_or(0, |sink| sink.spec.replicas);
+        let unresolved = resolved.unresolved.is_some();
+        self.children(resolved, workers).err().filter(|_| !unresolved).map(|invalid| invalid.to_string())
     }
 
     /// Keeps the summary, then says the verdict.

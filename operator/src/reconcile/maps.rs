@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::build::meta::{Component, Owner, meta};
-use crate::build::names::{CONTROL_KEY, PLAN_KEY};
+use crate::build::names::{CONTROL_KEY, PLAN_KEY, TEMPLATE_ANNOTATION};
 use crate::build::plans::text;
 use crate::cluster::{Cluster, Fail};
 
@@ -65,31 +65,54 @@ pub(crate) async fn read<D: Lock>(cluster: &Cluster, namespace: &str, name: &str
     Ok(Some(Held { document, map }))
 }
 
+/// What stands beside a document: what its pods are made of. It is written before they are, so that whoever finds it as wanted, and
+/// writes over the same revision, knows that no other pods are on their way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Made<'a> {
+    /// What the pods read once, where they do.
+    pub(crate) plan: Option<&'a str>,
+    /// Hash of their template.
+    pub(crate) template: &'a str,
+}
+
+impl Made<'_> {
+    /// Whether it is what stands there.
+    pub(crate) fn stands<D>(&self, held: &Held<D>) -> bool {
+        let plan = held.map.data.as_ref().and_then(|data| data.get(PLAN_KEY)).map(String::as_str);
+        let template = held.map.metadata.annotations.as_ref().and_then(|all| all.get(TEMPLATE_ANNOTATION));
+        (plan, template.map(String::as_str)) == (self.plan, Some(self.template))
+    }
+
+    fn put(&self, map: &mut ConfigMap) {
+        let data = map.data.get_or_insert_default();
+        data.extend(self.plan.map(|plan| (PLAN_KEY.to_owned(), plan.to_owned())));
+        let annotations = map.metadata.annotations.get_or_insert_default();
+        annotations.insert(TEMPLATE_ANNOTATION.to_owned(), self.template.to_owned());
+    }
+}
+
 /// A map that is to be created.
 pub(crate) fn first<D: Serialize>(
     owner: &Owner,
     component: Component,
     name: String,
     document: &D,
-    plan: Option<&str>,
+    made: Made<'_>,
 ) -> ConfigMap {
-    let mut data = std::collections::BTreeMap::from([(CONTROL_KEY.to_owned(), text(document))]);
-    data.extend(plan.map(|plan| (PLAN_KEY.to_owned(), plan.to_owned())));
-    ConfigMap { metadata: meta(owner, name, Some(component)), data: Some(data), ..ConfigMap::default() }
+    let data = std::collections::BTreeMap::from([(CONTROL_KEY.to_owned(), text(document))]);
+    let mut map = ConfigMap { metadata: meta(owner, name, Some(component)), data: Some(data), ..ConfigMap::default() };
+    made.put(&mut map);
+    map
 }
 
-/// Writes the document, and the plan if there is one, over the revision that was read.
-pub(crate) async fn replace<D: Lock>(cluster: &Cluster, held: &Held<D>, plan: Option<&str>) -> Result<(), Fail> {
+/// Writes the document, and what is beside it if that changes, over the revision that was read.
+pub(crate) async fn replace<D: Lock>(cluster: &Cluster, held: &Held<D>, made: Option<Made<'_>>) -> Result<(), Fail> {
     let mut map = held.map.clone();
-    let data = map.data.get_or_insert_default();
-    data.insert(CONTROL_KEY.to_owned(), text(&held.document));
-    data.extend(plan.map(|plan| (PLAN_KEY.to_owned(), plan.to_owned())));
+    map.data.get_or_insert_default().insert(CONTROL_KEY.to_owned(), text(&held.document));
+    if let Some(made) = made {
+        made.put(&mut map);
+    }
     // Whoever replaces does not claim to know who managed it.
     map.metadata.managed_fields = None;
     cluster.replace(&map).await.map(|_| ())
-}
-
-/// The plan that is stored beside the document.
-pub(crate) fn plan<D>(held: &Held<D>) -> Option<&str> {
-    held.map.data.as_ref()?.get(PLAN_KEY).map(String::as_str)
 }

@@ -9,7 +9,7 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::api::DynamicObject;
 use protocol::ReceiverControl;
 
-use super::children::apply;
+use super::children::{apply, lives};
 use super::load_test::owns;
 use super::maps::{self, Lock};
 use super::sink::rolling;
@@ -17,7 +17,7 @@ use super::{Context, claims, sooner, tell};
 use crate::build::meta::{Component, Owner, selector_text};
 use crate::build::names;
 use crate::build::plans::receiver_control;
-use crate::build::receiver::{ReceiverInput, receiver, waits};
+use crate::build::receiver::{ReceiverInput, receiver, waits, wanted};
 use crate::error::{Error, What};
 use crate::kinds::{Kind, Receiver, parse, resource};
 use crate::observe;
@@ -60,23 +60,26 @@ async fn pass(
         parts.invalid = Some(format!("{}: {}", problem.field, problem.message));
         return Ok(None);
     }
-    let Some(run) = document(context, object, &owner).await? else {
+    let (_, mounts) = receiver_control(&object.spec, None);
+    let image = context.image.as_str();
+    let input = ReceiverInput { owner: &owner, spec: &object.spec, mounts: &mounts, image, live: None, held: false };
+    let template = match wanted(&input) {
+        Ok(template) => template,
+        Err(invalid) => {
+            parts.invalid = Some(invalid.to_string());
+            return Ok(None);
+        }
+    };
+    let made = maps::Made { plan: None, template: &template };
+    let Some(run) = document(context, object, &owner, made).await? else {
         let words = "an earlier receiver of this name is being deleted".to_owned();
         parts.hindrance = Some(("Collecting".to_owned(), words));
         return Ok(Some(SOON));
     };
-    let (_, mounts) = receiver_control(&object.spec, None);
     let name = names::receiver(&object.name);
     let set: Option<StatefulSet> = cluster.get(namespace, &name).await.what(|| format!("StatefulSet {name}"))?;
     let set = set.filter(|set| owns(&owner, &set.metadata));
-    let input = ReceiverInput {
-        owner: &owner,
-        spec: &object.spec,
-        mounts: &mounts,
-        image: &context.image,
-        live: set.as_ref(),
-        held: run,
-    };
+    let input = ReceiverInput { live: set.as_ref(), held: run, ..input };
     let (children, waiting) = match (receiver(&input), waits(&input)) {
         (Ok(children), Ok(waiting)) => (children, waiting),
         (Err(invalid), _) | (_, Err(invalid)) => {
@@ -104,14 +107,23 @@ async fn pass(
     Ok((parts.ready == 0 || !parts.troubles.is_empty()).then_some(SOON))
 }
 
-/// Makes the control document, or brings it up to the spec; whether a run holds it. None: an earlier receiver's is still there.
-async fn document(context: &Context, object: &Receiver, owner: &Owner) -> Result<Option<bool>, Error> {
+/// Makes the control document, or brings it up to the spec; whether a run holds it. None: an earlier receiver's is still there, or
+/// this one goes.
+async fn document(
+    context: &Context,
+    object: &Receiver,
+    owner: &Owner,
+    made: maps::Made<'_>,
+) -> Result<Option<bool>, Error> {
     let (cluster, name) = (&context.cluster, names::receiver_control(&object.name));
     let what = || format!("ConfigMap {name}");
     let held = maps::read::<ReceiverControl>(cluster, &object.namespace, &name).await.what(what)?;
     let Some(mut held) = held else {
+        if !lives(cluster, owner).await? {
+            return Ok(None);
+        }
         let (document, _) = receiver_control(&object.spec, None);
-        cluster.create(&maps::first(owner, Component::Receiver, name.clone(), &document, None)).await.what(what)?;
+        cluster.create(&maps::first(owner, Component::Receiver, name.clone(), &document, made)).await.what(what)?;
         return Ok(Some(false));
     };
     if !owns(owner, &held.map.metadata) {
@@ -121,10 +133,10 @@ async fn document(context: &Context, object: &Receiver, owner: &Owner) -> Result
     let run = ReceiverControl::run(&held);
     let (wanted, _) = receiver_control(&object.spec, run.as_ref().map(|run| run.conductor.clone()));
     // A run is judged by what the receiver was when it began.
-    let other = run.is_none() && wanted != held.document;
+    let other = run.is_none() && !(wanted == held.document && made.stands(&held));
     if forgotten || other {
         held.document = wanted;
-        maps::replace(cluster, &held, None).await.what(what)?;
+        maps::replace(cluster, &held, other.then_some(made)).await.what(what)?;
     }
     Ok(Some(run.is_some()))
 }

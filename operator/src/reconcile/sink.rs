@@ -14,14 +14,14 @@ use ownership::drive::Told;
 use ownership::{ControlDocument, Phase};
 use protocol::WorkerReport;
 
-use super::children::apply;
+use super::children::{apply, lives};
 use super::load_test::owns;
 use super::references::{named, of_sink};
 use super::{Context, claims, maps, sooner, tell};
 use crate::build::meta::{Component, Owner, selector_text};
 use crate::build::names;
-use crate::build::plans::{SinkPlan, first_control, sink_plan};
-use crate::build::sink::{SinkInput, sink, waits};
+use crate::build::plans::{first_control, sink_plan};
+use crate::build::sink::{SinkInput, sink, waits, wanted};
 use crate::control::{fixed, notes, set_notes};
 use crate::error::{Error, What};
 use crate::kinds::{Kind, Sink, parse, resource};
@@ -85,7 +85,24 @@ async fn pass(
         return Ok(None);
     }
     let plan = sink_plan(named(object), resolved.receiver());
-    let Some(mut held) = document(context, object, &owner, &plan).await? else {
+    let input = SinkInput {
+        owner: &owner,
+        spec: &object.spec,
+        plan: &plan,
+        replicas: object.spec.replicas,
+        image: &context.image,
+        live: None,
+        held: false,
+    };
+    let template = match wanted(&input) {
+        Ok(template) => template,
+        Err(invalid) => {
+            parts.invalid = Some(invalid.to_string());
+            return Ok(None);
+        }
+    };
+    let made = maps::Made { plan: Some(&plan.json), template: &template };
+    let Some(mut held) = document(context, object, &owner, made).await? else {
         parts.hindrance = Some(("Collecting".to_owned(), "an earlier sink of this name is being deleted".to_owned()));
         return Ok(Some(SOON));
     };
@@ -101,15 +118,7 @@ async fn pass(
     let seen = view(object, &pods, &reports, &held.document);
     let now_ms = u64::try_from(Timestamp::now().as_millisecond()).unwrap_or_default();
     let next = step(object, &held.document, &notes(&held.map), &seen, now_ms);
-    let input = SinkInput {
-        owner: &owner,
-        spec: &object.spec,
-        plan: &plan,
-        replicas: next.workers,
-        image: &context.image,
-        live: set.as_ref(),
-        held: held.document.run.is_some(),
-    };
+    let input = SinkInput { replicas: next.workers, live: set.as_ref(), held: held.document.run.is_some(), ..input };
     let (children, waiting) = match (sink(&input), waits(&input)) {
         (Ok(children), Ok(waiting)) => (children, waiting),
         (Err(invalid), _) | (_, Err(invalid)) => {
@@ -170,19 +179,23 @@ async fn pass(
     Ok(if stable { (!settled).then_some(SOON) } else { Some(look.unwrap_or(DRAIN).min(DRAIN)) })
 }
 
-/// The control document with the present plan beside it; made if there is none. None: an earlier sink's is still there.
+/// The control document with what the pods are made of beside it; made if there is none. None: an earlier sink's is still there,
+/// or this one goes.
 async fn document(
     context: &Context,
     object: &Sink,
     owner: &Owner,
-    plan: &SinkPlan,
+    made: maps::Made<'_>,
 ) -> Result<Option<maps::Held<ControlDocument>>, Error> {
     let (cluster, name) = (&context.cluster, names::sink_control(&object.name));
     let what = || format!("ConfigMap {name}");
     let held = maps::read::<ControlDocument>(cluster, &object.namespace, &name).await.what(what)?;
     let Some(mut held) = held else {
+        if !lives(cluster, owner).await? {
+            return Ok(None);
+        }
         let document = first_control(&object.uid, named(object));
-        let map = maps::first(owner, Component::SinkWorker, name.clone(), &document, Some(&plan.json));
+        let map = maps::first(owner, Component::SinkWorker, name.clone(), &document, made);
         let map = cluster.create(&map).await.what(what)?;
         return Ok(Some(maps::Held { document, map }));
     };
@@ -191,9 +204,9 @@ async fn document(
     }
     let forgotten = claims::forget(context, &object.namespace, &mut held).await?;
     // Workers read their plan once: it changes with their pods, and those do not change under a run.
-    let other = held.document.run.is_none() && maps::plan(&held) != Some(plan.json.as_str());
+    let other = held.document.run.is_none() && !made.stands(&held);
     if forgotten || other {
-        maps::replace(cluster, &held, other.then_some(plan.json.as_str())).await.what(what)?;
+        maps::replace(cluster, &held, other.then_some(made)).await.what(what)?;
         let again = maps::read::<ControlDocument>(cluster, &object.namespace, &name).await.what(what)?;
         return Ok(again.filter(|held| held.document.sink_uid == object.uid));
     }
