@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 
 use bytes::Bytes;
 use floodmark_http::server::{Handler, json, text};
@@ -61,6 +62,7 @@ pub(crate) fn report(shared: &Shared) -> WorkerReport {
         drained: drained.then_some(document.epoch),
         run: inner.run.clone(),
         account: inner.account.clone(),
+        closed: shared.closed.load(Relaxed),
         fatal: inner.fatal.clone(),
         last_error: inner.last_error.clone(),
         stalls: inner.stalls.clone(),

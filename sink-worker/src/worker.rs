@@ -1,6 +1,6 @@
 //! What all parts of a worker share, and the tasks around it: lanes, the control document, the run's clock.
 
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -52,6 +52,8 @@ pub(crate) struct Shared {
     pub(crate) successes: AtomicU64,
     /// What lanes and batches obey.
     pub(crate) rules: Rules,
+    /// It was told to end, and every sample has its outcome.
+    pub(crate) closed: AtomicBool,
     gate: Mutex<Gate<Slip>>,
     lanes: Mutex<Vec<Running>>,
     control: Mutex<ControlDocument>,
@@ -85,6 +87,7 @@ impl Shared {
             ops,
             rules,
             successes: AtomicU64::new(0),
+            closed: AtomicBool::new(false),
         });
         shared.lanes(document.lanes)?;
         shared.obey(document)?;
@@ -177,6 +180,7 @@ impl Shared {
             // A lane that panicked has nothing more to account for.
             let _ = lane.task.await;
         }
+        self.closed.store(true, Relaxed);
     }
 
     fn stopped(&self) -> bool {

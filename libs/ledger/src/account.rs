@@ -78,7 +78,7 @@ pub struct WorkerAccount {
     pub retries: u64,
     /// Not part of the balance: samples that were sent again after an attempt that may have got through, counted each time.
     pub retried: u64,
-    /// Of the rejected and dropped: those in requests of injected faults alone.
+    /// Of the rejected: those in requests of injected faults alone.
     pub faults: u64,
     /// Of the rejected and dropped: those that the backend did not take though their sender had been told that the worker did.
     /// What a worker still held when it was told to end is not among them.

@@ -48,6 +48,9 @@ pub struct WorkerReport {
     #[serde(default)]
     pub run: Option<String>,
     pub account: WorkerAccount,
+    /// It was told to end and holds nothing any more: the account is final.
+    #[serde(default)]
+    pub closed: bool,
     /// Why the worker can never go on (401, 403, 404, 415, `onExhausted: Fail`), with the answer's text.
     pub fatal: Option<String>,
     /// Last retryable trouble in words.

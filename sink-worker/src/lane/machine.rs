@@ -382,7 +382,7 @@ impl Lane {
     fn settle(&mut self, batch: &Batch, how: &How, bad: Option<&Verdict>, effects: &mut Effects) {
         effects.settled.push((how.clone(), batch.samples()));
         let given_up = matches!(how, How::Rejected(_) | How::Dropped(_));
-        if given_up && batch.fault {
+        if batch.fault && matches!(how, How::Rejected(_)) {
             effects.faults += batch.samples();
         }
         for piece in &batch.pieces {
