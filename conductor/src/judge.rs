@@ -55,7 +55,7 @@ impl Judge<'_> {
             return Err(gone(&end));
         }
         let run = self.run(t0);
-        let context = Context { lag_ns: lag_ns(summary), ..self.context() };
+        let context = self.context();
         let sides = self.sides();
         let held = match reader {
             Some(reader) => Some(self.read_back(reader, &run, &sides, t0).await?),
@@ -162,7 +162,8 @@ impl Judge<'_> {
                 Disturbance { worker, from_unix_ns: entry.executed_at * 1_000_000, to_unix_ns: end * 1_000_000 };
             match step.action {
                 ChaosAction::Kill => context.killed.push(disturbance),
-                // A worker that was asked to end has flushed what it held: it explains a repetition, but no loss.
+                // A worker that is asked to end flushes what it holds, but not for ever.
+                ChaosAction::Terminate | ChaosAction::Restart if context.buffered => context.killed.push(disturbance),
                 _ => context.paused.push(disturbance),
             }
         }
@@ -174,9 +175,10 @@ impl Judge<'_> {
                 to_unix_ns: from + 60_000_000_000,
             });
         }
-        let generators = self.gatherer.generator_lives.iter().filter_map(|life| life.report.as_ref());
+        let generators = || self.gatherer.generator_lives.iter().filter_map(|life| life.report.as_ref());
         let workers = self.gatherer.worker_lives.values();
-        context.retried = generators.map(|report| report.account.retried).sum::<u64>()
+        context.lag_ns = generators().map(|report| report.lag_ns).max().unwrap_or(0);
+        context.retried = generators().map(|report| report.account.retried).sum::<u64>()
             + workers.map(|life| life.report.account.retried).sum::<u64>();
         context
     }
@@ -298,14 +300,8 @@ fn wrong(summary: &mut Summary, run: &Run, seen: &[FaultSeen]) {
             indeterminate: fault.indeterminate,
         };
         fault.wrong = ledger::wrong(*expect, &account, seen.get(index));
+        fault.store_refused = seen.get(index).map(|seen| seen.refused);
     }
-}
-
-/// How far behind its schedule a request was sent at most, whoever's doing that was.
-fn lag_ns(summary: &Summary) -> u64 {
-    let waits = [&summary.latency.queued, &summary.latency.late];
-    let longest = waits.into_iter().flatten().map(|wait| wait.points.max).fold(0.0, f64::max);
-    (longest * 1e6) as u64
 }
 
 /// What a store that nobody looked into is taken to hold: exactly what was acknowledged.

@@ -89,7 +89,7 @@ pub(crate) fn build(
         cpu: processes(gatherer),
         ..begin(plan)
     };
-    drops(&mut summary, gatherer, histograms);
+    drops(&mut summary, &plan.test, gatherer, histograms);
     saturation(&mut summary, gatherer);
     summary
 }
@@ -153,9 +153,11 @@ fn workers(plan: &ConductorPlan, gatherer: &Gatherer, engine: &SharedEngine) -> 
     (0..gatherer.workers_seen())
         .map(|ordinal| {
             let mut worker = Worker { ordinal, ..Worker::default() };
+            let mut closed = 0;
             for life in gatherer.worker_lives.iter().filter(|((of, _), _)| *of == ordinal).map(|(_, life)| life) {
                 let account = &life.report.account;
                 worker.incarnations += 1;
+                closed += usize::from(life.report.closed);
                 worker.accepted += account.accepted;
                 worker.delivered += account.delivered;
                 worker.rejected += account.rejected.values().sum::<u64>();
@@ -165,14 +167,14 @@ fn workers(plan: &ConductorPlan, gatherer: &Gatherer, engine: &SharedEngine) -> 
                 worker.requests += account.requests;
                 worker.retries += account.retries;
             }
-            // A SIGKILL takes the last moments of an account with it.
-            let killed = executed.iter().filter(|entry| {
-                plan.test
-                    .chaos
-                    .get(entry.index as usize)
-                    .is_some_and(|step| step.action == ChaosAction::Kill && step.sink_worker == Some(ordinal))
-            });
-            worker.accounts_lost = (killed.count() + ends.iter().filter(|end| end.ordinal == ordinal).count()) as u32;
+            // A SIGKILL takes the last moments of an account with it; one that is asked to end may be gone before it was asked.
+            let done = |actions: &[ChaosAction]| {
+                let steps = executed.iter().filter_map(|entry| plan.test.chaos.get(entry.index as usize));
+                steps.filter(|step| step.sink_worker == Some(ordinal) && actions.contains(&step.action)).count()
+            };
+            let unasked = ends.iter().filter(|end| end.ordinal == ordinal).count();
+            let asked = done(&[ChaosAction::Terminate, ChaosAction::Restart]);
+            worker.accounts_lost = (done(&[ChaosAction::Kill]) + unasked + asked.saturating_sub(closed)) as u32;
             worker
         })
         .collect()
@@ -301,7 +303,7 @@ fn processes(gatherer: &Gatherer) -> Vec<Process> {
 }
 
 /// What was given up on the way, by reason: by workers, and by generators that were too late to send at all.
-fn drops(summary: &mut Summary, gatherer: &Gatherer, histograms: &HistogramSet) {
+fn drops(summary: &mut Summary, test: &LoadTestSpec, gatherer: &Gatherer, histograms: &HistogramSet) {
     let recorded = histograms.drops().unwrap_or_else(|_| Drops::new());
     let mut by_reason: BTreeMap<String, u64> = BTreeMap::new();
     for life in gatherer.worker_lives.values() {
@@ -313,9 +315,12 @@ fn drops(summary: &mut Summary, gatherer: &Gatherer, histograms: &HistogramSet) 
         *by_reason.entry(format!("skipped_{reason}")).or_default() += samples;
     }
     // What a backend refused, but for the samples that were sent to be refused.
-    let rejected: u64 = gatherer.worker_lives.values().flat_map(|life| life.report.account.rejected.values()).sum();
-    let on_purpose: u64 = summary.faults.iter().map(|fault| fault.refused).sum();
-    if let Some(rejected) = rejected.checked_sub(on_purpose).filter(|rejected| *rejected > 0) {
+    let accounts = gatherer.worker_lives.values().map(|life| &life.report.account);
+    let rejected = accounts.map(|account| account.rejected.values().sum::<u64>().saturating_sub(account.faults)).sum();
+    // Workers count requests of faults alone by themselves, and not at all those that they cannot read.
+    let among_good = summary.faults.iter().zip(&test.faults).filter(|(_, fault)| !faults::travels_alone(fault));
+    let on_purpose: u64 = among_good.map(|(result, _)| result.refused).sum();
+    if let Some(rejected) = u64::checked_sub(rejected, on_purpose).filter(|rejected| *rejected > 0) {
         by_reason.insert("rejected".into(), rejected);
     }
     let events = recorded.per_event();

@@ -107,8 +107,6 @@ pub(crate) struct Link {
 pub(crate) struct Receipt {
     pub(crate) delivered: Delivered,
     pub(crate) attempts: u32,
-    /// It was sent again although the target may have taken an attempt before.
-    pub(crate) repeated: bool,
     /// When the final answer came, ns since t0.
     pub(crate) at: u64,
     /// Why the lane cannot go on. The request is accounted for all the same.
@@ -118,7 +116,7 @@ pub(crate) struct Receipt {
 impl Receipt {
     /// Of a request that is not sent any more.
     pub(crate) fn not_sent(at: u64) -> Self {
-        Self { delivered: Delivered::NotSent, attempts: 0, repeated: false, at, fatal: None }
+        Self { delivered: Delivered::NotSent, attempts: 0, at, fatal: None }
     }
 }
 
@@ -163,8 +161,8 @@ impl Link {
         let sink = self.epoch.route.is_sink();
         let mut pause = FIRST_PAUSE;
         let (mut attempts, mut redirects) = (0u32, 0u32);
-        // The target may have taken an attempt; and it was sent again after that.
-        let (mut maybe, mut repeated) = (false, false);
+        // The target may have taken an attempt; and the last one.
+        let (mut maybe, mut last) = (false, false);
         let mut streak = match parcel.contents {
             Contents::Fault { before, .. } => before.unwrap_or_default(),
             _ => Streak::default(),
@@ -184,7 +182,7 @@ impl Link {
                 break Delivered::Moved { taken: maybe };
             }
             self.set_epoch();
-            repeated |= maybe;
+            self.again(&parcel, last);
             let good = self.latest_good(sink);
             let sent = self.clock.now();
             let mut halt = self.halt.clone();
@@ -196,7 +194,8 @@ impl Link {
             self.record(&parcel, answer.as_ref(), now, now.saturating_sub(sent), attempts > 0);
             attempts += 1;
             let Some(answer) = answer else { break Delivered::Unresolved };
-            maybe |= maybe_taken(&answer, sink);
+            last = maybe_taken(&answer, sink);
+            maybe |= last;
             let status = answer.as_ref().map_or(0, |r| r.status);
             streak.answered(status, now, sink);
             if sink && matches!(status, 421 | 503) {
@@ -232,9 +231,18 @@ impl Link {
                 }
             }
         };
+        // These are sent once more, by other lanes or later.
+        self.again(&parcel, last && matches!(delivered, Delivered::Moved { .. } | Delivered::Undecided(_)));
         let at = self.clock.now();
         self.shared.books().busy_ns += at.saturating_sub(begun);
-        Receipt { delivered, attempts, repeated, at, fatal }
+        Receipt { delivered, attempts, at, fatal }
+    }
+
+    /// The parcel goes out again; `taken`: the target may have taken it at the attempt before.
+    fn again(&self, parcel: &Parcel<'_>, taken: bool) {
+        if taken {
+            self.shared.books().account.retried += parcel.samples;
+        }
     }
 
     /// When the latest good request left that is known to be acknowledged. A sink may acknowledge what its backend does not

@@ -13,8 +13,9 @@ use tokio::task::JoinSet;
 use tokio::time::sleep;
 use workload::{LaneChain, LanePlan, Position};
 
+use crate::doubts::Doubts;
 use crate::epoch::{Epoch, Route};
-use crate::handover::{Ended, Inherited, doubt};
+use crate::handover::{Ended, Inherited};
 use crate::shared::Shared;
 
 /// Between two looks.
@@ -166,13 +167,9 @@ pub(crate) async fn resume(
         let chain = chain.clone();
         tokio::task::spawn_blocking(move || LanePlan::resume(&old.plan, &chain, step)).await.context("new lanes")?
     };
-    let mut open: Vec<(u64, u64)> = ended.iter().flat_map(|one| one.doubts.iter().copied()).collect();
-    open.sort_unstable();
     let sent_until = ended.iter().filter_map(|one| one.sent_until).max();
-    let mut doubts = Vec::new();
-    for span in open {
-        doubt(&mut doubts, span);
-    }
+    let mut doubts = Doubts::default();
+    ended.iter().for_each(|one| doubts.join(&one.doubts));
     let mut lanes: Vec<Inherited> = (0..plan.lanes())
         .map(|_| Inherited { leftovers: Vec::new(), doubts: doubts.clone(), sent_until, good })
         .collect();

@@ -5,8 +5,7 @@ use std::collections::BTreeMap;
 use faults::FaultIndex;
 use workload::{LaneMap, Position, RequestPlan, Scheduled};
 
-/// Spans of unacknowledged requests remembered for faults that need a good predecessor.
-const DOUBTS: usize = 64;
+use crate::doubts::Doubts;
 
 /// How a lane ended.
 pub(crate) struct Ended {
@@ -16,7 +15,7 @@ pub(crate) struct Ended {
     /// It stopped for another map, with samples left.
     pub(crate) stopped: bool,
     pub(crate) leftovers: Vec<Leftover>,
-    pub(crate) doubts: Vec<(u64, u64)>,
+    pub(crate) doubts: Doubts,
     /// See [`Inherited::sent_until`].
     pub(crate) sent_until: Option<u64>,
     /// Why it could not go on.
@@ -28,7 +27,7 @@ pub(crate) struct Ended {
 pub(crate) struct Inherited {
     pub(crate) leftovers: Vec<Leftover>,
     /// Due times of good requests without acknowledgement.
-    pub(crate) doubts: Vec<(u64, u64)>,
+    pub(crate) doubts: Doubts,
     /// When the last good sample was due that the target may have taken under an earlier map and that has no answer yet.
     pub(crate) sent_until: Option<u64>,
     /// When the latest good request left that the backend is known to have, ns since t0.
@@ -69,17 +68,6 @@ impl Leftover {
 /// In the order in which each series' own have to be sent.
 pub(crate) fn oldest_first(leftovers: &mut [Leftover]) {
     leftovers.sort_by_key(|one| (one.origin.step, one.origin.request.index));
-}
-
-/// Remembers the due times of a request that was not acknowledged: from its first to its last sample.
-/// They ascend in one lane; what it inherited of others may lie anywhere.
-pub(crate) fn doubt(doubts: &mut Vec<(u64, u64)>, (from, to): (u64, u64)) {
-    let full = doubts.len() >= DOUBTS;
-    match doubts.last_mut() {
-        // Overlapping, or too many to tell apart: one span, wide enough.
-        Some(last) if full || last.1 >= from => *last = (last.0.min(from), last.1.max(to)),
-        _ => doubts.push((from, to)),
-    }
 }
 
 #[cfg(test)]

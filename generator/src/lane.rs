@@ -17,8 +17,9 @@ use workload::{LaneWalk, Position, RequestPlan};
 use crate::build::Made;
 use crate::clock::Clock;
 use crate::deliver::{Contents, Delivered, Link, Parcel, Receipt};
+use crate::doubts::Doubts;
 use crate::epoch::{Epoch, LANE_DONE};
-use crate::handover::{Ended, Inherited, Leftover, Origin, doubt, oldest_first};
+use crate::handover::{Ended, Inherited, Leftover, Origin, oldest_first};
 use crate::lane_faults::Aside;
 use crate::prepare::Prepared;
 use crate::shared::Shared;
@@ -41,7 +42,7 @@ pub(crate) async fn run(
         cut: Position::START,
         stopped: false,
         leftovers: Vec::new(),
-        doubts: Vec::new(),
+        doubts: Doubts::default(),
         sent_until: inherited.sent_until,
         failed: None,
     };
@@ -115,8 +116,8 @@ pub(crate) struct Lane {
     pub(crate) number: u32,
     /// Faults whose samples travel in requests of their own.
     pub(crate) own: Vec<FaultIndex>,
-    /// Due times of good requests without acknowledgement, oldest first: from the first to the last sample.
-    pub(crate) doubts: Vec<(u64, u64)>,
+    /// Due times of good requests without acknowledgement.
+    pub(crate) doubts: Doubts,
     pub(crate) aside: Vec<Aside>,
     /// Faults that another map came in the way of.
     pub(crate) leftovers: Vec<Leftover>,
@@ -225,7 +226,6 @@ impl Lane {
         if let Delivered::Moved { taken } = receipt.delivered {
             // Its samples come again, in requests of other lanes.
             if taken {
-                self.shared.books().account.retried += samples;
                 self.sent_until = self.sent_until.max(Some(request.last_due_ns));
             }
             return Good::Moved;
@@ -236,7 +236,7 @@ impl Lane {
         }
         let outcome = outcome_of(receipt.delivered);
         if outcome.is_some() {
-            doubt(&mut self.doubts, (request.first_due_ns, request.last_due_ns));
+            self.doubt(request);
         }
         let mut books = self.shared.books();
         match receipt.delivered {
@@ -260,6 +260,14 @@ impl Lane {
         Good::Taken
     }
 
+    /// Remembers a request without acknowledgement, and forgets those that no fault still to be sent follows upon.
+    fn doubt(&mut self, request: &RequestPlan) {
+        let waiting = self.aside.iter().map(|one| &one.origin).chain(self.leftovers.iter().map(|one| &one.origin));
+        let oldest = waiting.map(|origin| origin.request.first_due_ns).fold(request.first_due_ns, u64::min);
+        self.doubts.forget(self.prepared.workload.predecessors_from(oldest));
+        self.doubts.add(request.first_due_ns, request.last_due_ns);
+    }
+
     /// Whether a request of an earlier map may have brought the target some of its samples.
     fn maybe_sent(&self, request: &RequestPlan) -> bool {
         self.sent_until.is_some_and(|until| request.first_due_ns <= until)
@@ -278,7 +286,7 @@ impl Lane {
         let outcome = outcome_of(receipt.delivered);
         let mut books = self.shared.books();
         books.requests += u64::from(receipt.attempts > 0);
-        books.count(samples, outcome, "end", receipt.repeated);
+        books.count(samples, outcome, "end");
         if outcome.is_none() || (faulty && matches!(outcome, Some(Outcome::Refused { .. }))) {
             books.answered(request.stage, receipt.at, samples);
         }
@@ -303,10 +311,10 @@ impl Lane {
     /// A request that comes too late is not sent.
     fn skip(&mut self, request: &RequestPlan, reason: &str) {
         self.give_up_aside();
-        doubt(&mut self.doubts, (request.first_due_ns, request.last_due_ns));
+        self.doubt(request);
         let samples = u64::from(request.samples);
         let mut books = self.shared.books();
-        books.count(samples, Some(Outcome::Skipped), reason, false);
+        books.count(samples, Some(Outcome::Skipped), reason);
         books.dropped(reason, samples);
         let origin = self.origin(*request);
         for fault in std::iter::once(None).chain(self.own.iter().copied().map(Some)) {
@@ -334,8 +342,8 @@ impl Lane {
             next = walk.next(self.prepared.max_samples);
         }
         let mut books = self.shared.books();
-        books.count(unresolved, Some(Outcome::Unresolved), "end", false);
-        books.count(skipped, Some(Outcome::Skipped), "end", false);
+        books.count(unresolved, Some(Outcome::Unresolved), "end");
+        books.count(skipped, Some(Outcome::Skipped), "end");
         if skipped > 0 {
             books.dropped("end", skipped);
         }

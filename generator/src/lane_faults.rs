@@ -65,7 +65,7 @@ impl Lane {
     pub(crate) fn give_up_aside(&mut self) {
         for Aside { fault, samples, origin, .. } in std::mem::take(&mut self.aside) {
             let at = self.shared.now();
-            let receipt = Receipt { delivered: Delivered::Unresolved, attempts: 1, repeated: true, at, fatal: None };
+            let receipt = Receipt { delivered: Delivered::Unresolved, attempts: 1, at, fatal: None };
             self.book_fault(fault, &samples, &origin, &receipt);
         }
     }
@@ -113,11 +113,8 @@ impl Lane {
             }
             _ => {}
         }
-        if repeated {
-            receipt.repeated = true;
-            if receipt.delivered == Delivered::NotSent {
-                receipt.delivered = Delivered::Unresolved;
-            }
+        if repeated && receipt.delivered == Delivered::NotSent {
+            receipt.delivered = Delivered::Unresolved;
         }
         self.book_fault(fault, samples, &origin, &receipt);
     }
@@ -178,6 +175,6 @@ impl Lane {
     /// Whether the good sample before this one may not be stored.
     fn in_doubt(&self, s: &Scheduled) -> bool {
         let before = s.k.checked_sub(1).and_then(|k| self.prepared.workload.due_ns(s.id.base, k));
-        before.is_none_or(|due| self.doubts.iter().any(|(from, to)| (*from..=*to).contains(&due)))
+        before.is_none_or(|due| self.doubts.cover(due))
     }
 }

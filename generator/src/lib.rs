@@ -9,6 +9,7 @@ mod build;
 mod clock;
 mod conduct;
 mod deliver;
+mod doubts;
 mod epoch;
 mod follow;
 mod handover;

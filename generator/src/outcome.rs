@@ -53,6 +53,8 @@ pub(crate) struct Books {
     pub(crate) failed_attempts: u64,
     pub(crate) retries: u64,
     pub(crate) late_requests: u64,
+    /// See [`protocol::GeneratorReport::lag_ns`].
+    pub(crate) lag_ns: u64,
     /// Time that lanes waited for the target, summed over lanes.
     pub(crate) busy_ns: u64,
     pub(crate) stages: Vec<StageProgress>,
@@ -88,6 +90,7 @@ impl Books {
             failed_attempts: 0,
             retries: 0,
             late_requests: 0,
+            lag_ns: 0,
             busy_ns: 0,
             stages: Vec::new(),
             stage_ends: Vec::new(),
@@ -157,8 +160,10 @@ impl Books {
         {
             epoch.pause_ns = Some(at.saturating_sub(from));
         }
+        let took = at.saturating_sub(intended);
+        self.lag_ns = self.lag_ns.max(took);
         if !warm_up {
-            self.response.record_ns(at, at.saturating_sub(intended));
+            self.response.record_ns(at, took);
         }
         for &(slot, digest) in good {
             self.slots.add(slot, digest);
@@ -173,7 +178,7 @@ impl Books {
     }
 
     /// Books samples under their outcome; `None` is acknowledged.
-    pub(crate) fn count(&mut self, samples: u64, outcome: Option<Outcome>, skip_reason: &str, repeated: bool) {
+    pub(crate) fn count(&mut self, samples: u64, outcome: Option<Outcome>, skip_reason: &str) {
         self.account.generated += samples;
         match outcome {
             None => self.account.acknowledged += samples,
@@ -182,9 +187,6 @@ impl Books {
             }
             Some(Outcome::Skipped) => *self.account.skipped.entry(skip_reason.to_owned()).or_default() += samples,
             Some(Outcome::Unresolved) => self.account.unresolved += samples,
-        }
-        if repeated {
-            self.account.retried += samples;
         }
     }
 

@@ -36,6 +36,7 @@ impl Shared {
             exceptions_truncated: books.truncated,
             lanes_busy_share: if wall > 0.0 { (books.busy_ns as f64 / wall).min(1.0) } else { 0.0 },
             late_requests: books.late_requests,
+            lag_ns: books.lag_ns,
             backlog_seconds,
             last_error: books.last_error.clone(),
             cpu: CpuUse {

@@ -50,20 +50,22 @@ pub(crate) async fn send(
     };
     let nothing = (0..course.epoch.plan.lanes()).map(|_| Inherited::default());
     course.start(nothing.collect());
-    let mut failure: Option<String> = None;
+    let mut failure: Option<Failure> = None;
     let (mut over, mut stopped) = (false, false);
     loop {
         tokio::select! {
             ended = course.lanes.join_next() => match ended {
                 Some(ended) => match course.ended(ended) {
                     None => continue,
-                    Some(error) => failure = failure.or(Some(error)),
+                    Some(error) => failure = worse(failure, error),
                 },
                 None => match course.next_map().await {
                     Ok(true) => continue,
                     Ok(false) => break,
                     Err(error) => {
-                        failure = failure.or(Some(format!("{error:#}")));
+                        // What its lanes would have sent is in no account.
+                        shared.books().truncated = true;
+                        failure = worse(failure, Failure::Own(format!("{error:#}")));
                         break;
                     }
                 },
@@ -71,7 +73,7 @@ pub(crate) async fn send(
             phase = conductor.next_phase(), if !over => match phase {
                 Ok(RunPhase::Preparing | RunPhase::Running | RunPhase::Draining) if !shared.past(limit) => continue,
                 Ok(_) => {}
-                Err(error) => failure = failure.or(Some(format!("{error:#}"))),
+                Err(error) => failure = worse(failure, Failure::Own(format!("{error:#}"))),
             },
             _ = stop.requested(), if !over => stopped = true,
         }
@@ -80,10 +82,29 @@ pub(crate) async fn send(
     }
     follower.abort();
     shared.set_state(match failure {
-        Some(why) => GeneratorState::Failed(why),
+        Some(Failure::Targets(why)) => GeneratorState::Failed(why),
+        Some(Failure::Own(why)) => GeneratorState::Stopped(why),
         None if stopped => GeneratorState::Stopped("it was told to end (a signal) before its schedule did".to_owned()),
         None => GeneratorState::Done,
     });
+}
+
+/// Why sending ended before its time.
+#[derive(Debug, PartialEq, Eq)]
+enum Failure {
+    /// The target takes nothing more.
+    Targets(String),
+    /// The generator itself cannot go on, or has lost its conductor: says nothing of the target.
+    Own(String),
+}
+
+/// What is said of several: the first of the target's doing, otherwise the first.
+fn worse(known: Option<Failure>, new: Failure) -> Option<Failure> {
+    match (known, new) {
+        (Some(Failure::Own(_)), new @ Failure::Targets(_)) => Some(new),
+        (Some(known), _) => Some(known),
+        (None, new) => Some(new),
+    }
 }
 
 impl Course {
@@ -96,14 +117,18 @@ impl Course {
     }
 
     /// A lane has ended; why it failed, if it did.
-    fn ended(&mut self, ended: Result<Ended, JoinError>) -> Option<String> {
+    fn ended(&mut self, ended: Result<Ended, JoinError>) -> Option<Failure> {
         match ended {
             Ok(mut ended) => {
                 let failed = ended.failed.take();
                 self.ended.push(ended);
-                failed.map(|error| format!("{error:#}"))
+                failed.map(|error| Failure::Targets(format!("{error:#}")))
             }
-            Err(error) => Some(format!("a lane broke down: {error}")),
+            Err(error) => {
+                // What it had not booked yet nobody knows.
+                self.shared.books().truncated = true;
+                Some(Failure::Own(format!("a lane broke down: {error}")))
+            }
         }
     }
 

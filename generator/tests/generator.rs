@@ -219,6 +219,43 @@ async fn a_sink_is_routed_by_its_map_and_followed_to_a_new_epoch() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_repetition_of_what_may_be_stored_is_counted() {
+    let house = House::new(Box::new(|_, before| answer(if before < 3 { 500 } else { 200 })));
+    let plan = plan(&house.endpoint(), 1, r#"{"stages": [{"for": "300ms"}]}"#);
+    let (_, reports, _) = house.run(plan, None).await;
+    let account = &reports[0].account;
+    assert!(account.acknowledged > 0);
+    assert_eq!((account.acknowledged, account.retried), (account.generated, 3 * account.generated));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_longest_lag_is_told_though_it_was_in_the_warm_up() {
+    // The very first request of each lane waits for a fifth of a second at least.
+    let house = House::new(Box::new(|a, before| answer(if a.id.ends_with("/0") && before < 4 { 503 } else { 200 })));
+    let plan = plan(&house.endpoint(), 1, r#"{"stages": [{"for": "500ms", "warmUp": true}, {"for": "500ms"}]}"#);
+    let (_, reports, _) = house.run(plan, None).await;
+    assert!(reports[0].lag_ns > 200_000_000, "{}", reports[0].lag_ns);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn faults_are_judged_however_much_was_refused_before() {
+    // One good request of four is refused, more than a hundred in all; a fault follows upon a sample of one cycle before.
+    let turn = AtomicU64::new(0);
+    let house = House::new(Box::new(move |a, _| {
+        let refused = a.fault.is_none() && turn.fetch_add(1, Ordering::Relaxed).is_multiple_of(4);
+        answer(if refused { 400 } else { 200 })
+    }));
+    let document = r#"{"connections": 1, "samplesPerRequest": 10, "stages": [{"for": "4s"}],
+        "faults": [{"type": "OutOfOrder", "share": "10%", "from": "3s"}]}"#;
+    let plan = plan(&house.endpoint(), 1, document);
+    let (_, reports, _) = house.run(plan, None).await;
+    let refused = house.arrivals.lock().unwrap().iter().filter(|a| a.status == 400).count();
+    assert!(refused > 100, "{refused}");
+    let heard = reports[0].faults[0].account;
+    assert!(heard.acknowledged > 2 * heard.indeterminate && heard.indeterminate > 0, "{heard:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn throttled_samples_are_not_counted_as_sent_twice() {
     let house = House::new(Box::new(|_, before| answer(if before == 0 { 429 } else { 200 })));
     let plan = plan(&house.endpoint(), 1, "{}");

@@ -245,3 +245,59 @@ async fn what_was_taken_before_a_long_pause_is_unresolved_when_the_run_is_halted
     let listed: Vec<_> = report.exceptions.iter().map(|e| (e.epoch, e.outcome)).collect();
     assert_eq!(listed, [(1, ledger::Outcome::Unresolved), (1, ledger::Outcome::Skipped)]);
 }
+
+/// A sink whose map moves once it has taken so many requests: what it answers before, and the map that follows.
+async fn moved(
+    first: OwnershipDoc,
+    second: OwnershipDoc,
+    after: u64,
+    document: &str,
+    say: impl Fn(&Arrival) -> u16 + Send + Sync + 'static,
+) -> (Vec<Arrival>, protocol::GeneratorReport) {
+    let ownership: Arc<Mutex<Option<Document>>> = Arc::default();
+    let (theirs, taken) = (Arc::clone(&ownership), AtomicU64::new(0));
+    let house = House::new(Box::new(move |arrival, _| {
+        let ownership = theirs.lock().unwrap().clone().unwrap();
+        let mut map = ownership.lock().unwrap();
+        if taken.fetch_add(1, Ordering::Relaxed) == after {
+            let addresses = map.as_ref().unwrap().addresses[..second.addresses.len()].to_vec();
+            *map = Some(OwnershipDoc { addresses, ..second.clone() });
+        }
+        answer(if arrival.epoch == Some(map.as_ref().unwrap().epoch) { say(arrival) } else { 421 })
+    }));
+    *ownership.lock().unwrap() = Some(Arc::clone(&house.ownership));
+    let base = format!("http://{}", house.target);
+    *house.ownership.lock().unwrap() = Some(OwnershipDoc { addresses: vec![base.clone()], ..first });
+    let (_, mut reports, _) = house.run(plan(&Target::Sink { workers: vec![base] }, 1, document), None).await;
+    (house.arrivals.lock().unwrap().clone(), reports.remove(0))
+}
+
+fn map(epoch: u64, replicas: u32, lanes: u16) -> OwnershipDoc {
+    OwnershipDoc { sink_uid: "u".into(), epoch, replicas, lanes, addresses: vec![String::new()] }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn faults_are_judged_behind_a_reshard_however_much_was_refused_before() {
+    let turn = AtomicU64::new(0);
+    let document = r#"{"samplesPerRequest": 10, "stages": [{"for": "4s"}],
+        "faults": [{"type": "OutOfOrder", "share": "10%", "from": "3s"}]}"#;
+    let say = move |a: &Arrival| {
+        if a.fault.is_none() && turn.fetch_add(1, Ordering::Relaxed).is_multiple_of(4) { 400 } else { 204 }
+    };
+    let (arrivals, report) = moved(map(7, 1, 2), map(8, 1, 1), 300, document, say).await;
+    let refused = |epoch| arrivals.iter().filter(|a| a.status == 400 && a.epoch == Some(epoch)).count();
+    // No lane of the first map had many, all of them together had.
+    assert!(refused(7) > 64 && refused(7) < 128 && refused(8) > 0, "{} and {}", refused(7), refused(8));
+    let heard = report.faults[0].account;
+    assert!(heard.acknowledged > 2 * heard.indeterminate && heard.indeterminate > 0, "{heard:?}");
+}
+
+/// A map that cannot be followed says nothing of what the target did with what was sent.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_generator_that_cannot_follow_says_that_it_broke_down_and_that_its_lists_are_not_complete() {
+    let (_, report) = moved(map(7, 1, 2), map(8, 5, 2), 20, r#"{"stages": [{"for": "20s"}]}"#, |_| 204).await;
+    let GeneratorState::Stopped(why) = &report.state else { panic!("{:?}", report.state) };
+    assert!(why.contains("5 workers"), "{why}");
+    assert!(report.exceptions_truncated);
+    report.account.balance().unwrap();
+}

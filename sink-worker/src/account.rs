@@ -183,6 +183,8 @@ impl Books {
         }
         self.metrics.retried.add(effects.again);
         inner.account.retried += effects.repeated;
+        inner.account.faults += effects.faults;
+        inner.account.revoked += effects.revoked;
         let now_us = clock.unix(now) / 1000;
         for &(intended, samples) in &effects.delivered {
             if let Some(intended) = intended {

@@ -43,6 +43,8 @@ pub(crate) struct Offer {
     pub(crate) once: bool,
     /// Holds faults on purpose.
     pub(crate) fault: bool,
+    /// Its sender does not wait for the backend.
+    pub(crate) promised: bool,
     /// Microseconds since the Unix epoch.
     pub(crate) intended_us: Option<u64>,
     /// Newest timestamp in it, milliseconds.
@@ -201,6 +203,7 @@ impl<T: Ticket> Gate<T> {
                 slices: offer.slices,
                 once: offer.once,
                 fault: offer.fault,
+                promised: offer.promised,
                 intended_us: offer.intended_us,
                 newest: offer.newest,
             };

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::Ordering::Relaxed;
 
 use bytes::Bytes;
 use floodmark_http::server::{Handler, json, text};
@@ -60,9 +60,9 @@ pub(crate) fn report(shared: &Shared) -> WorkerReport {
         ordinal: shared.ordinal,
         epoch: document.epoch,
         drained: drained.then_some(document.epoch),
-        last: shared.last.load(Ordering::Acquire),
         run: inner.run.clone(),
         account: inner.account.clone(),
+        closed: shared.closed.load(Relaxed),
         fatal: inner.fatal.clone(),
         last_error: inner.last_error.clone(),
         stalls: inner.stalls.clone(),

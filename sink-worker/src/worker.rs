@@ -1,6 +1,6 @@
 //! What all parts of a worker share, and the tasks around it: lanes, the control document, the run's clock.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -55,8 +55,8 @@ pub(crate) struct Shared {
     pub(crate) successes: AtomicU64,
     /// What lanes and batches obey.
     pub(crate) rules: Rules,
-    /// Whether the account is closed.
-    pub(crate) last: AtomicBool,
+    /// It was told to end, and every sample has its outcome.
+    pub(crate) closed: AtomicBool,
     gate: Mutex<Gate<Slip>>,
     lanes: Mutex<Vec<Running>>,
     control: Mutex<ControlDocument>,
@@ -90,7 +90,7 @@ impl Shared {
             ops,
             rules,
             successes: AtomicU64::new(0),
-            last: AtomicBool::new(false),
+            closed: AtomicBool::new(false),
         });
         shared.lanes(document.lanes)?;
         shared.obey(document)?;
@@ -183,11 +183,11 @@ impl Shared {
             // A lane that panicked has nothing more to account for.
             let _ = lane.task.await;
         }
+        self.closed.store(true, Relaxed);
     }
 
     /// The account is closed: gives the conductor of a run that goes on the time to fetch it.
     pub(crate) async fn tell_last(&self) {
-        self.last.store(true, Ordering::Release);
         let Some(run) = self.document().run else { return };
         let url = base_url(&run.conductor) + protocol::path::PHASE;
         let wanted = |phase: &PhaseDoc| {

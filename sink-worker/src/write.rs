@@ -162,6 +162,8 @@ async fn generator(
         Payload::Original { body, .. } => body.len() as u64,
         Payload::Fields(fields) => fields.bytes.len() as u64,
     };
+    // The outcome is what faults are sent for.
+    let wait = named || shared.plan.ack_policy != AckPolicy::Buffered;
     let offer = Offer {
         lane,
         key: Key::Request(id),
@@ -169,6 +171,7 @@ async fn generator(
         slices: VecDeque::from([payload]),
         once: true,
         fault,
+        promised: !wait,
         intended_us: sent.intended_us,
         newest,
         bytes,
@@ -178,8 +181,6 @@ async fn generator(
         other => refuse(here, other),
     })?;
     raise(&shared.books.metrics().highest, newest);
-    // The outcome is what faults are sent for.
-    let wait = named || shared.plan.ack_policy != AckPolicy::Buffered;
     settled(wait, &tickets, Vec::new()).await
 }
 
@@ -194,6 +195,7 @@ async fn third_party(shared: &Arc<Shared>, map: &Map, forwarded: Option<&str>, b
     let split_rules = SplitRules { once: rules.once, max_samples: rules.max_samples, most };
     let split = DECODER.with_borrow_mut(|decoder| decoder.split(&body, map, forwarded.is_some(), split_rules));
     drop(body);
+    let wait = shared.plan.ack_policy != AckPolicy::Buffered;
     let split = match split {
         Err(refusal @ Refusal::NotOwned { .. }) => return Err(Reply::later(refusal.to_string())),
         other => other?,
@@ -207,6 +209,7 @@ async fn third_party(shared: &Arc<Shared>, map: &Map, forwarded: Option<&str>, b
         alone: false,
         once: sliced.once,
         fault: false,
+        promised: !wait,
         intended_us: None,
         newest: split.newest,
         bytes: sliced.bytes,
@@ -227,7 +230,7 @@ async fn third_party(shared: &Arc<Shared>, map: &Map, forwarded: Option<&str>, b
             }
         }));
     }
-    settled(shared.plan.ack_policy != AckPolicy::Buffered, &tickets, others).await
+    settled(wait, &tickets, others).await
 }
 
 fn admit(shared: &Shared, epoch: u64, offers: Vec<Offer>) -> Result<Vec<Slip>, Refused> {

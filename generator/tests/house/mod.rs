@@ -132,7 +132,11 @@ impl House {
             tokio::time::sleep(Duration::from_millis(200) + after).await;
             self.set(RunPhase::Stopping);
         }
-        let reports = self.all(&addresses, |s| matches!(s, GeneratorState::Done | GeneratorState::Failed(_))).await;
+        let reports = self
+            .all(&addresses, |s| {
+                matches!(s, GeneratorState::Done | GeneratorState::Stopped(_) | GeneratorState::Failed(_))
+            })
+            .await;
         let mut slots = ledger::SlotTable::new();
         for address in &addresses {
             let table: ledger::SlotTable = self.get(*address, path::SLOTS).await.unwrap();
@@ -186,7 +190,8 @@ fn take(
     let mut arrival = Arrival {
         fault: text(header::FAULT),
         epoch: text(header::EPOCH).map(|e| e.parse().unwrap()),
-        intended_us: text(header::INTENDED).unwrap().parse().unwrap(),
+        // None in a warm-up.
+        intended_us: text(header::INTENDED).map_or(0, |us| us.parse().unwrap()),
         body: request.body().clone(),
         status: 0,
         id,

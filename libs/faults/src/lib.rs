@@ -13,4 +13,6 @@ mod plan;
 
 pub use break_bytes::{cut_compressed, cut_message};
 pub use catalogue::{Class, Entry, Expect, Verdict, available, catalogue, expect, keeps_good};
-pub use plan::{FAULT_LABEL, FaultError, FaultIndex, FaultPlan, FaultScratch, Materialised, needs_good_before};
+pub use plan::{
+    FAULT_LABEL, FaultError, FaultIndex, FaultPlan, FaultScratch, Materialised, needs_good_before, travels_alone,
+};

@@ -287,7 +287,7 @@ impl Rule {
         let ahead_ms = (fault.future_timestamp.clone().unwrap_or_default().ahead.as_nanos() / 1_000_000).cast_signed();
         let from_ns = fault.from.map_or(0, api::Duration::as_nanos);
         let to_ns = fault.r#for.map_or(u64::MAX, |d| from_ns.saturating_add(d.as_nanos()));
-        let own = fault.placement == Placement::Own || breaks_request(fault.r#type);
+        let own = travels_alone(fault);
         // 2^64 × share; a share of 100 % saturates to all but the last of 2^64 draws, which `pick` adds.
         let share = (share * 18_446_744_073_709_551_616.0) as u64;
         Ok(Self { fault: fault.r#type, share, from_ns, to_ns, own, delay, ahead_ms })
@@ -319,4 +319,8 @@ fn marked(value_bits: u64) -> Option<(FaultIndex, u32)> {
     let is_mark = integer & MARK != 0 && integer < MARK << 1 && (integer as f64).to_bits() == value_bits;
     let (index, k) = ((integer & (MARK - 1)) >> 32, integer as u32);
     (is_mark && index < MAX_FAULTS as u64).then_some((index as FaultIndex, k))
+}
+/// Whether a fault's samples travel in requests of their own, as [`FaultPlan::own`] tells of those that are planned.
+pub fn travels_alone(fault: &api::Fault) -> bool {
+    fault.placement == Placement::Own || breaks_request(fault.r#type)
 }

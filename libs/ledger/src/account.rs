@@ -32,7 +32,7 @@ pub struct GeneratorAccount {
     pub skipped: BTreeMap<Reason, u64>,
     /// Samples whose last answer was lost or still out at the end.
     pub unresolved: u64,
-    /// Not part of the balance: samples in requests that were sent more than once.
+    /// Not part of the balance: samples that were sent again after an attempt that may have got through, counted each time.
     pub retried: u64,
 }
 
@@ -76,8 +76,13 @@ pub struct WorkerAccount {
     pub requests: u64,
     /// Not part of the balance: attempts after the first of a batch.
     pub retries: u64,
-    /// Not part of the balance: samples in batches that were sent more than once.
+    /// Not part of the balance: samples that were sent again after an attempt that may have got through, counted each time.
     pub retried: u64,
+    /// Of the rejected: those in requests of injected faults alone.
+    pub faults: u64,
+    /// Of the rejected and dropped: those that the backend did not take though their sender had been told that the worker did.
+    /// What a worker still held when it was told to end is not among them.
+    pub revoked: u64,
 }
 
 impl WorkerAccount {
@@ -98,6 +103,8 @@ impl WorkerAccount {
         self.requests = self.requests.saturating_add(other.requests);
         self.retries = self.retries.saturating_add(other.retries);
         self.retried = self.retried.saturating_add(other.retried);
+        self.faults = self.faults.saturating_add(other.faults);
+        self.revoked = self.revoked.saturating_add(other.revoked);
     }
 }
 

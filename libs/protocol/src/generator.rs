@@ -18,9 +18,10 @@ pub enum GeneratorState {
     Running,
     /// The account is final.
     Done,
-    /// It was told to end before its schedule did, and not by the conductor; the account is final.
+    /// It ended before its schedule did, and neither by the conductor's word nor by the target's doing: a signal, or a breakdown of
+    /// its own. The account is final; where samples are missing in it, the exceptions say that they are not complete.
     Stopped(String),
-    /// It cannot go on; the text says why and what to do.
+    /// It cannot go on for what it was told or what the target did; the text says why and what to do.
     Failed(String),
 }
 
@@ -49,12 +50,15 @@ pub struct GeneratorReport {
     pub epochs: Vec<SentEpoch>,
     /// Coalesced; in order of epoch, lane and request.
     pub exceptions: Vec<Exception>,
-    /// True when the list above hit its bound and is not complete.
+    /// True when the list above is not complete: it hit its bound, or a lane broke down.
     pub exceptions_truncated: bool,
     /// Share of wall time in which every lane with due samples was busy waiting for the target, 0 to 1.
     pub lanes_busy_share: f64,
     /// Requests that left late while their lane was idle (later than 10 ms): the generator's own lateness.
     pub late_requests: u64,
+    /// From the intended time of a request to its acknowledgement, the longest of all, warm-up included: nanoseconds.
+    #[serde(default)]
+    pub lag_ns: u64,
     /// Seconds by which the last lane lags behind the schedule now.
     pub backlog_seconds: f64,
     /// Last transport error or refusal in words, for the live view and the verdict's reasons.

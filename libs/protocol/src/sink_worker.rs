@@ -44,13 +44,13 @@ pub struct WorkerReport {
     /// Epoch of the draining control document that is obeyed, once nothing that was taken in is left to send.
     #[serde(default)]
     pub drained: Option<u64>,
-    /// Whether the account is this incarnation's last: the worker was asked to end, and nothing can be added any more.
-    #[serde(default)]
-    pub last: bool,
     /// The run whose account this is; none before the first.
     #[serde(default)]
     pub run: Option<String>,
     pub account: WorkerAccount,
+    /// It was told to end and holds nothing any more: the account is final.
+    #[serde(default)]
+    pub closed: bool,
     /// Why the worker can never go on (401, 403, 404, 415, `onExhausted: Fail`), with the answer's text.
     pub fatal: Option<String>,
     /// Last retryable trouble in words.

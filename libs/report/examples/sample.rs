@@ -299,6 +299,7 @@ fn fault(name: &str, id: &str, when: (f64, f64), expected: &str, [sent, refused,
         accepted,
         wrong: accepted,
         indeterminate: 0,
+        store_refused: None,
     }
 }
 

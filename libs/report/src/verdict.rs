@@ -3,7 +3,7 @@
 use api::ThresholdMetric;
 
 use crate::format;
-use crate::summary::{Finding, Summary, ThresholdResult, Verdict};
+use crate::summary::{FaultResult, Finding, Summary, ThresholdResult, Verdict};
 use crate::thresholds;
 
 /// What the summary itself does not show: a lost generator, a target that never came up, accounts that do not balance, an abort.
@@ -59,6 +59,7 @@ pub fn decide(summary: &Summary, outside: &Outside) -> Decision {
         }
     }
     open.extend(unsettled(summary));
+    open.extend(summary.faults.iter().filter_map(unclear));
     for threshold in &summary.thresholds {
         let blurred = summary.generator_saturated
             && matches!(threshold.metric, ThresholdMetric::Latency(..) | ThresholdMetric::RateAchieved);
@@ -132,6 +133,18 @@ pub(crate) fn unsettled(summary: &Summary) -> Option<String> {
         format!(
             "Unproven: of {} samples accounts and store ({source}) do not tell whether they are lost",
             format::count(count)
+        )
+    })
+}
+
+/// Why a fault says nothing of the target though it was sent.
+fn unclear(fault: &FaultResult) -> Option<String> {
+    let clear = fault.refused.saturating_add(fault.accepted).saturating_add(fault.store_refused.unwrap_or(0));
+    (fault.expected == "Refused" && fault.sent > 0 && clear == 0).then(|| {
+        format!(
+            "not one of {} samples of {} had a clear verdict: the good samples that they follow upon may not be stored, or the answers were lost",
+            format::count(fault.sent),
+            fault.r#type
         )
     })
 }

@@ -3,7 +3,7 @@
 
 use api::{LatencyKind, LedgerCount, Limit, Percentile, Threshold, ThresholdMetric};
 use floodmark_report::verdict::{Outside, decide, settle};
-use floodmark_report::{Coverage, Finding, Latency, StageResult, Summary, Verdict, thresholds};
+use floodmark_report::{Coverage, FaultResult, Finding, Latency, StageResult, Summary, Verdict, thresholds};
 
 fn threshold(metric: ThresholdMetric, max: Option<&str>, min: Option<&str>) -> Threshold {
     let limit = |text: &str| text.parse::<Limit>().unwrap();
@@ -125,6 +125,38 @@ fn what_the_store_could_not_settle_leaves_the_run_open() {
     summary.findings.pop();
     summary.coverage = None;
     assert_eq!(verdict(&summary, &[]).0, Verdict::Passed, "nobody looked, and nobody asked");
+}
+
+#[test]
+fn a_fault_without_one_clear_verdict_leaves_the_run_open() {
+    let fault = |expected: &str, [refused, accepted, indeterminate]: [u64; 3], store_refused| {
+        let mut summary = good();
+        let sent = refused + accepted + indeterminate;
+        let (r#type, expected) = ("OutOfOrder".to_owned(), expected.to_owned());
+        summary.faults.push(FaultResult {
+            r#type,
+            expected,
+            sent,
+            refused,
+            accepted,
+            indeterminate,
+            store_refused,
+            ..FaultResult::default()
+        });
+        verdict(&summary, &[])
+    };
+    let (got, reasons) = fault("Refused", [0, 0, 74], Some(0));
+    assert_eq!(got, Verdict::Inconclusive);
+    assert!(reasons.contains("74 samples of OutOfOrder"), "{reasons}");
+    assert_eq!(fault("Refused", [0, 0, 74], None).0, Verdict::Inconclusive);
+    for clear in [
+        fault("Refused", [1, 0, 73], None),
+        fault("Refused", [0, 0, 74], Some(74)),
+        fault("Refused", [0, 0, 0], None),
+        fault("Any", [0, 0, 74], None),
+    ] {
+        assert_eq!(clear.0, Verdict::Passed, "{}", clear.1);
+    }
 }
 
 #[test]

@@ -196,6 +196,14 @@ impl Workload {
         self.schedule.time_of(group.virtual_ns(place.target, k))
     }
 
+    /// Before this instant nothing is due that a sample due at `ns` or later follows upon in its series, ns since t0.
+    pub fn predecessors_from(&self, ns: u64) -> u64 {
+        let longest = self.groups.iter().map(|group| group.interval_ns).max().unwrap_or(0);
+        // Virtual time is cut, not rounded: one more.
+        let before = self.schedule.virtual_ns(ns).checked_sub(u128::from(longest) + 1);
+        before.and_then(|before| self.schedule.time_of(before)).unwrap_or(0)
+    }
+
     /// The timestamp of sample `k`, Unix milliseconds: `t0 + due`, cut.
     pub fn timestamp_ms(&self, t0_ns: u64, base: u32, k: u32) -> Option<i64> {
         Some(timestamp_ms(t0_ns, self.due_ns(base, k)?))

@@ -35,8 +35,6 @@ pub(crate) struct Batch {
     pub(super) probing: bool,
     /// The last suspicious answer and how often it came in a row.
     pub(super) suspect: (String, u32),
-    /// Its samples, or those of the batch that it is a fragment of, were told as sent again though maybe stored.
-    pub(super) repeated: bool,
     pub(super) delay: Nanos,
     body: Option<Bytes>,
 }
@@ -52,7 +50,6 @@ impl Batch {
             maybe_stored: false,
             probing: false,
             suspect: (String::new(), 0),
-            repeated: false,
             delay: 0,
             body: None,
         }
@@ -103,7 +100,6 @@ impl Batch {
             isolating: self.isolating,
             probing: self.probing,
             maybe_stored: self.maybe_stored,
-            repeated: self.repeated,
             ..Self::new(pieces, self.once, self.fault)
         };
         Some((make(left), make(right)))

@@ -25,6 +25,8 @@ struct Open {
     slices: u32,
     intended_us: Option<u64>,
     newest: i64,
+    /// See [`Part::promised`].
+    promised: bool,
     bad: Option<Verdict>,
 }
 
@@ -70,6 +72,7 @@ impl Lane {
                 slices: part.slices.len() as u32,
                 intended_us: part.intended_us,
                 newest: part.newest,
+                promised: part.promised,
                 ..Open::default()
             },
         );
@@ -260,6 +263,7 @@ impl Lane {
         if let Some((mut left, mut right)) = batch.halve() {
             (left.probing, right.probing) = (true, true);
             self.divide(&batch, (left, right), effects);
+            effects.repeated = if maybe { effects.again } else { 0 };
             return None;
         }
         if !self.evidence {
@@ -297,10 +301,7 @@ impl Lane {
         batch.delay = self.rules.backoff.delay(batch.attempts, batch.delay, self.random);
         self.not_before = now.saturating_add(self.rules.backoff.wait(batch.delay, after));
         effects.again = batch.samples();
-        if batch.maybe_stored && !batch.repeated {
-            batch.repeated = true;
-            effects.repeated = effects.again;
-        }
+        effects.repeated = if maybe { effects.again } else { 0 };
         self.work.push_front(batch);
     }
 
@@ -380,9 +381,16 @@ impl Lane {
 
     fn settle(&mut self, batch: &Batch, how: &How, bad: Option<&Verdict>, effects: &mut Effects) {
         effects.settled.push((how.clone(), batch.samples()));
+        let given_up = matches!(how, How::Rejected(_) | How::Dropped(_));
+        if batch.fault && matches!(how, How::Rejected(_)) {
+            effects.faults += batch.samples();
+        }
         for piece in &batch.pieces {
             let Some(open) = self.open.get_mut(&piece.part) else { continue };
             open.pieces -= 1;
+            if given_up && open.promised {
+                effects.revoked += piece.payload.samples();
+            }
             if let Some(bad) = bad
                 && !matches!(open.bad, Some(Verdict::Rejected { .. }))
             {

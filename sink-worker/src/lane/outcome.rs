@@ -120,6 +120,10 @@ pub(crate) struct Effects {
     pub(crate) halted: Option<String>,
     /// Samples that will be sent again.
     pub(crate) again: u64,
-    /// Those of them that the backend may have all the same, each told once.
+    /// Those of them that the backend may have taken at the attempt that was answered.
     pub(crate) repeated: u64,
+    /// Samples refused in requests of faults alone.
+    pub(crate) faults: u64,
+    /// Samples refused or given up whose sender had been told that they were taken.
+    pub(crate) revoked: u64,
 }

@@ -179,6 +179,8 @@ pub(crate) struct Part {
     pub(crate) once: bool,
     /// Holds faults on purpose: a refusal is the answer, not something to look into.
     pub(crate) fault: bool,
+    /// Its sender is told that it was taken as soon as it is in the buffer.
+    pub(crate) promised: bool,
     /// When it should have left the sender, microseconds since the Unix epoch.
     pub(crate) intended_us: Option<u64>,
     /// Newest timestamp in it, milliseconds; a hint for metrics.

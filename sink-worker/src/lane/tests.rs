@@ -38,6 +38,7 @@ fn part(id: u64, slices: &[&[(u8, i64)]]) -> Part {
         alone: slices.len() > 1,
         once: true,
         fault: false,
+        promised: false,
         intended_us: Some(id),
         newest: 0,
     }
@@ -167,7 +168,7 @@ fn a_fault_is_refused_for_a_5xx_only_while_the_backend_takes_others() {
 }
 
 #[test]
-fn samples_are_told_as_repeated_once_and_only_if_the_backend_may_have_them() {
+fn samples_are_told_as_repeated_each_time_that_the_backend_may_have_taken_them() {
     let mut lane = Lane::new(RULES, 1);
     lane.push(part(1, &[&[(0, 1), (1, 1), (2, 1), (3, 1)]]));
     let mut repeated = Vec::new();
@@ -186,7 +187,7 @@ fn samples_are_told_as_repeated_once_and_only_if_the_backend_may_have_them() {
         send(&mut lane, now);
         repeated.push(lane.answered(now, answer).repeated);
     }
-    assert_eq!(repeated, [0, 0, 4, 0, 0, 0, 0, 0]);
+    assert_eq!(repeated, [0, 0, 4, 4, 0, 2, 0, 0]);
     // Merged requests that are refused and sent one by one, and then lost.
     lane.push(part(2, &[&[(0, 2)]]));
     lane.push(part(3, &[&[(1, 2)]]));
@@ -197,6 +198,34 @@ fn samples_are_told_as_repeated_once_and_only_if_the_backend_may_have_them() {
         repeated.push(lane.answered(now, answer).repeated);
     }
     assert_eq!((repeated.as_slice(), lane.held()), (&[0, 0, 1, 0][..], 0));
+}
+
+#[test]
+fn a_batch_that_is_doubted_is_told_as_repeated_when_it_goes_on_in_halves() {
+    let mut lane = Lane::new(RULES, 1);
+    lane.push(part(1, &[&[(0, 1), (1, 1)]]));
+    let mut repeated = 0;
+    for attempt in 1..=9 {
+        send(&mut lane, attempt * 1000);
+        let answer = if attempt < 9 { suspect(500) } else { Answer::Delivered };
+        repeated += lane.answered(attempt * 1000, answer).repeated;
+    }
+    assert_eq!(repeated, 16);
+}
+
+#[test]
+fn what_is_given_up_is_told_apart_by_what_its_sender_heard() {
+    let given_up = |promised, fault, answer| {
+        let mut lane = Lane::new(Rules { on_rejected: OnRejected::DropBatch, ..RULES }, 1);
+        lane.push(Part { promised, fault, alone: fault, ..part(1, &[&[(0, 1), (1, 1)]]) });
+        send(&mut lane, 0);
+        let effects = lane.answered(0, answer);
+        (effects.revoked, effects.faults)
+    };
+    assert_eq!(given_up(true, false, rejected()), (2, 0));
+    assert_eq!(given_up(false, false, rejected()), (0, 0));
+    assert_eq!(given_up(false, true, rejected()), (0, 2));
+    assert_eq!(given_up(true, false, Answer::Delivered), (0, 0));
 }
 
 #[derive(Clone, Debug)]

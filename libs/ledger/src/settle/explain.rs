@@ -34,12 +34,12 @@ pub struct Context {
     pub buffered: bool,
     /// Lanes of one worker in the run's map; 0 when there are no workers between generator and store.
     pub lanes_per_worker: u32,
-    /// Ends that left a worker no time to pass on what it held. Asked-for ends, which do, belong to `paused`.
+    /// Ends that may have left a worker no time to pass on what it held. Those that certainly did belong to `paused`.
     pub killed: Vec<Disturbance>,
     pub paused: Vec<Disturbance>,
     /// Samples of requests and batches that may have been taken more than once, by the accounts of generators and workers.
     pub retried: u64,
-    /// How far behind its schedule a request may have been sent: the largest wait that generators measured.
+    /// How far behind its schedule a request may have been taken: the largest lag that generators measured.
     pub lag_ns: u64,
     /// The most samples that a lane of a worker sends at once. Less than a request: a request.
     pub samples_per_batch: u32,

@@ -125,9 +125,9 @@ impl Settlement {
             }
             let taken = Some(self.run.t0_ns.saturating_add(sample.due_ns)) <= taken_until;
             let (name, detail) = if taken {
-                (FindingName::AckedLoss, "acknowledged by a worker that was killed before it passed it on")
+                (FindingName::AckedLoss, "acknowledged by a worker that ended before it passed it on")
             } else {
-                (FindingName::SilentLoss, "acknowledged, not stored, and no kill of its worker explains it")
+                (FindingName::SilentLoss, "acknowledged, not stored, and no end of its worker explains it")
             };
             examples.add(name, taken, || self.truth.scheduled(sample.id, sample.k, sample.stale, detail.to_owned()));
         });

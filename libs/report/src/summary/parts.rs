@@ -162,6 +162,9 @@ pub struct FaultResult {
     pub wrong: u64,
     /// Nobody can say.
     pub indeterminate: u64,
+    /// Refused by the store's own count; none: it keeps none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub store_refused: Option<u64>,
 }
 
 /// One step of the chaos timeline.
