@@ -271,14 +271,14 @@ impl Gatherer {
     /// The workers' last retryable trouble, for the live view and for reasons.
     pub(crate) fn worker_trouble(&self) -> Option<String> {
         self.worker_lives.iter().rev().find_map(|((ordinal, _), life)| {
-            life.report.closed_error.as_ref().map(|error| format!("sink-worker {ordinal}: {error}"))
+            life.report.last_error.as_ref().map(|error| format!("sink-worker {ordinal}: {error}"))
         })
     }
 
     /// The last trouble that anybody had with the target, in words.
     pub(crate) fn trouble(&self) -> Option<String> {
         let mut reports = self.generator_lives.iter().filter_map(|life| life.report.as_ref());
-        self.worker_trouble().or_else(|| reports.find_map(|report| report.closed_error.clone()))
+        self.worker_trouble().or_else(|| reports.find_map(|report| report.last_error.clone()))
     }
 
     pub(crate) fn account(&self) -> GeneratorAccount {
