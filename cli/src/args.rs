@@ -178,6 +178,9 @@ pub(crate) struct SinkWorker {
     /// Which worker this is: it owns the series whose slot falls to this ordinal.
     #[arg(long, env = "FLOODMARK_ORDINAL")]
     pub(crate) ordinal: u32,
+    /// Once asked to end, give the run's conductor five seconds to fetch the last account. A supervisor asks for it.
+    #[arg(long, env = "FLOODMARK_SUPERVISED")]
+    pub(crate) tell_last: bool,
 }
 
 #[derive(Debug, Args)]

@@ -63,6 +63,7 @@ pub(crate) fn sink_worker(arguments: &args::SinkWorker) -> ExitCode {
             control: arguments.control.clone(),
             ordinal: arguments.ordinal,
             listen: arguments.role.listen,
+            tell_last: arguments.tell_last,
         };
         async move {
             match sink_worker::run(options, stop).await {

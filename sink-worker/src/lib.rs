@@ -54,6 +54,8 @@ pub struct Options {
     pub ordinal: u32,
     /// Where it listens.
     pub listen: SocketAddr,
+    /// Whether to give the run's conductor the time to fetch the last account; not when the engine itself takes it.
+    pub tell_last: bool,
 }
 
 /// How a worker ended.
@@ -115,7 +117,9 @@ async fn work(listener: tokio::net::TcpListener, options: Options, stop: Stop) -
     let server = tokio::spawn(server::serve(listener, service, limits, None, None, server_stop.wait()));
     stop.wait().await;
     shared.drain(drain_timeout).await;
-    shared.tell_last().await;
+    if options.tell_last {
+        shared.tell_last().await;
+    }
     for task in tasks {
         task.abort();
     }

@@ -13,6 +13,8 @@ use tokio::sync::watch;
 
 /// This very program, even if its file was replaced meanwhile.
 const PROGRAM: &str = "/proc/self/exe";
+/// Tells a role that nobody but the conductor fetches what it says last.
+const SUPERVISED: &str = "FLOODMARK_SUPERVISED";
 
 type Table = HashMap<Pid, watch::Sender<Option<ExitStatus>>>;
 
@@ -37,7 +39,8 @@ impl Processes {
     /// Starts this program with other arguments, in a process group of its own: Ctrl-C on a terminal is forwarded, not doubled.
     pub(crate) fn start(&self, arguments: &[OsString]) -> io::Result<Child> {
         let mut table = lock(&self.table);
-        let child = Command::new(PROGRAM).arg0("floodmark").args(arguments).process_group(0).spawn()?;
+        let child =
+            Command::new(PROGRAM).arg0("floodmark").args(arguments).env(SUPERVISED, "true").process_group(0).spawn()?;
         let pid = Pid::from_child(&child);
         let (ended, exit) = watch::channel(None);
         table.insert(pid, ended);

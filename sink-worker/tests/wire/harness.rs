@@ -224,6 +224,7 @@ impl Worker {
             control: folder.path().join("control.json"),
             ordinal,
             listen: address,
+            tell_last: false,
         };
         std::fs::write(&options.plan, serde_json::to_vec(plan).unwrap()).unwrap();
         std::fs::write(&options.control, serde_json::to_vec(document).unwrap()).unwrap();
