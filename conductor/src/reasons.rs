@@ -88,7 +88,91 @@ pub(crate) fn accounts_balance(gatherer: &Gatherer, outside: &mut Outside) {
 
 #[cfg(test)]
 mod tests {
+    use ledger::WorkerAccount;
+
     use super::*;
+    use crate::gather::{GeneratorLife, WorkerLife};
+
+    fn plan() -> ConductorPlan {
+        let test: api::LoadTestSpec =
+            serde_json::from_str(r#"{"target": {"sinkRef": {"name": "sink"}}, "workload": [], "stages": []}"#).unwrap();
+        ConductorPlan {
+            name: "test".into(),
+            run: "run".into(),
+            document: String::new(),
+            command: String::new(),
+            test,
+            profile: api::Profile::Strict,
+            target: protocol::Target::Sink { workers: Vec::new() },
+            target_text: String::new(),
+            ack_policy: Some(api::AckPolicy::Buffered),
+            lanes: 1,
+            batch_samples: 1,
+            generators: Vec::new(),
+            workers: Vec::new(),
+            receivers: Vec::new(),
+            read_back: None,
+            ready_timeout: std::time::Duration::ZERO,
+            drain_timeout: std::time::Duration::ZERO,
+        }
+    }
+
+    fn gatherer() -> Gatherer {
+        Gatherer::new(&[], &[], &[]).unwrap()
+    }
+
+    /// What a generator says besides its account and exceptions.
+    fn generator(account: &str, truncated: bool) -> GeneratorLife {
+        let report = format!(
+            r#"{{"index": 0, "incarnation": "g", "state": {{"state": "done"}}, "replicas": 1, "lanes": 1,
+            "account": {account}, "requests": 0, "attempts": 0, "failedAttempts": 0, "retries": 0, "stages": [], "faults": [],
+            "exceptions": [], "exceptionsTruncated": {truncated}, "lanesBusyShare": 0, "lateRequests": 0, "backlogSeconds": 0,
+            "lastError": null, "cpu": {{"cpuSeconds": 0, "runQueueSeconds": 0, "wallSeconds": 0, "rssBytes": 0}}}}"#
+        );
+        GeneratorLife { report: Some(serde_json::from_str(&report).unwrap()), ..GeneratorLife::default() }
+    }
+
+    #[test]
+    fn what_workers_promised_and_lost_does_not_hide_behind_what_they_never_took() {
+        let mut gatherer = gatherer();
+        // Far more was refused than was lost: requests that no worker can read.
+        gatherer.generator_lives.push(generator(r#"{"generated": 500, "refused": {"status_400": 500}}"#, false));
+        let account = WorkerAccount { accepted: 126, revoked: 126, ..WorkerAccount::default() };
+        let account = WorkerAccount { rejected: [("status_400".to_owned(), 126)].into(), ..account };
+        let cpu = serde_json::from_str(r#"{"cpuSeconds": 0, "runQueueSeconds": 0, "wallSeconds": 0, "rssBytes": 0}"#);
+        let report = protocol::WorkerReport {
+            ordinal: 0,
+            epoch: 1,
+            drained: None,
+            run: None,
+            account,
+            closed: false,
+            fatal: None,
+            last_error: None,
+            stalls: Vec::new(),
+            cpu: cpu.unwrap(),
+        };
+        gatherer.worker_lives.insert((0, "w".into()), WorkerLife { report, histograms: None });
+        let mut outside = Outside::default();
+        workers_kept_their_word(&plan(), &gatherer, &mut outside);
+        assert!(outside.failures.len() == 1 && outside.failures[0].contains("126 samples"), "{outside:?}");
+        let mut outside = Outside::default();
+        let delivered = ConductorPlan { ack_policy: Some(api::AckPolicy::Delivered), ..plan() };
+        workers_kept_their_word(&delivered, &gatherer, &mut outside);
+        assert_eq!(outside, Outside::default());
+    }
+
+    #[test]
+    fn a_list_of_exceptions_that_is_not_complete_proves_nothing() {
+        for truncated in [true, false] {
+            let mut gatherer = gatherer();
+            gatherer.generator_lives.push(generator("{}", truncated));
+            let mut outside = Outside::default();
+            accounts_balance(&gatherer, &mut outside);
+            assert_eq!(outside.inconclusive.len(), usize::from(truncated), "{outside:?}");
+            assert!(outside.failures.is_empty());
+        }
+    }
 
     #[test]
     fn what_kept_everything_from_being_acknowledged_is_told_with_its_cause() {

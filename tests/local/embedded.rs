@@ -146,6 +146,48 @@ fn lost_answers_are_repeated_and_explained() {
     assert_eq!(duplicated["count"], duplicated["explained"], "{duplicated}");
 }
 
+/// A request may be taken several times before it gets its answer.
+#[test]
+fn answers_that_are_lost_again_and_again_are_explained() {
+    let answers = "  answers:\n    - {type: CommitThenError, from: 2s, for: 3s}";
+    let document = receiver(answers) + &sink(1, 2, TO_STORE, "") + &load_test(SMALL);
+    let summary = Run::start(&document, &[]).end(LIMIT).expect_code(0).summary();
+    let duplicated = finding(&summary, "Duplicated").expect("repeated requests arrive twice");
+    assert_eq!(duplicated["count"], duplicated["explained"], "{duplicated}");
+}
+
+/// While the backend is away a buffering worker ends: killed in the warm-up behind its schedule, or asked to end and out of time.
+#[test]
+fn what_a_buffering_worker_held_at_its_end_is_explained() {
+    let away = |length| format!("  answers:\n    - {{type: StatusCode, status: 503, from: 2s, for: {length}}}");
+    let small = "  ackPolicy: Buffered\n  buffer: {maxSamples: 1000}\n  batching: {maxSamples: 200}";
+    let cases = [
+        (away("4s"), small, "[{for: 6s, warmUp: true}, {for: 6s}]", "{at: 5500ms, action: Kill, sinkWorker: 1}"),
+        (
+            away("7s"),
+            "  ackPolicy: Buffered\n  drainTimeout: 1s",
+            "[{for: 14s}]",
+            "{at: 5s, action: Terminate, sinkWorker: 1}",
+        ),
+    ];
+    for (answers, buffered, stages, step) in cases {
+        let more = format!(
+            "  workload:
+    - {{name: app, targets: 10, seriesPerTarget: 50, scrapeInterval: 1s, metrics: 10}}
+  generator: {{samplesPerRequest: 200}}
+  stages: {stages}
+  chaos: [{step}]
+  deadline: 60s"
+        );
+        let document = receiver(&answers) + &sink(2, 2, TO_STORE, buffered) + &load_test(&more);
+        let summary = Run::start(&document, &[]).end(LIMIT).expect_code(0).summary();
+        let lost = finding(&summary, "AckedLoss").unwrap_or_else(|| panic!("{step}: {}", summary["findings"]));
+        assert_eq!(lost["count"], lost["explained"], "{step}");
+        assert!(finding(&summary, "SilentLoss").is_none(), "{step}: {}", summary["findings"]);
+        assert_eq!(number(&summary, "/workers/1/accountsLost"), 1, "{step}");
+    }
+}
+
 #[test]
 fn a_store_that_refuses_good_samples_fails_the_run_even_if_it_keeps_them() {
     let answers = "  answers:\n    - {type: CommitThenError, status: 400, from: 2s, every: 5, for: 2s}";

@@ -371,7 +371,7 @@ async fn what_is_lost_is_in_the_metrics_and_what_may_be_there_twice_is_counted()
     assert_eq!((worker.report().await.account.retried, worker.report().await.account.retries), (0, 2));
     backend.script([429, 503, 502].map(Script::Status));
     assert_eq!(worker.write(&[("a", 2), ("b", 2), ("c", 2)]).await, 204);
-    assert_eq!((worker.report().await.account.retried, worker.report().await.account.retries), (3, 5));
+    assert_eq!((worker.report().await.account.retried, worker.report().await.account.retries), (6, 5));
     backend.usually(Script::Status(400));
     assert_eq!(worker.generate(1, body(&[("d", 1)])).await.status, 400);
     let text = String::from_utf8(worker.get("/metrics").await.body.to_vec()).unwrap();
@@ -379,7 +379,7 @@ async fn what_is_lost_is_in_the_metrics_and_what_may_be_there_twice_is_counted()
         |start: &str| text.lines().find(|line| line.starts_with(start)).map(|line| line.rsplit(' ').next().unwrap());
     assert_eq!(value("prometheus_remote_storage_samples_failed_total"), Some("1"));
     assert_eq!(value("prometheus_remote_storage_samples_dropped_total{reason=\"status_400\"}"), Some("1"));
-    assert_eq!(worker.stop().await.account.retried, 3);
+    assert_eq!(worker.stop().await.account.retried, 6);
 }
 
 #[tokio::test(flavor = "multi_thread")]
