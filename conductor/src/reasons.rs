@@ -118,7 +118,7 @@ mod tests {
     }
 
     fn gatherer() -> Gatherer {
-        Gatherer::new(&[], &[], &[]).unwrap()
+        Gatherer::new(std::sync::Arc::default(), &[], &[], &[]).unwrap()
     }
 
     /// What a generator says besides its account and exceptions.

@@ -169,7 +169,9 @@ pub(crate) async fn resume(
     };
     let sent_until = ended.iter().filter_map(|one| one.sent_until).max();
     let mut doubts = Doubts::default();
-    ended.iter().for_each(|one| doubts.join(&one.doubts));
+    for one in &ended {
+        doubts.join(&one.doubts);
+    }
     let mut lanes: Vec<Inherited> = (0..plan.lanes())
         .map(|_| Inherited { leftovers: Vec::new(), doubts: doubts.clone(), sent_until, good })
         .collect();

@@ -57,7 +57,7 @@ pub(crate) async fn send(
             ended = course.lanes.join_next() => match ended {
                 Some(ended) => match course.ended(ended) {
                     None => continue,
-                    Some(error) => failure = worse(failure, error),
+                    Some(error) => failure = Some(worse(failure, error)),
                 },
                 None => match course.next_map().await {
                     Ok(true) => continue,
@@ -65,7 +65,7 @@ pub(crate) async fn send(
                     Err(error) => {
                         // What its lanes would have sent is in no account.
                         shared.books().truncated = true;
-                        failure = worse(failure, Failure::Own(format!("{error:#}")));
+                        failure = Some(worse(failure, Failure::Own(format!("{error:#}"))));
                         break;
                     }
                 },
@@ -73,7 +73,7 @@ pub(crate) async fn send(
             phase = conductor.next_phase(), if !over => match phase {
                 Ok(RunPhase::Preparing | RunPhase::Running | RunPhase::Draining) if !shared.past(limit) => continue,
                 Ok(_) => {}
-                Err(error) => failure = worse(failure, Failure::Own(format!("{error:#}"))),
+                Err(error) => failure = Some(worse(failure, Failure::Own(format!("{error:#}")))),
             },
             _ = stop.requested(), if !over => stopped = true,
         }
@@ -99,11 +99,11 @@ enum Failure {
 }
 
 /// What is said of several: the first of the target's doing, otherwise the first.
-fn worse(known: Option<Failure>, new: Failure) -> Option<Failure> {
-    match (known, new) {
-        (Some(Failure::Own(_)), new @ Failure::Targets(_)) => Some(new),
-        (Some(known), _) => Some(known),
-        (None, new) => Some(new),
+fn worse(known: Option<Failure>, new: Failure) -> Failure {
+    match known {
+        Some(known @ Failure::Targets(_)) => known,
+        Some(known) if matches!(new, Failure::Own(_)) => known,
+        _ => new,
     }
 }
 

@@ -30,6 +30,7 @@ pub(crate) enum Key {
 
 /// A lane's share of a request, before it is taken in.
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts, not a state")]
 pub(crate) struct Offer {
     /// Lane in this worker.
     pub(crate) lane: u16,

@@ -42,12 +42,11 @@ enum Place {
 impl Cluster {
     /// With the operator at work; the error says what this machine lacks for it.
     pub fn start() -> Result<Self, String> {
-        let place = match std::env::var_os("KUBECONFIG").filter(|path| !path.is_empty()) {
-            Some(path) => Place::Given { kubeconfig: path.into(), has_operator: false },
-            None => {
-                lacking()?;
-                Place::Own(own())
-            }
+        let place = if let Some(path) = std::env::var_os("KUBECONFIG").filter(|path| !path.is_empty()) {
+            Place::Given { kubeconfig: path.into(), has_operator: false }
+        } else {
+            lacking()?;
+            Place::Own(own())
         };
         let mut cluster = Self { place, namespaces: Mutex::default() };
         let found = cluster.run("kubectl", &[&["get"][..], &OPERATOR].concat(), "").status.success();

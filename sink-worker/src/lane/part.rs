@@ -168,6 +168,7 @@ pub(crate) fn measure(mut field: Field, series: &v1::Series<'_>) -> Field {
 
 /// The share of one request that one lane sends.
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts, not a state")]
 pub(crate) struct Part {
     /// Names it towards whoever waits for it.
     pub(crate) id: u64,
