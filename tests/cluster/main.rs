@@ -64,6 +64,7 @@ fn main() -> ExitCode {
             failed.push(*name);
             cluster.logs(name);
         }
+        cluster.clear();
     }
     drop(cluster);
     println!("\ntest result: {}. {} failed\n", if failed.is_empty() { "ok" } else { "FAILED" }, failed.len());

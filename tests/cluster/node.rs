@@ -136,6 +136,15 @@ impl Cluster {
         summary
     }
 
+    /// Ends what a scenario made, and gives the node back to the next.
+    pub fn clear(&self) {
+        let namespaces = std::mem::take(&mut *self.namespaces.lock().unwrap());
+        if !namespaces.is_empty() {
+            let names: Vec<&str> = namespaces.iter().map(String::as_str).collect();
+            self.run("kubectl", &[&["delete", "namespace", "--timeout=90s"][..], &names].concat(), "");
+        }
+    }
+
     /// Logs of all parts and pods, for a scenario that failed.
     pub fn logs(&self, scenario: &str) {
         if let Place::Own(folder) = &self.place {
@@ -152,9 +161,7 @@ impl Drop for Cluster {
         match &self.place {
             Place::Own(folder) => drop(hack(folder.path(), &["down"]).output()),
             Place::Given { has_operator, .. } => {
-                for namespace in self.namespaces.lock().unwrap().iter() {
-                    self.run("kubectl", &["delete", "namespace", namespace], "");
-                }
+                self.clear();
                 if !has_operator {
                     self.run("kubectl", &["delete", "-k", "manifests/kind"], "");
                 }
