@@ -118,7 +118,7 @@ async fn look_at_sink(
         Err(invalid) => return Ok(Err(Claim::NotYet(format!("{called}: {invalid}")))),
     };
     let made = Made { plan: Some(&plan.json), template: &template };
-    let rolled = rolled_out(context, &owner, &names::sink(&sink.name), &template, replicas).await?;
+    let rolled = rolled_out(context, &owner, &names::sink(&sink.name), &template).await?;
     Ok(if made.stands(&held) && rolled { Ok(held) } else { Err(rolling_out(&called)) })
 }
 
@@ -137,7 +137,7 @@ async fn look_at_receiver(context: &Context, test: &Test, receiver: &Receiver) -
         Err(invalid) => return Ok(Err(Claim::NotYet(format!("{called}: {invalid}")))),
     };
     let stands = wanted == held.document && Made { plan: None, template: &template }.stands(&held);
-    let rolled = rolled_out(context, &owner, &names::receiver(&receiver.name), &template, 1).await?;
+    let rolled = rolled_out(context, &owner, &names::receiver(&receiver.name), &template).await?;
     Ok(if stands && rolled { Ok(held) } else { Err(rolling_out(&called)) })
 }
 
@@ -160,22 +160,20 @@ async fn look<D: Lock>(context: &Context, test: &Test, name: &str, target_uid: &
     })
 }
 
-/// Whether all pods of the set are of that template, and as many as own something are there.
-async fn rolled_out(context: &Context, owner: &Owner, name: &str, template: &str, pods: u32) -> Result<bool, Error> {
+/// Whether all pods of the set are of that template.
+async fn rolled_out(context: &Context, owner: &Owner, name: &str, template: &str) -> Result<bool, Error> {
     let set: Option<StatefulSet> =
         context.cluster.get(&owner.namespace, name).await.what(|| format!("StatefulSet {name}"))?;
     let set = set.filter(|set| owns(owner, &set.metadata));
-    Ok(set.is_some_and(|set| template_of(&set).as_deref() == Some(template) && settled(&set, pods)))
+    Ok(set.is_some_and(|set| template_of(&set).as_deref() == Some(template) && settled(&set)))
 }
 
-/// By the word of the set's own controller about the present spec.
-fn settled(set: &StatefulSet, pods: u32) -> bool {
+/// By the word of the set's own controller about the present spec. Pods that are not there yet, for want of a quota say, will be of it.
+fn settled(set: &StatefulSet) -> bool {
     let Some(status) = &set.status else { return false };
-    let updated = status.updated_replicas.unwrap_or(0);
     status.observed_generation.is_some_and(|seen| Some(seen) >= set.metadata.generation)
         && status.current_revision == status.update_revision
-        && updated == status.replicas
-        && u32::try_from(updated).is_ok_and(|updated| updated >= pods)
+        && status.updated_replicas.unwrap_or(0) == status.replicas
 }
 
 /// Over the very revision that was looked at.
@@ -311,18 +309,20 @@ mod tests {
             status.as_object_mut().unwrap().extend(edit.as_object().unwrap().clone());
             serde_json::from_value(json!({"metadata": {"generation": 4}, "status": status})).unwrap()
         };
-        assert!(settled(&set(json!({})), 3));
-        assert!(settled(&set(json!({"replicas": 5, "updatedReplicas": 5})), 3), "more are coming up");
+        assert!(settled(&set(json!({}))));
+        assert!(
+            settled(&set(json!({"replicas": 0, "updatedReplicas": 0}))),
+            "a quota keeps all of them from being made"
+        );
         for (edit, why) in [
             (json!({"observedGeneration": 3}), "its controller has not seen the spec"),
             (json!({"currentRevision": "a"}), "pods of the old revision may be there"),
             (json!({"updatedReplicas": 2}), "one is of the old revision"),
-            (json!({"replicas": 2, "updatedReplicas": 2}), "one is not there"),
             (json!({"observedGeneration": null}), "it was never looked at"),
         ] {
-            assert!(!settled(&set(edit), 3), "{why}");
+            assert!(!settled(&set(edit)), "{why}");
         }
-        assert!(!settled(&StatefulSet::default(), 0));
+        assert!(!settled(&StatefulSet::default()));
     }
 
     #[test]
