@@ -12,7 +12,6 @@ use serde_json::{Value, json};
 
 use crate::puppet::{Seen, Stage};
 
-const T0: u64 = 1_700_000_000_000_000_000;
 /// What the conductor says before its verdict, one for each time that it is asked.
 const PHASES: [&str; 4] = ["Preparing", "Running", "Running", "Verifying"];
 
@@ -135,7 +134,7 @@ impl Pod {
         }
         let phase = PHASES.get(step).unwrap_or(&"Finished");
         let verdict = (step >= PHASES.len()).then(|| self.verdict());
-        json!({"run": "r", "phase": phase, "t0": (step > 0).then_some(T0), "stage": 0, "stages": 1, "targetRate": 1.0,
+        json!({"run": "r", "phase": phase, "t0": (step > 0).then(|| stage.t0()), "stage": 0, "stages": 1, "targetRate": 1.0,
                "rate": asked, "generated": asked, "acknowledged": asked, "refused": 0, "drops": 0, "dropsByReason": {},
                "engineSeq": self.told()["seq"].as_u64().unwrap_or(0), "verdict": verdict, "reasons": ["as the script has it"]})
     }
@@ -145,7 +144,7 @@ impl Pod {
         let steps = test["chaos"].as_array().into_iter().flatten().enumerate();
         let events: Vec<Value> =
             steps.map(|(index, step)| json!({"index": index, "atMs": 1000 + index, "step": step})).collect();
-        json!({"t0": T0, "events": events})
+        json!({"t0": self.stage.t0(), "events": events})
     }
 
     fn account(&self) -> Value {

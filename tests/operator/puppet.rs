@@ -4,8 +4,8 @@
 use std::collections::{BTreeMap, HashSet};
 use std::hash::{Hash, Hasher};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, OnceLock};
+use std::time::{Duration, SystemTime};
 
 use futures_util::StreamExt;
 use futures_util::future::join_all;
@@ -28,6 +28,8 @@ const MANAGED: &str = "app.kubernetes.io/managed-by=floodmark-operator";
 pub(crate) struct Stage {
     /// How often it was asked for its progress.
     pub(crate) asked: AtomicUsize,
+    /// When samples began to flow, Unix nanoseconds.
+    pub(crate) t0: OnceLock<u64>,
     /// The conductor stays in its first phase …
     pub(crate) unready: AtomicBool,
     /// … or goes on running.
@@ -38,6 +40,14 @@ pub(crate) struct Stage {
     pub(crate) fails: AtomicBool,
     /// The parts of its pods, by name.
     parts: Mutex<BTreeMap<String, Parts>>,
+}
+
+impl Stage {
+    /// Now, when it is asked for the first time.
+    pub(crate) fn t0(&self) -> u64 {
+        let now = || SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_millis() as u64 * 1_000_000;
+        *self.t0.get_or_init(now)
+    }
 }
 
 /// Everything there is, as the watches tell it.

@@ -95,6 +95,8 @@ fn for_one_namespace_rights_in_it_are_enough() {
         let manifests = world.server.kubectl(&["kustomize", "manifests/namespaced"], "");
         let manifests = manifests.replace("floodmark-system", NAME);
         assert!(!manifests.contains("ClusterRole"), "nothing beyond the namespace");
+        world.server.kubectl(&["create", "namespace", NAME], "");
+        world.server.kubectl(&["label", "namespace", NAME, "pod-security.kubernetes.io/enforce=restricted"], "");
         world.server.kubectl(&["apply", "--server-side", "-f", "-"], &manifests);
         let account = ACCOUNT.replace("floodmark-system", NAME);
         check(api, &account, NAME, true, &NEEDED).await;
