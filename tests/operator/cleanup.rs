@@ -5,30 +5,10 @@ use std::sync::atomic::Ordering;
 use serde_json::Value;
 
 use crate::api::{Api, condition};
+use crate::documents::{targets, test};
 use crate::process::Operator;
 use crate::proxy::{ACCOUNT, Proxy};
 use crate::world::{scenario, until};
-
-const TARGETS: &str = "apiVersion: floodmark.dev/v1alpha1
-kind: RemoteWriteReceiver
-metadata: {name: store}
-spec: {}
----
-apiVersion: floodmark.dev/v1alpha1
-kind: RemoteWriteSink
-metadata: {name: sink}
-spec:
-  replicas: 2
-  backend: {receiverRef: {name: store}}
-";
-
-fn test(results: &str) -> String {
-    format!(
-        "apiVersion: floodmark.dev/v1alpha1\nkind: LoadTest\nmetadata: {{name: test}}\nspec:\n  \
-         target: {{sinkRef: {{name: sink}}}}\n  workload: [{{name: a, targets: 1, seriesPerTarget: 10}}]\n  \
-         stages: [{{for: 1s}}]\n  results: {results}\n"
-    )
-}
 
 /// By kind and name.
 fn names(objects: &[Value]) -> Vec<String> {
@@ -82,8 +62,8 @@ fn everything_has_an_owner_and_goes_with_it() {
         stage.endless.store(true, Ordering::SeqCst);
         let proxy = Proxy::start(api.0.clone(), ACCOUNT).await;
         let _operator = Operator::start(&proxy, Some(NAME), &[]);
-        api.create(NAME, TARGETS).await;
-        api.create(NAME, &test("{}")).await;
+        api.create(NAME, &targets(2)).await;
+        api.create(NAME, &test("test", "")).await;
         until("the test runs", || async {
             let test = api.get(NAME, "loadtests", "test").await?;
             (test["status"]["phase"] == "Running").then_some(())
@@ -117,8 +97,8 @@ fn a_failed_test_keeps_its_generators_until_its_time_is_over() {
         stage.fails.store(true, Ordering::SeqCst);
         let proxy = Proxy::start(api.0.clone(), ACCOUNT).await;
         let _operator = Operator::start(&proxy, Some(NAME), &[]);
-        api.create(NAME, TARGETS).await;
-        api.create(NAME, &test("{ttlAfterFinished: 12s}")).await;
+        api.create(NAME, &targets(2)).await;
+        api.create(NAME, &test("test", "  results: {ttlAfterFinished: 12s}\n")).await;
         let test = finished(api, NAME).await;
         assert_eq!(condition(&test, "Passed"), Some(("False", "Failed")), "{test:#}");
         until("its disruption budget is gone", || async {

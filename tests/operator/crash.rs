@@ -11,6 +11,7 @@ use http::Method;
 use serde_json::{Value, json};
 
 use crate::api::condition;
+use crate::documents::targets;
 use crate::dump::{difference, dump};
 use crate::process::{Operator, log};
 use crate::proxy::{ACCOUNT, Cut, Key, Proxy, Write, made_twice};
@@ -21,19 +22,6 @@ const BESIDE: usize = 14;
 const LIMIT: Duration = Duration::from_secs(90);
 /// Nothing is written any more: longer than a status may have to wait.
 const QUIET: Duration = Duration::from_secs(8);
-
-const TARGETS: &str = "apiVersion: floodmark.dev/v1alpha1
-kind: RemoteWriteReceiver
-metadata: {name: store}
-spec: {}
----
-apiVersion: floodmark.dev/v1alpha1
-kind: RemoteWriteSink
-metadata: {name: sink}
-spec:
-  replicas: 3
-  backend: {receiverRef: {name: store}}
-";
 
 const TEST: &str = "apiVersion: floodmark.dev/v1alpha1
 kind: LoadTest
@@ -80,8 +68,8 @@ impl Case {
         let operator = Operator::start(&proxy, Some(&namespace), &[]);
         let case = Self { world, script, namespace, proxy, operator };
         if script != Script::Create {
-            let replicas = if script == Script::ScaleIn { "replicas: 5" } else { "replicas: 3" };
-            world.api.create(&case.namespace, &TARGETS.replace("replicas: 3", replicas)).await;
+            let replicas = if script == Script::ScaleIn { 5 } else { 3 };
+            world.api.create(&case.namespace, &targets(replicas)).await;
             until("the targets are ready", || async {
                 let sink = world.api.get(&case.namespace, "remotewritesinks", "sink").await?;
                 let store = world.api.get(&case.namespace, "remotewritereceivers", "store").await?;
@@ -104,7 +92,7 @@ impl Case {
     async fn act(&self) {
         let (api, namespace) = (&self.world.api, &self.namespace);
         match self.script {
-            Script::Create => api.create(namespace, TARGETS).await,
+            Script::Create => api.create(namespace, &targets(3)).await,
             Script::ScaleOut => self.scale(5).await,
             Script::ScaleIn => self.scale(2).await,
             Script::Run => api.create(namespace, TEST).await,

@@ -9,6 +9,7 @@ mod api;
 mod apiserver;
 mod cleanup;
 mod crash;
+mod documents;
 mod dump;
 mod failover;
 mod life;

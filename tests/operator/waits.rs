@@ -6,30 +6,10 @@ use http::Method;
 use serde_json::{Value, json};
 
 use crate::api::{Api, condition, path};
+use crate::documents::{targets, test};
 use crate::process::{Operator, log};
 use crate::proxy::{ACCOUNT, Proxy};
 use crate::world::{scenario, until};
-
-const TARGETS: &str = "apiVersion: floodmark.dev/v1alpha1
-kind: RemoteWriteReceiver
-metadata: {name: store}
-spec: {}
----
-apiVersion: floodmark.dev/v1alpha1
-kind: RemoteWriteSink
-metadata: {name: sink}
-spec:
-  replicas: 2
-  backend: {receiverRef: {name: store}}
-";
-
-fn test(name: &str, more: &str) -> String {
-    format!(
-        "apiVersion: floodmark.dev/v1alpha1\nkind: LoadTest\nmetadata: {{name: {name}}}\nspec:\n  \
-         target: {{sinkRef: {{name: sink}}}}\n  workload: [{{name: a, targets: 1, seriesPerTarget: 10}}]\n  \
-         stages: [{{for: 1s}}]\n{more}"
-    )
-}
 
 /// The test once its `Finished` condition says this.
 async fn told(api: &Api, namespace: &str, name: &str, status: &str, reason: &str) -> Value {
@@ -66,7 +46,7 @@ fn a_test_begins_once_the_pods_are_of_the_spec_that_it_quotes() {
         stage.endless.store(true, Ordering::SeqCst);
         let proxy = Proxy::start(api.0.clone(), ACCOUNT).await;
         let _operator = Operator::start(&proxy, Some(NAME), &[]);
-        api.create(NAME, TARGETS).await;
+        api.create(NAME, &targets(2)).await;
         api.create(NAME, &test("first", "")).await;
         told(api, NAME, "first", "False", "Running").await;
         until("the run's receiver may not be evicted", || async {
@@ -129,7 +109,7 @@ fn what_is_in_the_way_of_the_plan_ends_a_test_by_its_deadline() {
         world.puppet.stage(NAME);
         let proxy = Proxy::start(api.0.clone(), ACCOUNT).await;
         let mut operator = Operator::start(&proxy, Some(NAME), &[]);
-        api.create(NAME, TARGETS).await;
+        api.create(NAME, &targets(2)).await;
         let foreign = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "taken-plan"}}).to_string();
         api.send(Method::POST, &path(NAME, "configmaps", ""), "application/json", &foreign).await.unwrap();
         api.create(NAME, &test("taken", "  deadline: 12s\n")).await;
@@ -169,7 +149,7 @@ fn a_suspended_test_begins_when_it_is_let_go() {
         world.puppet.stage(NAME);
         let proxy = Proxy::start(api.0.clone(), ACCOUNT).await;
         let _operator = Operator::start(&proxy, Some(NAME), &[]);
-        api.create(NAME, TARGETS).await;
+        api.create(NAME, &targets(2)).await;
         api.create(NAME, &test("held", "  suspend: true\n")).await;
         told(api, NAME, "held", "False", "Suspended").await;
         let unresolved = "  chaos: [{at: 100ms, action: Kill, sinkWorker: 9}]\n";

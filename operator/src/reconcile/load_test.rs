@@ -59,7 +59,7 @@ pub(super) async fn reconcile(live: &DynamicObject, context: &Context) -> Result
     let facts = Facts {
         suspend: test.spec.suspend,
         abort: test.spec.abort,
-        invalid: invalid(&test).or_else(|| pass.unbuildable(&resolved)),
+        invalid: begun.is_none().then(|| invalid(&test).or_else(|| pass.unbuildable(&resolved))).flatten(),
         unresolved: resolved.unresolved.clone(),
         started: begun.map(|begun| Duration::try_from(now.duration_since(begun)).unwrap_or_default()),
         conductor: state.conductor.clone(),
