@@ -5,8 +5,7 @@ use std::io::{IsTerminal, Write as _};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use conductor::Progress;
-use protocol::RunPhase;
+use protocol::{Progress, RunPhase};
 
 /// Seconds between lines where there is no terminal.
 const PLAIN_EVERY: Duration = Duration::from_secs(5);

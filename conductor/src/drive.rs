@@ -2,14 +2,14 @@
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use protocol::{GeneratorState, RunPhase};
+use protocol::{GeneratorState, Progress, RunPhase};
 use telemetry::Stop;
 use tokio::time::timeout_at;
 use workload::Workload;
 
 use crate::gather::Gatherer;
 use crate::plan::{ConductorPlan, SharedEngine};
-use crate::progress::{Held, Progress};
+use crate::progress::Held;
 use crate::rates::Rates;
 use crate::state::Published;
 

@@ -26,6 +26,5 @@ pub use plan::{
     ConductorPlan, Departed, Engine, ExecutedChaos, ReadBackKind, ReadBackPlan, RolePlan, SharedEngine, Supervisors,
     UnaskedEnd,
 };
-pub use progress::Progress;
 pub use role::{Options, run_role};
 pub use run::{Conductor, Outcome};

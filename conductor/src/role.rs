@@ -5,12 +5,11 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::Context as _;
-use protocol::RunPhase;
+use protocol::{Progress, RunPhase};
 use telemetry::Stop;
 
 use crate::cluster_engine::ClusterEngine;
 use crate::plan::{RolePlan, SharedEngine};
-use crate::progress::Progress;
 use crate::run::{Conductor, Outcome};
 
 /// How a conductor is started.

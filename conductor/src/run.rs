@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use faults::FaultPlan;
 use measure::HistogramSet;
-use protocol::{ChaosEvent, ExecutedChaos, RunPhase, RunPlan};
+use protocol::{ChaosEvent, ExecutedChaos, Progress, RunPhase, RunPlan};
 use report::Summary;
 use report::verdict::Outside;
 use telemetry::{Ops, Registry, Stop};
@@ -17,7 +17,7 @@ use crate::drive::{Course, Driver, End};
 use crate::gather::Gatherer;
 use crate::judge::Judge;
 use crate::plan::{ConductorPlan, SharedEngine};
-use crate::progress::{Held, Progress};
+use crate::progress::Held;
 use crate::rates::Rates;
 use crate::readback::Reader;
 use crate::reasons::{accounts_balance, tell_end, workers_kept_their_word};

@@ -3,10 +3,8 @@
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use protocol::{ChaosEvent, ChaosTimeline, PhaseDoc, ProgressDoc, RunPhase, RunPlan};
+use protocol::{ChaosEvent, ChaosTimeline, PhaseDoc, Progress, ProgressDoc, RunPhase, RunPlan};
 use report::Summary;
-
-use crate::progress::Progress;
 
 /// The published state of a run.
 #[derive(Debug, Default)]
@@ -115,21 +113,9 @@ impl Published {
         let summary = inner.results.as_ref().map(|results| &results.summary);
         Some(ProgressDoc {
             run: inner.plan.as_ref().map(|plan| &plan.run).or(summary.map(|summary| &summary.run))?.clone(),
-            phase,
-            // Of an earlier phase it is no longer true.
-            waiting_for: last.waiting_for.filter(|_| last.phase == phase),
             t0: inner.t0,
-            stage: last.stage,
-            stages: last.stages,
-            target_rate: last.target_rate,
-            rate: last.rate,
-            response_p99_ms: last.response_p99_ms,
-            generated: last.generated,
-            acknowledged: last.acknowledged,
-            refused: last.refused,
-            drops: last.drops,
-            drops_by_reason: last.drops_by_reason,
-            trouble: last.trouble,
+            // Of an earlier phase it is no longer true.
+            now: Progress { phase, waiting_for: last.waiting_for.filter(|_| last.phase == phase), ..last },
             engine_seq: inner.engine_seq,
             verdict: summary.map(|summary| summary.verdict.as_str().to_owned()),
             reasons: summary.map(|summary| summary.reasons.clone()).unwrap_or_default(),

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use api::{LoadTestSpec, Object};
-use conductor::{Conductor, Outcome, Progress, SharedEngine};
+use conductor::{Conductor, Outcome, SharedEngine};
+use protocol::Progress;
 use telemetry::Stop;
 use thiserror::Error;
 use tokio::sync::mpsc;

@@ -43,8 +43,13 @@ fn flood(name: &str, generators: u32, target: &str, more: &str) -> String {
     } else {
         "  workload:\n    - {name: app, targets: 40, seriesPerTarget: 100, scrapeInterval: 1s, metrics: 20, values: Mixed}\n"
     };
+    let generator = if more.contains("generator:") {
+        String::new()
+    } else {
+        format!("  generator: {{parallelism: {generators}, {LITTLE}}}\n")
+    };
     format!(
-        "apiVersion: floodmark.dev/v1alpha1\nkind: LoadTest\nmetadata: {{name: {name}}}\nspec:\n  target: {{{target}}}\n  seed: 7\n  generator: {{parallelism: {generators}, {LITTLE}}}\n{workload}{more}\n"
+        "apiVersion: floodmark.dev/v1alpha1\nkind: LoadTest\nmetadata: {{name: {name}}}\nspec:\n  target: {{{target}}}\n  seed: 7\n{generator}{workload}{more}\n"
     )
 }
 

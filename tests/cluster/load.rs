@@ -14,7 +14,7 @@ fn number(summary: &Value, pointer: &str) -> u64 {
 }
 
 /// Everything that was generated came back acknowledged, and was stored once, in order.
-fn complete(summary: &Value) {
+pub fn complete(summary: &Value) {
     for figure in ["acknowledged", "stored"] {
         assert_eq!(number(summary, &format!("/samples/{figure}")), number(summary, "/samples/generated"), "{figure}");
     }
@@ -48,17 +48,31 @@ pub fn quickstart(cluster: &Cluster) {
     assert!(of("RATE") != "0" && of("P99").ends_with('s'), "{columns}");
 }
 
+/// Waits until so many samples are acknowledged.
+pub fn flows(cluster: &Cluster, namespace: &str, samples: u64) {
+    until(&format!("{namespace}: {samples} samples are acknowledged"), Duration::from_secs(90), || {
+        let status = &cluster.get(namespace, "lt", "test")?["status"];
+        let enough = status["samples"]["acknowledged"].as_u64().is_some_and(|count| count >= samples);
+        (enough && status["phase"] == "Running").then_some(())
+    });
+}
+
 pub fn killed_and_deleted(cluster: &Cluster) {
     cluster.namespace("kills");
-    let test = "  stages: [{for: 24s, rate: 10k}]
+    let test = "  stages: [{for: 45s, rate: 10k}]
   chaos:
     - {at: 6s, action: Kill, sinkWorker: 1}
     - {at: 13s, action: Terminate, sinkWorker: 2}
-  deadline: 3m";
+  deadline: 4m";
     cluster.apply("kills", &documents::with_generators(2, 3, "", test));
+    // By somebody who does not tell the test.
+    flows(cluster, "kills", 180_000);
+    cluster.kubectl(&["-n", "kills", "delete", "pod", "sink-sink-0"]);
+    flows(cluster, "kills", 250_000);
+    cluster.kubectl(&["-n", "kills", "delete", "pod", "sink-sink-1", "--grace-period=0", "--force"]);
     let summary = cluster.passed("kills", "lt/test");
     complete(&summary);
-    assert_eq!(number(&summary, "/samples/generated"), 240_000);
+    assert_eq!(number(&summary, "/samples/generated"), 450_000);
     for words in ["Kill", "Terminate"] {
         let entry = chaos(&summary, words);
         assert!(entry["executedAt"].is_f64() && entry["backAfter"].is_f64(), "{entry}");

@@ -7,9 +7,12 @@
 
 mod clean_up;
 mod documents;
+mod leader;
 mod load;
 mod namespaced;
 mod node;
+#[path = "../shared.rs"]
+mod shared;
 mod troubles;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -27,6 +30,7 @@ const SCENARIOS: &[Scenario] = &[
     ("histograms_are_the_sum_of_those_of_the_pods", load::merged),
     ("what_keeps_a_test_from_running_is_told_in_the_pods_words", troubles::each_is_told),
     ("what_happens_to_a_running_test_ends_it", troubles::while_running),
+    ("an_operator_that_leads_and_goes_is_replaced_while_a_test_runs", leader::replaced),
     ("nothing_is_left_of_what_was_deleted", clean_up::nothing_is_left),
     ("an_operator_for_one_namespace_needs_no_right_elsewhere", namespaced::operator),
 ];
@@ -49,7 +53,7 @@ fn main() -> ExitCode {
     let cluster = match Cluster::start() {
         Ok(cluster) => cluster,
         Err(why) => {
-            node::skip("the tests with pods", &why);
+            shared::skip("the tests with pods", &why);
             return ExitCode::SUCCESS;
         }
     };

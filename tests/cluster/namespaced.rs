@@ -9,7 +9,7 @@ const NAMESPACE: &str = "floodmark-system";
 
 pub fn operator(cluster: &Cluster) {
     if !cluster.is_own() {
-        return crate::node::skip("an operator for one namespace", "it would take the place of this cluster's own");
+        return crate::shared::skip("an operator for one namespace", "it would take the place of this cluster's own");
     }
     let operator = ["-n", NAMESPACE, "deployment/floodmark-operator"];
     cluster.kubectl(&["delete", "-k", "manifests/base", "--ignore-not-found", "--wait"]);

@@ -8,23 +8,11 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+use crate::shared::root;
+
 const FLOODMARK: &str = env!("CARGO_BIN_EXE_floodmark");
 /// The operator in `manifests/kind`.
 const OPERATOR: [&str; 3] = ["-n", "floodmark-system", "deployment/floodmark-operator"];
-
-pub fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
-}
-
-/// Says loudly that something did not run; `hack/test` counts these lines.
-pub fn skip(test: &str, why: &str) {
-    eprintln!("SKIPPED: {test}: {why}");
-    if let Some(path) = std::env::var_os("FLOODMARK_SKIPS")
-        && let Ok(mut file) = std::fs::File::options().append(true).create(true).open(path)
-    {
-        let _ = writeln!(file, "{test}: {why}");
-    }
-}
 
 pub struct Cluster {
     place: Place,

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::documents::{all, load_test, sink, store};
+use crate::load::flows;
 use crate::node::{Cluster, condition, until};
 
 /// How soon a trouble has to be told.
@@ -45,6 +46,13 @@ fn cases() -> Vec<Case> {
             words: "floodmark:absent",
         },
         Case {
+            namespace: "registry",
+            documents: all(1, "  pod: {image: 'nowhere.invalid/floodmark:1'}", SHORT),
+            on: lt,
+            reason: "ImagePullFailed",
+            words: "nowhere.invalid",
+        },
+        Case {
             namespace: "secret",
             documents: all(1, ca, SHORT),
             on: lt,
@@ -76,6 +84,19 @@ fn cases() -> Vec<Case> {
             on: ("rwr", "store", "Degraded"),
             reason: "OOMKilled",
             words: "137",
+        },
+        Case {
+            namespace: "generator-oom",
+            documents: all(
+                1,
+                "",
+                &format!(
+                    "  generator: {{pod: {{resources: {{requests: {{memory: 16Mi}}, limits: {{memory: 16Mi}}}}}}}}\n{MILLION}"
+                ),
+            ),
+            on: lt,
+            reason: "Completed",
+            words: "OOMKilled",
         },
         Case {
             namespace: "crash-loop",
@@ -194,11 +215,7 @@ fn incident(cluster: &Cluster, case: &Incident) {
     let namespace = case.namespace;
     cluster.namespace(namespace);
     cluster.apply(namespace, &all(1, "", "  stages: [{for: 40s, rate: 1k}]\n  deadline: 2m"));
-    until(&format!("{namespace}: samples flow"), Duration::from_secs(90), || {
-        let test = cluster.get(namespace, "lt", "test")?;
-        let flows = test["status"]["samples"]["acknowledged"].as_u64().is_some_and(|count| count > 0);
-        (flows && test["status"]["phase"] == "Running").then_some(())
-    });
+    flows(cluster, namespace, 1);
     let begun = Instant::now();
     (case.breaks)(cluster, namespace);
     let test = until(&format!("{namespace}: it ends"), case.within, || {

@@ -5,10 +5,11 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use rustix::process::{Signal, kill_process};
 
 use super::embedded::finding;
+use super::shared::skip;
 use super::support::documents::{load_test, sink};
 use super::support::run::{Run, number};
 use super::support::servers::{Prometheus, Server, victoria};
-use super::support::{http, skip, wait_until};
+use super::support::{http, wait_until};
 
 const LIMIT: Duration = Duration::from_secs(300);
 

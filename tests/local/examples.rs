@@ -1,12 +1,12 @@
 //! The examples that need nothing installed, as they are.
 
-use std::path::Path;
 use std::time::Duration;
 
+use super::shared::root;
 use super::support::run::{Run, number};
 
 fn example(name: &str) -> String {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples").join(name);
+    let path = root().join("examples").join(name);
     std::fs::read_to_string(path).expect("an example")
 }
 

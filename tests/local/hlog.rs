@@ -1,14 +1,13 @@
 //! The histograms of a whole run in the reference implementation: what it reads there is what the summary says.
 
-use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
 use serde_json::Value;
 
+use super::shared::{root, skip};
 use super::support::documents::{TO_STORE, load_test, receiver, sink};
 use super::support::run::{Run, number};
-use super::support::skip;
 
 const SMALL: &str = "  workload:
     - {name: app, targets: 20, seriesPerTarget: 100, scrapeInterval: 1s, metrics: 20}
@@ -23,7 +22,7 @@ fn the_java_reader_finds_the_percentiles_of_the_summary() {
     let document = receiver("") + &sink(2, 2, TO_STORE, "") + &load_test(SMALL);
     let ended = Run::start(&document, &[]).end(Duration::from_secs(120)).expect_code(0);
     let summary = ended.summary();
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../hack/hdr-java/percentiles.sh");
+    let script = root().join("hack/hdr-java/percentiles.sh");
     for measure in ["response", "service", "delivery"] {
         let file = ended.results().join(format!("{measure}.hlog"));
         let output = Command::new(&script).arg(&file).output().expect("the script starts");

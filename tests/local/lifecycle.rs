@@ -8,10 +8,11 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 
+use super::shared::{root, skip};
 use super::support::documents::{TO_STORE, load_test, load_test_of, receiver, sink};
 use super::support::http::get;
 use super::support::run::{Run, alive};
-use super::support::{free_port, skip, wait_until};
+use super::support::{free_port, wait_until};
 
 const LIMIT: Duration = Duration::from_secs(120);
 
@@ -283,8 +284,7 @@ fn bad_documents_name_file_line_field_and_fix() {
 
 #[test]
 fn examples_are_valid_and_the_definitions_are_current() {
-    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    for entry in fs::read_dir(root.join("examples")).expect("examples").flatten() {
+    for entry in fs::read_dir(root().join("examples")).expect("examples").flatten() {
         let output =
             Command::new(env!("CARGO_BIN_EXE_floodmark")).arg("validate").arg(entry.path()).output().expect("validate");
         assert!(output.status.success(), "{}: {}", entry.path().display(), String::from_utf8_lossy(&output.stderr));
@@ -294,7 +294,7 @@ fn examples_are_valid_and_the_definitions_are_current() {
         Command::new(env!("CARGO_BIN_EXE_floodmark")).args(["crds", "-o"]).arg(folder.path()).status().expect("crds");
     assert!(status.success());
     for entry in fs::read_dir(folder.path()).expect("definitions").flatten() {
-        let kept = fs::read(root.join("crds").join(entry.file_name())).unwrap_or_default();
+        let kept = fs::read(root().join("crds").join(entry.file_name())).unwrap_or_default();
         assert!(
             kept == fs::read(entry.path()).expect("a definition"),
             "{:?} is out of date: run 'cargo run --release -- crds -o crds'",

@@ -21,6 +21,8 @@ mod lifecycle;
 mod page;
 mod parts;
 mod reshard;
+#[path = "../shared.rs"]
+mod shared;
 mod supervise;
 mod support;
 mod third_party;

@@ -4,9 +4,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use super::shared::skip;
 use super::support::documents::{TO_STORE, load_test, receiver, sink};
 use super::support::run::{Run, number};
-use super::support::skip;
 
 const LIMIT: Duration = Duration::from_secs(120);
 

@@ -8,8 +8,9 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use super::shared::{root, skip};
 use super::support::pod::{Api, Spec, start};
-use super::support::{skip, wait_until};
+use super::support::wait_until;
 
 const LIMIT: Duration = Duration::from_secs(30);
 
@@ -35,7 +36,7 @@ impl Cluster {
     }
 
     fn command(&self, command: &str) -> Command {
-        let mut cluster = Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../hack/cluster"));
+        let mut cluster = Command::new(root().join("hack/cluster"));
         cluster.args(["--api-only", command]).env("FLOODMARK_CLUSTER_DIR", self.folder.path().join("cluster"));
         cluster.env("FLOODMARK_CONTROLPLANE", &self.binaries).stdin(Stdio::null());
         cluster

@@ -7,10 +7,11 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 use super::backends::metric;
+use super::shared::skip;
 use super::support::documents::sink;
 use super::support::run::Run;
 use super::support::servers::{Prometheus, Server};
-use super::support::{free_port, http, skip, wait_until};
+use super::support::{free_port, http, wait_until};
 
 /// Raw samples by series (labels as text) from a server, of everything that its job scraped in the last minutes.
 fn raw(server: &Server, at: f64) -> BTreeMap<String, Vec<(String, String)>> {

@@ -20,23 +20,10 @@ mod proxy;
 mod puppet;
 mod refused;
 mod rights;
+#[path = "../shared.rs"]
+mod shared;
 mod throttle;
 mod waits;
 mod world;
 
-use std::path::Path;
-
-/// Says loudly that a test did not run; `hack/test` counts these lines.
-fn skip(test: &str, why: &str) {
-    use std::io::Write;
-    eprintln!("SKIPPED: {test}: {why}");
-    if let Some(path) = std::env::var_os("FLOODMARK_SKIPS")
-        && let Ok(mut file) = std::fs::File::options().append(true).create(true).open(path)
-    {
-        let _ = writeln!(file, "{test}: {why}");
-    }
-}
-
-fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
-}
+use shared::{root, skip};

@@ -134,7 +134,8 @@ impl Pod {
         }
         let phase = PHASES.get(step).unwrap_or(&"Finished");
         let verdict = (step >= PHASES.len()).then(|| self.verdict());
-        json!({"run": "r", "phase": phase, "t0": (step > 0).then(|| stage.t0()), "stage": 0, "stages": 1, "targetRate": 1.0,
+        json!({"run": "r", "phase": phase, "t0": (step > 0).then(|| stage.t0()), "elapsed": 0.0, "duration": 1.0,
+               "backlogSeconds": 0.0, "stage": 0, "stages": 1, "targetRate": 1.0,
                "rate": asked, "generated": asked, "acknowledged": asked, "refused": 0, "drops": 0, "dropsByReason": {},
                "engineSeq": self.told()["seq"].as_u64().unwrap_or(0), "verdict": verdict, "reasons": ["as the script has it"]})
     }

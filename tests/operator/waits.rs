@@ -73,6 +73,11 @@ fn a_test_begins_once_the_pods_are_of_the_spec_that_it_quotes() {
         assert!(message(&waits).contains("rolling out"), "{waits:#}");
         until("the targets are free", || is_free(api, NAME)).await;
         assert!(api.get(NAME, "configmaps", "second-plan").await.is_none(), "not begun");
+        // A roll-out that comes to no end is waited for as long as the test may take.
+        api.create(NAME, &test("hasty", "  deadline: 3s\n")).await;
+        let ended = told(api, NAME, "hasty", "True", "DeadlineExceeded").await;
+        assert!(message(&ended).contains("rolling out"), "{ended:#}");
+        assert_eq!(condition(&ended, "TargetBusy"), Some(("False", "Ended")));
         stage.endless.store(true, Ordering::SeqCst);
         stage.asked.store(0, Ordering::SeqCst);
         stage.slow.store(false, Ordering::SeqCst);

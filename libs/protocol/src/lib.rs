@@ -17,7 +17,7 @@ pub mod supervisor;
 pub use conductor::{ChaosEvent, ChaosTimeline, PhaseDoc, RunPhase, RunPlan, Target};
 pub use engine::{EngineReport, ExecutedChaos, UnaskedEnd};
 pub use generator::{FaultCount, GeneratorReport, GeneratorState, SentEpoch, StageProgress};
-pub use progress::ProgressDoc;
+pub use progress::{Progress, ProgressDoc};
 pub use receiver::ReceiverControl;
 pub use sink_worker::{OwnershipDoc, SinkWorkerPlan, WorkerReport};
 pub use supervisor::{ChildState, End, Executed, SupervisorReport};

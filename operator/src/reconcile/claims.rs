@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use api::{Condition, ConditionStatus};
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::ConfigMap;
@@ -119,7 +120,8 @@ async fn look_at_sink(
     };
     let made = Made { plan: Some(&plan.json), template: &template };
     let rolled = rolled_out(context, &owner, &names::sink(&sink.name), &template).await?;
-    Ok(if made.stands(&held) && rolled { Ok(held) } else { Err(rolling_out(&called)) })
+    let conditions = sink.status.as_ref().map(|status| status.conditions.as_slice());
+    Ok(if made.stands(&held) && rolled { Ok(held) } else { Err(rolling_out(&called, conditions)) })
 }
 
 async fn look_at_receiver(context: &Context, test: &Test, receiver: &Receiver) -> Result<Look<ReceiverControl>, Error> {
@@ -138,12 +140,16 @@ async fn look_at_receiver(context: &Context, test: &Test, receiver: &Receiver) -
     };
     let stands = wanted == held.document && Made { plan: None, template: &template }.stands(&held);
     let rolled = rolled_out(context, &owner, &names::receiver(&receiver.name), &template).await?;
-    Ok(if stands && rolled { Ok(held) } else { Err(rolling_out(&called)) })
+    let conditions = receiver.status.as_ref().map(|status| status.conditions.as_slice());
+    Ok(if stands && rolled { Ok(held) } else { Err(rolling_out(&called, conditions)) })
 }
 
-/// What a run is judged by has to be what runs.
-fn rolling_out(called: &str) -> Claim {
-    Claim::NotYet(format!("{called} is rolling out: its pods are not yet all of its present spec"))
+/// What a run is judged by has to be what runs. With what keeps the pods from it, in their words.
+fn rolling_out(called: &str, conditions: Option<&[Condition]>) -> Claim {
+    let degraded = conditions.and_then(|all| find(all, "Degraded"));
+    let why = degraded.filter(|told| told.status == ConditionStatus::True).map(|told| format!(" ({})", told.message));
+    let why = why.unwrap_or_default();
+    Claim::NotYet(format!("{called} is rolling out: its pods are not yet all of its present spec{why}"))
 }
 
 async fn look<D: Lock>(context: &Context, test: &Test, name: &str, target_uid: &str) -> Result<Look<D>, Error> {

@@ -116,10 +116,10 @@ fn hindered(status: &LoadTestStatus) -> Option<&str> {
     Some(told.message.as_str()).filter(|words| !words.is_empty() && !going.contains(&told.reason.as_str()))
 }
 
-/// For how long a test has had its targets, by its own status: it survives the operator.
-fn held_for(status: &LoadTestStatus, now: Timestamp) -> Duration {
-    let held = find(&status.conditions, "TargetBusy").filter(|told| told.reason == "Held");
-    let since = held.and_then(|told| told.last_transition_time.parse::<Timestamp>().ok());
+/// For how long `TargetBusy` has had this reason, by the test's own status: it survives the operator.
+fn since(status: &LoadTestStatus, reason: &str, now: Timestamp) -> Duration {
+    let told = find(&status.conditions, "TargetBusy").filter(|told| told.reason == reason);
+    let since = told.and_then(|told| told.last_transition_time.parse::<Timestamp>().ok());
     since.and_then(|since| Duration::try_from(now.duration_since(since)).ok()).unwrap_or_default()
 }
 
@@ -146,7 +146,7 @@ impl Pass<'_> {
         status.phase = Some(Phase::Finished.as_str().to_owned());
         status.completion_time = Some(time(self.now));
         self.set(status, Say::yes("Finished", reason, message));
-        if holds(&status.conditions, "TargetBusy") {
+        if find(&status.conditions, "TargetBusy").is_some_and(|told| told.status != ConditionStatus::False) {
             self.set(status, Say::no("TargetBusy", "Ended", "the test has ended"));
         }
     }
@@ -157,6 +157,11 @@ impl Pass<'_> {
         status.verdict = Some("Inconclusive".to_owned());
         self.end(status, reason, message);
         self.set(status, Say::unknown("Passed", reason, message));
+    }
+
+    fn too_late(&self, status: &mut LoadTestStatus, words: &str) {
+        let deadline = self.test.spec.effective_deadline().as_secs();
+        self.give_up(status, "DeadlineExceeded", &format!("not begun within {deadline} s: {words}"));
     }
 
     fn references(&self, status: &mut LoadTestStatus, facts: &Facts) {
@@ -171,6 +176,7 @@ impl Pass<'_> {
 
     /// Takes the targets, then freezes the plan and makes the parts.
     async fn begin(&self, mut status: LoadTestStatus, resolved: &Resolved) -> Result<Option<Duration>, Error> {
+        let deadline = self.test.spec.effective_deadline();
         match claims::claim(self.context, self.test, self.owner, resolved).await? {
             Claim::Busy(holder) => {
                 self.set(&mut status, Say::yes("TargetBusy", "TargetBusy", holder.clone()));
@@ -178,19 +184,20 @@ impl Pass<'_> {
                 return self.write(&status, Some(HELD)).await;
             }
             Claim::NotYet(what) => {
-                status.conditions.retain(|condition| condition.r#type != "TargetBusy");
-                self.say(&mut status, Phase::Pending, "TargetNotReady", what);
+                let waited = since(&status, "NotReady", self.now);
+                self.set(&mut status, Say::unknown("TargetBusy", "NotReady", what.clone()));
+                if waited >= deadline {
+                    self.too_late(&mut status, &what);
+                } else {
+                    self.say(&mut status, Phase::Pending, "TargetNotReady", what);
+                }
                 return self.write(&status, Some(LIVE)).await;
             }
             Claim::Held => {}
         }
         self.set(&mut status, Say::no("TargetBusy", "Held", ""));
-        let deadline = self.test.spec.effective_deadline();
         match self.parts(resolved).await? {
-            Some((_, words)) if held_for(&status, self.now) >= deadline => {
-                let message = format!("not begun within {} s: {words}", deadline.as_secs());
-                self.give_up(&mut status, "DeadlineExceeded", &message);
-            }
+            Some((_, words)) if since(&status, "Held", self.now) >= deadline => self.too_late(&mut status, &words),
             Some((reason, message)) => self.say(&mut status, Phase::Preparing, &reason, message),
             None => self.say(&mut status, Phase::Preparing, "Preparing", ""),
         }

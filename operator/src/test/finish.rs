@@ -20,16 +20,17 @@ const MAX_DROP_REASONS: usize = 64;
 /// What the conductor says while it goes on.
 pub(crate) fn follow(status: &mut LoadTestStatus, progress: &ProgressDoc) {
     let Some(t0) = progress.t0 else { return };
+    let now = &progress.now;
     status.start_time = Timestamp::from_nanosecond(i128::from(t0)).ok().map(time);
-    status.stage = u32::try_from(progress.stage).ok();
-    status.rate = Some(progress.rate.max(0.0).round() as u64);
-    status.drops = Some(progress.drops);
-    status.drops_by_reason = few(progress.drops_by_reason.clone());
+    status.stage = u32::try_from(now.stage).ok();
+    status.rate = Some(now.rate.max(0.0).round() as u64);
+    status.drops = Some(now.drops);
+    status.drops_by_reason = few(now.drops_by_reason.clone());
     let samples = status.samples.get_or_insert_default();
-    samples.generated = progress.generated;
-    samples.acknowledged = progress.acknowledged;
-    samples.refused = progress.refused;
-    if let Some(ms) = progress.response_p99_ms {
+    samples.generated = now.generated;
+    samples.acknowledged = now.acknowledged;
+    samples.refused = now.refused;
+    if let Some(ms) = now.response_p99_ms {
         let response = status.latency.get_or_insert_default().response.get_or_insert_default();
         response.p99 = duration(ms, false);
     }

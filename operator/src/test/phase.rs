@@ -138,7 +138,7 @@ fn after(facts: &Facts, started: Duration) -> Step {
     if stop.is_none() {
         stop = hopeless.map(|trouble| format!("{}: {}", trouble.reason.as_str(), trouble.text()));
     }
-    let phase = progress.map_or(Phase::Preparing, |progress| phase(progress.phase));
+    let phase = progress.map_or(Phase::Preparing, |progress| phase(progress.now.phase));
     let (reason, message) = if let Some(words) = facts.lost_generators.first() {
         ("GeneratorLost", words.clone())
     } else {
@@ -149,7 +149,7 @@ fn after(facts: &Facts, started: Duration) -> Step {
 
 /// What it does now, or what keeps it from doing it.
 fn present(phase: Phase, progress: Option<&ProgressDoc>, troubles: &[Trouble]) -> (&'static str, String) {
-    let says = progress.and_then(|progress| progress.waiting_for.clone().or_else(|| progress.trouble.clone()));
+    let says = progress.and_then(|says| says.now.waiting_for.clone().or_else(|| says.now.trouble.clone()));
     let worst = troubles.iter().find(|trouble| trouble.terminal || trouble.reason != Reason::Restarted);
     match worst.or(troubles.first()) {
         Some(trouble) => (trouble.reason.as_str(), trouble.text()),
@@ -167,6 +167,8 @@ fn phase(run: RunPhase) -> Phase {
 
 #[cfg(test)]
 mod tests {
+    use protocol::Progress;
+
     use super::*;
 
     fn facts() -> Facts {
@@ -184,11 +186,9 @@ mod tests {
     }
 
     fn says(phase: RunPhase) -> Conductor {
-        let doc = serde_json::json!({
-            "run": "r", "phase": phase, "stage": 0, "stages": 1, "targetRate": 0.0, "rate": 0.0, "generated": 0,
-            "acknowledged": 0, "refused": 0, "drops": 0, "dropsByReason": {}, "engineSeq": 0, "reasons": [],
-        });
-        Conductor::Says(Box::new(serde_json::from_value(doc).unwrap()))
+        let now = Progress::new(phase);
+        let doc = ProgressDoc { run: "r".into(), t0: None, now, engine_seq: 0, verdict: None, reasons: Vec::new() };
+        Conductor::Says(Box::new(doc))
     }
 
     fn trouble(reason: Reason, terminal: bool) -> Trouble {

@@ -7,18 +7,7 @@ pub mod pod;
 pub mod run;
 pub mod servers;
 
-use std::io::Write;
 use std::time::{Duration, Instant};
-
-/// Says loudly that a test did not run; `hack/test` counts these lines.
-pub fn skip(test: &str, why: &str) {
-    eprintln!("SKIPPED: {test}: {why}");
-    if let Some(path) = std::env::var_os("FLOODMARK_SKIPS")
-        && let Ok(mut file) = std::fs::File::options().append(true).create(true).open(path)
-    {
-        let _ = writeln!(file, "{test}: {why}");
-    }
-}
 
 /// Polls until the condition holds; panics with `what` when the deadline passes.
 pub fn wait_until(what: &str, limit: Duration, mut holds: impl FnMut() -> bool) {
