@@ -28,6 +28,7 @@ fn plan() -> RunPlan {
 
 fn engine(chaos: Vec<ChaosStep>) -> Arc<ClusterEngine> {
     let published = Arc::new(Published::default());
+    published.prepare(&plan().run);
     published.publish(plan(), Vec::new());
     published.start(T0);
     let two = Supervisors { workers: vec![String::new(); 2], receivers: vec![String::new()] };
@@ -129,6 +130,7 @@ async fn supervisors_of_workers_that_came_later_are_asked_while_they_are_counted
     supervisor(&format!("127.0.0.2:{port}"), &later).await;
     let one = Supervisors { workers: vec![format!("http://127.0.0.1:{port}")], receivers: Vec::new() };
     let published = Arc::new(Published::default());
+    published.prepare(&plan().run);
     published.publish(plan(), Vec::new());
     published.start(T0);
     let engine = ClusterEngine::new(published, vec![step(ChaosAction::Kill, 1)], &one);

@@ -112,7 +112,8 @@ impl Gatherer {
         for (ordinal, receiver) in self.receivers.iter_mut().enumerate() {
             receiver.ready().await.map_err(|why| format!("receiver {ordinal}: {why}"))?;
         }
-        for (ordinal, worker) in self.workers.iter_mut().enumerate() {
+        // A sink may be resharded while parts come up.
+        for (ordinal, worker) in self.workers.iter_mut().enumerate().take(self.active) {
             worker.ready().await.map_err(|why| format!("sink-worker {ordinal}: {why}"))?;
             // Of an earlier run its account would begin with that one's samples.
             match worker.fetch.json::<WorkerReport>(Some(path::ACCOUNT)).await {

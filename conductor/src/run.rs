@@ -70,6 +70,7 @@ impl Conductor {
             self.published.progress(now.clone());
             progress(now);
         };
+        self.published.prepare(&plan.run);
         let mut outside = Outside::default();
         let attempt = Box::pin(self.attempt(&mut plan, &engine, &stop, progress, &mut outside)).await;
         let begun = attempt.is_ok();

@@ -14,6 +14,7 @@ pub(crate) struct Published {
 
 #[derive(Debug, Default)]
 struct Inner {
+    run: Option<String>,
     plan: Option<RunPlan>,
     phase: Option<RunPhase>,
     t0: Option<u64>,
@@ -37,11 +38,17 @@ impl Published {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// What the run is called, before there is a plan of it.
+    pub(crate) fn prepare(&self, run: &str) {
+        let mut inner = self.lock();
+        inner.run = Some(run.to_owned());
+        inner.phase = Some(RunPhase::Preparing);
+    }
+
     pub(crate) fn publish(&self, plan: RunPlan, chaos: Vec<ChaosEvent>) {
         let mut inner = self.lock();
         inner.plan = Some(plan);
         inner.chaos = chaos;
-        inner.phase = Some(RunPhase::Preparing);
     }
 
     pub(crate) fn plan(&self) -> Option<RunPlan> {
@@ -112,7 +119,7 @@ impl Published {
         let last = inner.progress.clone().unwrap_or_else(|| Progress::new(phase));
         let summary = inner.results.as_ref().map(|results| &results.summary);
         Some(ProgressDoc {
-            run: inner.plan.as_ref().map(|plan| &plan.run).or(summary.map(|summary| &summary.run))?.clone(),
+            run: inner.run.clone()?,
             t0: inner.t0,
             // Of an earlier phase it is no longer true.
             now: Progress { phase, waiting_for: last.waiting_for.filter(|_| last.phase == phase), ..last },

@@ -13,8 +13,8 @@ const TIMEOUT: Duration = Duration::from_secs(2);
 /// Between two questions before t0 and after it.
 const EAGER: Duration = Duration::from_millis(100);
 const CALM: Duration = Duration::from_millis(200);
-/// A conductor that has not come up by then never will.
-const COMING_UP: Duration = Duration::from_mins(2);
+/// Whoever made this generator ends it, too, if no conductor comes up; this is for one that is left behind.
+const COMING_UP: Duration = Duration::from_hours(1);
 /// A conductor that was silent for so long is gone.
 const SILENCE: Duration = Duration::from_secs(30);
 

@@ -17,6 +17,14 @@ pub(crate) enum Error {
 }
 
 impl Error {
+    /// What the API server, or this operator, finds wrong with an object: trying again does not mend it. Any other error as it is.
+    pub(crate) fn refused(self) -> Result<String, Self> {
+        match self {
+            Self::Call { fail: Fail::Invalid(words), .. } => Ok(words),
+            other @ Self::Call { .. } => Err(other),
+        }
+    }
+
     /// Whether it is the ordinary consequence of somebody else's write, not worth a warning.
     pub(crate) fn is_conflict(&self) -> bool {
         matches!(self, Self::Call { fail: Fail::Conflict(_) | Fail::Exists(_), .. })

@@ -9,6 +9,7 @@ use protocol::WorkerReport;
 
 use crate::build::names;
 use crate::kinds::Sink;
+use crate::observe::pods::ready;
 
 /// `reports` are the workers' accounts of this moment by ordinal; who did not answer is not ready and not drained.
 pub(crate) fn view(sink: &Sink, pods: &[Pod], reports: &BTreeMap<u32, WorkerReport>, doc: &ControlDocument) -> View {
@@ -24,13 +25,6 @@ pub(crate) fn view(sink: &Sink, pods: &[Pod], reports: &BTreeMap<u32, WorkerRepo
         ready: (0..MAX_REPLICAS).take_while(|&ordinal| is_there(ordinal) && obeys(ordinal)).count() as u32,
         drained: drained.collect(),
     }
-}
-
-/// Kubelet's word, of a pod that nobody has asked to leave.
-pub(crate) fn ready(pod: &Pod) -> bool {
-    let conditions = pod.status.as_ref().and_then(|status| status.conditions.as_ref());
-    pod.metadata.deletion_timestamp.is_none()
-        && conditions.into_iter().flatten().any(|condition| condition.type_ == "Ready" && condition.status == "True")
 }
 
 /// What to do next: bring the set to `workers`, then replace document and notes with `publish`.

@@ -7,6 +7,7 @@
 
 mod api;
 mod apiserver;
+mod by_hand;
 mod cleanup;
 mod crash;
 mod documents;

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
+use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use floodmark_http::server;
@@ -33,6 +33,8 @@ struct Pod {
     name: String,
     seen: Arc<Seen>,
     stage: Arc<Stage>,
+    /// The control document that a worker obeys: none replaces a newer one.
+    obeyed: Mutex<Value>,
 }
 
 impl Parts {
@@ -47,7 +49,8 @@ impl Parts {
         let make = || {
             let (ip, listener) = free();
             let (seen, stage) = (Arc::clone(seen), Arc::clone(stage));
-            let pod = Pod { namespace: namespace.to_owned(), name: name.to_owned(), seen, stage };
+            let (namespace, name) = (namespace.to_owned(), name.to_owned());
+            let pod = Pod { namespace, name, seen, stage, obeyed: Mutex::default() };
             let handler = move |request: Request<Bytes>, _: SocketAddr| {
                 let answer = pod.answer(request.uri().path());
                 async move { answer }
@@ -148,8 +151,23 @@ impl Pod {
         json!({"t0": self.stage.t0(), "events": events})
     }
 
-    fn account(&self) -> Value {
+    fn obeyed(&self) -> Value {
         let control = self.control(&self.label("floodmark.dev/sink").unwrap_or_default());
+        let mut obeyed = self.obeyed.lock().unwrap();
+        if control["epoch"].as_u64() >= obeyed["epoch"].as_u64() {
+            *obeyed = control;
+        }
+        obeyed.clone()
+    }
+
+    fn ownership(&self) -> Value {
+        let control = self.obeyed();
+        json!({"sinkUid": control["sinkUid"], "epoch": control["epoch"], "replicas": control["from"],
+               "lanes": control["lanes"], "addresses": control["addresses"]})
+    }
+
+    fn account(&self) -> Value {
+        let control = self.obeyed();
         let drained = if control["phase"] == "Draining" { control["epoch"].clone() } else { Value::Null };
         let ordinal = self.label("apps.kubernetes.io/pod-index").and_then(|index| index.parse::<u32>().ok());
         json!({"ordinal": ordinal.unwrap_or(0), "epoch": control["epoch"], "drained": drained, "account": {},
@@ -159,6 +177,7 @@ impl Pod {
     fn answer(&self, path: &str) -> Response<Bytes> {
         let document = match path {
             "/account" => self.account(),
+            "/ownership" => self.ownership(),
             "/progress" => self.progress(),
             "/chaos" => self.chaos(),
             "/summary" => {

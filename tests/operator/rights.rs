@@ -49,7 +49,7 @@ const NEEDED: [&str; 12] = [
 ];
 
 /// In the namespaces of tests.
-const NEVER: [&str; 21] = [
+const NEVER: [&str; 26] = [
     "get secrets",
     "list secrets",
     "watch secrets",
@@ -67,6 +67,11 @@ const NEVER: [&str; 21] = [
     "bind roles.rbac.authorization.k8s.io",
     "create clusterroles.rbac.authorization.k8s.io",
     "create deployments.apps",
+    "delete statefulsets.apps",
+    "delete serviceaccounts",
+    "delete roles.rbac.authorization.k8s.io",
+    "list roles.rbac.authorization.k8s.io",
+    "list poddisruptionbudgets.policy",
     "delete namespaces",
     "get nodes",
     "update loadtests.floodmark.dev",

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta, OwnerReference};
+use kube::api::DynamicObject;
 use serde_json::Value;
 
 use crate::kinds::{Kind, Parsed};
@@ -46,6 +47,13 @@ impl Owner {
     pub(crate) fn of<S, T>(kind: Kind, object: &Parsed<S, T>) -> Self {
         let (name, namespace, uid) = (object.name.clone(), object.namespace.clone(), object.uid.clone());
         Self { kind, name, namespace, uid }
+    }
+
+    /// Of an object whose spec is not understood.
+    pub(crate) fn of_unread(kind: Kind, object: &DynamicObject) -> Self {
+        let meta = object.metadata.clone();
+        let (name, namespace) = (meta.name.unwrap_or_default(), meta.namespace.unwrap_or_default());
+        Self { kind, name, namespace, uid: meta.uid.unwrap_or_default() }
     }
 
     fn reference(&self) -> OwnerReference {

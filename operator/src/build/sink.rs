@@ -234,7 +234,8 @@ pub(super) fn budget(
             selector: Some(label_selector(owner, component)),
             min_available: min_available.map(IntOrString::Int),
             max_unavailable: max_unavailable.map(IntOrString::Int),
-            unhealthy_pod_eviction_policy: None,
+            // Pods that do not work are in nobody's way, unless a run holds them.
+            unhealthy_pod_eviction_policy: max_unavailable.filter(|&count| count > 0).map(|_| "AlwaysAllow".to_owned()),
         }),
         status: None,
     })

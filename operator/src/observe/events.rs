@@ -43,9 +43,9 @@ pub(crate) fn of_pod(events: &[Event], pod: &Pod) -> Option<Trouble> {
     Some(Trouble { part: part(pod), reason, words, terminal: false })
 }
 
-/// Why an owner's pods are not made: the newest word of its controller.
-pub(crate) fn of_owner(events: &[Event], part: &str, now: Timestamp) -> Option<Trouble> {
-    let failed = |event: &&Event| event.reason.as_deref() == Some("FailedCreate");
+/// Why an owner's pods are not made: the newest word of its controller, unless it has `made` one since.
+pub(crate) fn of_owner(events: &[Event], part: &str, made: Option<Timestamp>, now: Timestamp) -> Option<Trouble> {
+    let failed = |event: &&Event| event.reason.as_deref() == Some("FailedCreate") && seen(event) >= made;
     let event = events.iter().rev().find(failed)?;
     let words = event.message.clone().unwrap_or_default();
     let quota = words.contains("exceeded quota");
@@ -82,10 +82,11 @@ mod tests {
         assert_eq!(of_pod(&[event("Unhealthy", "x")], &pod), None);
         let now = |second| "2026-01-01T00:00:00Z".parse::<Timestamp>().unwrap() + Duration::from_secs(second);
         let quota = event("FailedCreate", "pods \"a-0\" is forbidden: exceeded quota: q, requested: pods=1");
-        let found = of_owner(std::slice::from_ref(&quota), "generator", now(10)).unwrap();
+        let found = of_owner(std::slice::from_ref(&quota), "generator", None, now(10)).unwrap();
         assert_eq!((found.reason, found.terminal), (Reason::QuotaExceeded, false));
-        assert!(of_owner(&[quota], "generator", now(130)).unwrap().terminal);
+        assert!(of_owner(std::slice::from_ref(&quota), "generator", Some(now(30)), now(130)).unwrap().terminal);
+        assert_eq!(of_owner(&[quota], "generator", Some(now(31)), now(130)), None, "it was over then");
         let security = event("FailedCreate", "pods \"a-0\" is forbidden: violates PodSecurity \"restricted:latest\"");
-        assert_eq!(of_owner(&[security], "generator", now(1)).unwrap().reason, Reason::PodForbidden);
+        assert_eq!(of_owner(&[security], "generator", None, now(1)).unwrap().reason, Reason::PodForbidden);
     }
 }

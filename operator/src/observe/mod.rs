@@ -36,7 +36,10 @@ pub(crate) async fn troubles(
         }
     }
     for owner in owners.iter().filter(|owner| !owner.complete) {
-        found.extend(events::of_owner(&events::about(cluster, namespace, owner.uid).await?, owner.part, now));
+        let theirs = |pod: &&Pod| pod.metadata.owner_references.iter().flatten().any(|of| of.uid == owner.uid);
+        let made = pods.iter().filter(theirs).filter_map(|pod| pod.metadata.creation_timestamp.as_ref()).map(|t| t.0);
+        let events = events::about(cluster, namespace, owner.uid).await?;
+        found.extend(events::of_owner(&events, owner.part, made.max(), now));
     }
     Ok(found)
 }

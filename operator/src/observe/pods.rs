@@ -84,6 +84,7 @@ pub(crate) fn index(pod: &Pod) -> Option<u32> {
     names.iter().find_map(|name| labels.get(*name))?.parse().ok()
 }
 
+/// Kubelet's word, of a pod that nobody has asked to leave.
 pub(crate) fn ready(pod: &Pod) -> bool {
     let conditions = pod.status.as_ref().and_then(|status| status.conditions.as_deref()).unwrap_or_default();
     pod.metadata.deletion_timestamp.is_none()
@@ -109,7 +110,6 @@ fn age(since: Option<&Time>, now: Timestamp) -> Duration {
 /// What is wrong with the pod; none when nothing is, or nothing that its status tells.
 pub(crate) fn trouble(pod: &Pod, now: Timestamp) -> Option<Trouble> {
     let status = pod.status.as_ref()?;
-    let created = pod.metadata.creation_timestamp.as_ref();
     let say = |reason, words: String, terminal| Some(Trouble { part: part(pod), reason, words, terminal });
     if pod.metadata.deletion_timestamp.is_some() {
         return None;
@@ -121,10 +121,15 @@ pub(crate) fn trouble(pod: &Pod, now: Timestamp) -> Option<Trouble> {
     }) {
         return say(Reason::Unschedulable, unscheduled.message.clone().unwrap_or_default(), false);
     }
+    if let Some(words) = lost(pod) {
+        // A set makes its pods again; nobody makes those of a run again.
+        let terminal = pod.spec.as_ref().is_some_and(|spec| spec.restart_policy.as_deref() == Some("Never"));
+        return say(Reason::PodLost, words, terminal);
+    }
     if let Some(container) = container(pod) {
         if let Some(waiting) = container.state.as_ref().and_then(|state| state.waiting.as_ref()) {
             let words = waiting.message.clone().unwrap_or_default();
-            let late = age(created, now) >= PATIENCE;
+            let late = age(unready_since(pod), now) >= PATIENCE;
             match waiting.reason.as_deref().unwrap_or_default() {
                 "InvalidImageName" => return say(Reason::ImagePullFailed, words, true),
                 reason @ ("ErrImagePull" | "ImagePullBackOff" | "ErrImageNeverPull" | "RegistryUnavailable") => {
@@ -140,25 +145,45 @@ pub(crate) fn trouble(pod: &Pod, now: Timestamp) -> Option<Trouble> {
             let words = last_words(ended);
             let oom = ended.reason.as_deref() == Some("OOMKilled");
             let looping = container.restart_count >= LOOP;
-            // A container that ended once and works again is no trouble of today, unless it just came back.
-            let over = ready(pod) && age(ended.finished_at.as_ref(), now) > Duration::from_secs(60);
-            if phase(pod) == "Failed" || !over {
+            // A container that ended and works again is no trouble of today, unless it just came back.
+            let runs = container.state.as_ref().is_some_and(|state| state.running.is_some());
+            let over = runs && age(ended.finished_at.as_ref(), now) > Duration::from_secs(60);
+            if !over {
                 match (ended.exit_code, oom) {
                     (0, false) => {}
                     (_, true) => return say(Reason::OomKilled, words, looping),
                     (_, false) if looping => return say(Reason::CrashLoop, words, true),
-                    (_, false) if phase(pod) == "Failed" => return say(Reason::PodLost, words, true),
                     (_, false) => return say(Reason::Restarted, words, false),
                 }
             }
         }
     }
-    if phase(pod) == "Failed" {
-        let words = [status.reason.as_deref(), status.message.as_deref()];
-        let words = words.into_iter().flatten().collect::<Vec<_>>().join(": ");
-        return say(Reason::PodLost, if words.is_empty() { "the pod failed".to_owned() } else { words }, true);
-    }
     None
+}
+
+/// Since when the pod has not been ready, or since it was made.
+fn unready_since(pod: &Pod) -> Option<&Time> {
+    let conditions = pod.status.as_ref().and_then(|status| status.conditions.as_ref());
+    let unready = conditions.into_iter().flatten().find(|told| told.type_ == "Ready" && told.status == "False");
+    unready.and_then(|told| told.last_transition_time.as_ref()).or(pod.metadata.creation_timestamp.as_ref())
+}
+
+/// Why a pod has ended for good: whoever ended it first, then its container. None for one that goes on, or ran out of memory.
+fn lost(pod: &Pod) -> Option<String> {
+    let status = pod.status.as_ref().filter(|_| phase(pod) == "Failed")?;
+    let ended = container(pod).and_then(ended);
+    let disrupted = status.conditions.iter().flatten().find(|told| told.type_ == "DisruptionTarget");
+    let said = [status.reason.as_deref(), status.message.as_deref()];
+    let mut words: Vec<String> =
+        said.into_iter().flatten().filter(|said| !said.is_empty()).map(str::to_owned).collect();
+    if words.is_empty() {
+        words.extend(disrupted.and_then(|told| told.message.clone()));
+    }
+    if words.is_empty() && ended.is_some_and(|ended| ended.reason.as_deref() == Some("OOMKilled")) {
+        return None;
+    }
+    words.extend(ended.map(last_words));
+    Some(if words.is_empty() { "the pod failed".to_owned() } else { words.join(": ") })
 }
 
 /// How the container ended last, if it ever did.
@@ -268,17 +293,41 @@ mod tests {
                 false,
             ),
             (container(&waiting, &crash, 3), 9, "CrashLoop", "sink-worker 1: Error, exit 2: cannot use its plan", true),
-            (
-                json!({"phase": "Failed", "reason": "Evicted", "message": "low on memory"}),
-                9,
-                "PodLost",
-                "sink-worker 1: Evicted: low on memory",
-                true,
-            ),
         ];
         for (status, second, reason, text, terminal) in cases {
             let found = trouble(&pod(&status), at(second)).unwrap();
             assert_eq!((found.reason.as_str(), found.text().as_str(), found.terminal), (reason, text, terminal));
+        }
+    }
+
+    #[test]
+    fn a_pod_that_is_lost_tells_who_ended_it_and_its_last_words() {
+        let killed = json!({"terminated": {"exitCode": 137, "reason": "Error", "message": "listening"}});
+        let with = |edit: Value| {
+            let mut status = container(&killed, &json!({}), 0);
+            status["phase"] = json!("Failed");
+            status.as_object_mut().unwrap().extend(edit.as_object().unwrap().clone());
+            status
+        };
+        let disrupted = json!([{"type": "DisruptionTarget", "status": "True", "message": "the node was drained"}]);
+        for (status, words) in [
+            (
+                with(json!({"reason": "Evicted", "message": "low on memory"})),
+                "Evicted: low on memory: Error, exit 137: listening",
+            ),
+            (with(json!({"conditions": disrupted})), "the node was drained: Error, exit 137: listening"),
+            (with(json!({})), "Error, exit 137: listening"),
+            (json!({"phase": "Failed"}), "the pod failed"),
+        ] {
+            let mut pod = pod(&status);
+            let found = trouble(&pod, at(9)).unwrap();
+            assert_eq!(
+                (found.reason, found.words.as_str(), found.terminal),
+                (Reason::PodLost, words, false),
+                "it is made again"
+            );
+            pod.spec = Some(serde_json::from_value(json!({"restartPolicy": "Never", "containers": []})).unwrap());
+            assert!(trouble(&pod, at(9)).unwrap().terminal, "{words}");
         }
     }
 
@@ -302,6 +351,14 @@ mod tests {
         status["conditions"] = json!([{"type": "Ready", "status": "True"}]);
         assert_eq!(trouble(&pod(&status), at(20)).unwrap().reason, Reason::Restarted);
         assert_eq!(trouble(&pod(&status), at(100)), None);
+        // What it once went through does not count when its role is killed by a test.
+        let unready = container(&json!({"running": {}}), &crash, 3);
+        assert_eq!(trouble(&pod(&unready), at(100)), None);
+        let mut pull = container(&json!({"waiting": {"reason": "ErrImagePull", "message": "none"}}), &json!({}), 0);
+        pull["conditions"] =
+            json!([{"type": "Ready", "status": "False", "lastTransitionTime": "2026-01-01T01:00:00Z"}]);
+        assert!(!trouble(&pod(&pull), at(3_610)).unwrap().terminal, "an old pod is waited for, too");
+        assert!(trouble(&pod(&pull), at(3_730)).unwrap().terminal);
         let creating = container(&json!({"waiting": {"reason": "ContainerCreating"}}), &json!({}), 0);
         assert!(!waits_for_volumes(&pod(&creating), at(1)) && waits_for_volumes(&pod(&creating), at(3)));
     }

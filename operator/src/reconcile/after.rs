@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use api::LoadTestStatus;
+use api::{LoadTestStatus, Results};
 use jiff::Timestamp;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{ConfigMap, Service};
@@ -24,34 +24,54 @@ pub(super) async fn finished(
     owner: &Owner,
     status: &LoadTestStatus,
 ) -> Result<Option<Duration>, Error> {
-    claims::release(context, test).await?;
-    let completed = status.completion_time.as_deref().and_then(|time| time.parse::<Timestamp>().ok());
-    let over = completed.is_none_or(|completed| left(completed, test, Timestamp::now()).is_none());
-    let name = &test.name;
+    // What cannot be given back keeps nothing else from going.
+    let released = claims::release(context, test).await;
+    let left = leave(context, owner, status, &test.spec.results).await?;
+    released.map(|()| left)
+}
+
+/// Of a test whose spec is not understood: it keeps no generators, and what it holds is forgotten by its targets.
+pub(super) async fn unread(
+    context: &Context,
+    owner: &Owner,
+    status: &LoadTestStatus,
+) -> Result<Option<Duration>, Error> {
+    leave(context, owner, status, &Results { keep_on_failure: false, ..Results::default() }).await
+}
+
+/// Ends what is not needed any more; how long the rest stays.
+async fn leave(
+    context: &Context,
+    owner: &Owner,
+    status: &LoadTestStatus,
+    results: &Results,
+) -> Result<Option<Duration>, Error> {
+    let left = left(status, results, Timestamp::now());
+    let name = &owner.name;
     remove::<PodDisruptionBudget>(context, owner, &names::run(name)).await?;
-    if over || !keeps_generators(test, status) {
+    if left.is_none() || !keeps_generators(results, status) {
         remove::<Job>(context, owner, &names::generator(name)).await?;
         remove::<Service>(context, owner, &names::generator(name)).await?;
     }
-    if over {
+    if left.is_none() {
         remove::<Job>(context, owner, &names::conductor(name)).await?;
         remove::<Service>(context, owner, &names::conductor(name)).await?;
         remove::<ConfigMap>(context, owner, &names::plan(name)).await?;
-        return Ok(None);
     }
-    Ok(completed.and_then(|completed| left(completed, test, Timestamp::now())))
+    Ok(left)
 }
 
 /// How long the artifacts stay yet.
-fn left(completed: Timestamp, test: &Test, now: Timestamp) -> Option<Duration> {
-    let end = completed.checked_add(test.spec.results.ttl_after_finished.0).ok()?;
+fn left(status: &LoadTestStatus, results: &Results, now: Timestamp) -> Option<Duration> {
+    let completed = status.completion_time.as_deref()?.parse::<Timestamp>().ok()?;
+    let end = completed.checked_add(results.ttl_after_finished.0).ok()?;
     Duration::try_from(end.duration_since(now)).ok().filter(|left| !left.is_zero())
 }
 
 /// The generators' logs tell why a test failed; generators whose conductor is lost would go on for ever.
-fn keeps_generators(test: &Test, status: &LoadTestStatus) -> bool {
+fn keeps_generators(results: &Results, status: &LoadTestStatus) -> bool {
     let completed = find(&status.conditions, "Finished").is_some_and(|finished| finished.reason == "Completed");
-    completed && status.verdict.as_deref() != Some("Passed") && test.spec.results.keep_on_failure
+    completed && status.verdict.as_deref() != Some("Passed") && results.keep_on_failure
 }
 
 /// Ends a child of ours; one of somebody else stays.
@@ -69,24 +89,20 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::kinds::parse;
 
-    fn test(results: &serde_json::Value) -> Test {
-        let object = json!({
-            "apiVersion": "floodmark.dev/v1alpha1", "kind": "LoadTest", "metadata": {"name": "t"},
-            "spec": {"target": {"sinkRef": {"name": "s"}}, "results": results,
-                     "workload": [{"name": "a", "targets": 1, "seriesPerTarget": 1}], "stages": [{"for": "1s"}]},
-        });
-        parse(&serde_json::from_value(object).unwrap()).unwrap()
+    fn results(fields: serde_json::Value) -> Results {
+        serde_json::from_value(fields).unwrap()
     }
 
     #[test]
     fn artifacts_stay_for_their_time() {
         let at = |second| Timestamp::from_second(second).unwrap();
-        let test = test(&json!({"ttlAfterFinished": "60s"}));
-        assert_eq!(left(at(100), &test, at(130)), Some(Duration::from_secs(30)));
-        assert_eq!(left(at(100), &test, at(160)), None);
-        assert_eq!(left(at(100), &test, at(900)), None);
+        let results = results(json!({"ttlAfterFinished": "60s"}));
+        let status = LoadTestStatus { completion_time: Some("1970-01-01T00:01:40Z".to_owned()), ..Default::default() };
+        assert_eq!(left(&status, &results, at(130)), Some(Duration::from_secs(30)));
+        assert_eq!(left(&status, &results, at(160)), None);
+        assert_eq!(left(&status, &results, at(900)), None);
+        assert_eq!(left(&LoadTestStatus::default(), &results, at(0)), None);
     }
 
     #[test]
@@ -96,11 +112,11 @@ mod tests {
                 {"type": "Finished", "status": "True", "reason": reason, "lastTransitionTime": "2026-01-01T00:00:00Z"}]}))
             .unwrap()
         };
-        let keep = test(&json!({}));
+        let keep = Results::default();
         assert!(keeps_generators(&keep, &status("Failed", "Completed")));
         assert!(keeps_generators(&keep, &status("Inconclusive", "Completed")));
         assert!(!keeps_generators(&keep, &status("Passed", "Completed")));
         assert!(!keeps_generators(&keep, &status("Inconclusive", "ConductorLost")));
-        assert!(!keeps_generators(&test(&json!({"keepOnFailure": false})), &status("Failed", "Completed")));
+        assert!(!keeps_generators(&results(json!({"keepOnFailure": false})), &status("Failed", "Completed")));
     }
 }

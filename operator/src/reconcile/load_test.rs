@@ -5,7 +5,7 @@ use std::time::Duration;
 use api::{ConditionStatus, LoadTestStatus};
 use jiff::Timestamp;
 use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::{ConfigMap, Pod};
+use k8s_openapi::api::core::v1::ConfigMap;
 use kube::api::DynamicObject;
 
 use super::children::apply;
@@ -52,7 +52,7 @@ pub(super) async fn reconcile(live: &DynamicObject, context: &Context) -> Result
     let resolved = of_test(context, &test).await?;
     let targets = plan.as_ref().map(Targets::of_plan).unwrap_or_default();
     let state = match begun {
-        Some(begun) => observe(context, &test, &owner, &targets, begun, now).await?,
+        Some(_) => observe(context, &test, &owner, &targets, now).await?,
         None => RunState::default(),
     };
     let pass = Pass { live, context, test: &test, owner: &owner, now };
@@ -177,7 +177,11 @@ impl Pass<'_> {
     /// Takes the targets, then freezes the plan and makes the parts.
     async fn begin(&self, mut status: LoadTestStatus, resolved: &Resolved) -> Result<Option<Duration>, Error> {
         let deadline = self.test.spec.effective_deadline();
-        match claims::claim(self.context, self.test, self.owner, resolved).await? {
+        let claim = match claims::claim(self.context, self.test, self.owner, resolved).await {
+            Err(error) if !error.is_conflict() => Claim::NotYet(error.to_string()),
+            claim => claim?,
+        };
+        match claim {
             Claim::Busy(holder) => {
                 self.set(&mut status, Say::yes("TargetBusy", "TargetBusy", holder.clone()));
                 self.say(&mut status, Phase::Pending, "TargetBusy", holder);
@@ -210,6 +214,14 @@ impl Pass<'_> {
             // What was begun goes on without what has gone since.
             return Ok(None);
         }
+        match self.make(resolved).await {
+            // It may be over the next time; until then it is what is in the way.
+            Err(error) if !error.is_conflict() => Ok(Some(("ApiError".to_owned(), error.to_string()))),
+            made => made,
+        }
+    }
+
+    async fn make(&self, resolved: &Resolved) -> Result<Option<(String, String)>, Error> {
         let workers = claims::workers(self.context, self.test, resolved).await?;
         let children = match self.children(resolved, workers) {
             Ok(children) => children,
@@ -329,13 +341,13 @@ impl Pass<'_> {
     }
 }
 
-/// A test that does not parse ends before it began.
+/// A test that does not parse ends, whatever there is of it.
 async fn reject(live: &DynamicObject, context: &Context, why: &str) -> Result<Option<Duration>, Error> {
     let before: Option<LoadTestStatus> =
         live.data.get("status").and_then(|status| serde_json::from_value(status.clone()).ok());
     let mut status = before.unwrap_or_default();
     if holds(&status.conditions, "Finished") {
-        return Ok(None);
+        return after::unread(context, &Owner::of_unread(Kind::LoadTest, live), &status).await;
     }
     let now = Timestamp::now();
     let generation = live.metadata.generation;
@@ -350,7 +362,7 @@ async fn reject(live: &DynamicObject, context: &Context, why: &str) -> Result<Op
     if wrote == Wrote::Settled {
         context.events.warning(&kind, live, "InvalidSpec", why).await;
     }
-    Ok(sooner(None, wrote))
+    Ok(sooner(Some(LIVE), wrote))
 }
 
 fn invalid(test: &Test) -> Option<String> {
@@ -377,12 +389,6 @@ fn document(test: &Test, resolved: &Resolved) -> String {
 /// Whether an object is of this one's making, not of an earlier one of the same name.
 pub(super) fn owns(owner: &Owner, meta: &kube::api::ObjectMeta) -> bool {
     meta.owner_references.iter().flatten().any(|reference| reference.uid == owner.uid)
-}
-
-/// Jobs and pods of a test, those of an earlier object of its name left out.
-pub(super) fn is_of(begun: Timestamp, pod: &Pod) -> bool {
-    // Both in whole seconds, by the same clock.
-    pod.metadata.creation_timestamp.as_ref().is_some_and(|created| created.0 >= begun)
 }
 
 /// Whether a Job has failed for good, with its words.

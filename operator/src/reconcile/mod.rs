@@ -52,9 +52,18 @@ pub(crate) async fn reconcile(kind: Kind, seen: &Arc<DynamicObject>, context: &C
         return Ok(Action::await_change());
     }
     let again = match kind {
-        Kind::Sink => Box::pin(sink::reconcile(&live, context)).await?,
-        Kind::Receiver => Box::pin(receiver::reconcile(&live, context)).await?,
-        Kind::LoadTest => Box::pin(load_test::reconcile(&live, context)).await?,
+        Kind::Sink => Box::pin(sink::reconcile(&live, context)).await,
+        Kind::Receiver => Box::pin(receiver::reconcile(&live, context)).await,
+        Kind::LoadTest => Box::pin(load_test::reconcile(&live, context)).await,
+    };
+    let again = match again {
+        Ok(again) => again,
+        // Not even its status can be written, so nothing else tells.
+        Err(error) => {
+            let words = error.refused()?;
+            context.events.warning(&resource(kind), &live, "Refused", &words).await;
+            None
+        }
     };
     Ok(Action::requeue(again.unwrap_or(SETTLED)))
 }

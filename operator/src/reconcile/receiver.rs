@@ -71,10 +71,17 @@ async fn pass(
         }
     };
     let made = maps::Made { plan: None, template: &template };
-    let Some(run) = document(context, object, &owner, made).await? else {
-        let words = "an earlier receiver of this name is being deleted".to_owned();
-        parts.hindrance = Some(("Collecting".to_owned(), words));
-        return Ok(Some(SOON));
+    let run = match document(context, object, &owner, made).await {
+        Ok(Some(run)) => run,
+        Ok(None) => {
+            let words = "an earlier receiver of this name is being deleted".to_owned();
+            parts.hindrance = Some(("Collecting".to_owned(), words));
+            return Ok(Some(SOON));
+        }
+        Err(error) => {
+            parts.hindrance = Some(("Refused".to_owned(), error.refused()?));
+            return Ok(Some(SOON));
+        }
     };
     let name = names::receiver(&object.name);
     let set: Option<StatefulSet> = cluster.get(namespace, &name).await.what(|| format!("StatefulSet {name}"))?;

@@ -1,12 +1,16 @@
 //! What is there of a test that was begun: its Jobs, its pods, and what the conductor says.
 
+use std::time::Duration;
+
+use floodmark_http::client::FetchError;
 use jiff::Timestamp;
+use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Pod;
 use protocol::EngineReport;
 
 use super::Context;
-use super::load_test::{is_of, job_failed, owns};
+use super::load_test::{job_failed, owns};
 use crate::build::meta::{Component, Owner, selector_text};
 use crate::build::names;
 use crate::build::plans::Targets;
@@ -40,28 +44,42 @@ pub(super) async fn observe(
     test: &Test,
     owner: &Owner,
     targets: &Targets,
-    begun: Timestamp,
     now: Timestamp,
 ) -> Result<RunState, Error> {
     let (cluster, namespace) = (&context.cluster, test.namespace.as_str());
-    let pods: Vec<Pod> = cluster.list(namespace, &selector_text(owner, None)).await.what(|| "pods".to_owned())?;
-    let pods: Vec<Pod> = pods.into_iter().filter(|pod| is_of(begun, pod)).collect();
     let job = async |name: String| -> Result<Option<Job>, Error> {
         let job: Option<Job> = cluster.get(namespace, &name).await.what(|| format!("Job {name}"))?;
         Ok(job.filter(|job| owns(owner, &job.metadata)))
     };
     let conductor_job = job(names::conductor(&test.name)).await?;
     let generator_job = job(names::generator(&test.name)).await?;
+    let job_uid = |job: &Option<Job>| job.as_ref().and_then(|job| job.metadata.uid.clone()).unwrap_or_default();
+    let (conductor_uid, generator_uid) = (job_uid(&conductor_job), job_uid(&generator_job));
+    // Those of an earlier object of its name left out.
+    let ours = |pod: &Pod| {
+        let owners = pod.metadata.owner_references.iter().flatten();
+        owners.into_iter().any(|owner| owner.uid == conductor_uid || owner.uid == generator_uid)
+    };
+    let pods: Vec<Pod> = cluster.list(namespace, &selector_text(owner, None)).await.what(|| "pods".to_owned())?;
+    let pods: Vec<Pod> = pods.into_iter().filter(ours).collect();
     let of = |component: Component| pods.iter().filter(move |pod| is_component(pod, component));
     let mut state = RunState::default();
     conductor(context, &mut state, of(Component::Conductor).next_back(), conductor_job.as_ref(), now).await;
     state.lost_generators = lost(of(Component::Generator), generator_job.as_ref(), now);
+    if test.status.as_ref().is_some_and(|status| status.start_time.is_some()) {
+        // Made again, they would begin the run a second time.
+        if conductor_job.is_none() {
+            state.conductor = Conductor::Lost("conductor: its Job is gone".to_owned());
+        }
+        if generator_job.is_none() {
+            state.lost_generators.push("generators: their Job is gone".to_owned());
+        }
+    }
     let mut watched = pods.clone();
-    watched.extend(tested(context, owner, targets).await?);
-    let job_uid = |job: &Option<Job>| job.as_ref().and_then(|job| job.metadata.uid.clone()).unwrap_or_default();
-    let (conductor_uid, generator_uid) = (job_uid(&conductor_job), job_uid(&generator_job));
+    let (tested, sets) = tested(context, owner, targets).await?;
+    watched.extend(tested);
     let made = |component: Component, wanted: usize| of(component).count() >= wanted;
-    let owners = [
+    let mut owners = vec![
         observe::Owner {
             part: Component::Conductor.as_str(),
             uid: &conductor_uid,
@@ -73,24 +91,33 @@ pub(super) async fn observe(
             complete: generator_uid.is_empty() || made(Component::Generator, test.spec.generator.parallelism as usize),
         },
     ];
+    owners.extend(sets.iter().map(|(part, uid, complete)| observe::Owner { part, uid, complete: *complete }));
     let troubles = observe::troubles(cluster, namespace, &watched, &owners, now).await;
     state.troubles = troubles.what(|| "troubles".to_owned())?;
     Ok(state)
 }
 
-/// The pods of what is tested: what keeps them from working keeps the test from beginning.
-async fn tested(context: &Context, owner: &Owner, targets: &Targets) -> Result<Vec<Pod>, Error> {
-    let mut pods = Vec::new();
-    let sink = targets.sink.as_ref().map(|name| (Kind::Sink, name, Component::SinkWorker));
-    let receiver = targets.receiver.as_ref().map(|name| (Kind::Receiver, name, Component::Receiver));
-    for (kind, name, component) in sink.into_iter().chain(receiver) {
+/// A set: the part that it makes, its identity, and whether all its pods exist.
+type Set = (&'static str, String, bool);
+
+/// The pods of what is tested, and their sets: what keeps them from working keeps the test from beginning.
+async fn tested(context: &Context, owner: &Owner, targets: &Targets) -> Result<(Vec<Pod>, Vec<Set>), Error> {
+    let (cluster, namespace) = (&context.cluster, owner.namespace.as_str());
+    let (mut pods, mut sets) = (Vec::new(), Vec::new());
+    let sink = targets.sink.as_ref().map(|name| (Kind::Sink, name, Component::SinkWorker, names::sink(name)));
+    let receiver =
+        targets.receiver.as_ref().map(|name| (Kind::Receiver, name, Component::Receiver, names::receiver(name)));
+    for (kind, name, component, set) in sink.into_iter().chain(receiver) {
         let target = Owner { kind, name: name.clone(), ..owner.clone() };
         let labels = selector_text(&target, Some(component));
-        let found: Vec<Pod> =
-            context.cluster.list(&owner.namespace, &labels).await.what(|| format!("pods of {name}"))?;
+        let found: Vec<Pod> = cluster.list(namespace, &labels).await.what(|| format!("pods of {name}"))?;
+        let set: Option<StatefulSet> = cluster.get(namespace, &set).await.what(|| format!("StatefulSet {set}"))?;
+        let wanted = set.as_ref().and_then(|set| set.spec.as_ref()?.replicas).unwrap_or(1);
+        let complete = i32::try_from(found.len()).is_ok_and(|count| count >= wanted);
+        sets.extend(set.and_then(|set| set.metadata.uid).map(|uid| (component.as_str(), uid, complete)));
         pods.extend(found);
     }
-    Ok(pods)
+    Ok((pods, sets))
 }
 
 fn is_component(pod: &Pod, component: Component) -> bool {
@@ -119,6 +146,11 @@ async fn conductor(context: &Context, state: &mut RunState, pod: Option<&Pod>, j
                 Ok(progress) => {
                     context.silence.broken(&uid);
                     Conductor::Says(Box::new(progress))
+                }
+                // It has nothing to tell yet.
+                Err(FetchError::Status { .. }) => {
+                    context.silence.broken(&uid);
+                    Conductor::Silent(Duration::ZERO)
                 }
                 Err(error) => {
                     tracing::debug!(%error, "conductor");

@@ -12,7 +12,8 @@ use kube::api::DynamicObject;
 use kube::core::ApiResource;
 use ownership::drive::Told;
 use ownership::{ControlDocument, Phase};
-use protocol::WorkerReport;
+use protocol::{OwnershipDoc, WorkerReport};
+use serde::de::DeserializeOwned;
 
 use super::children::{apply, lives};
 use super::load_test::owns;
@@ -22,6 +23,7 @@ use crate::build::meta::{Component, Owner, selector_text};
 use crate::build::names;
 use crate::build::plans::{first_control, sink_plan};
 use crate::build::sink::{SinkInput, sink, waits, wanted};
+use crate::cluster::Cluster;
 use crate::control::{fixed, notes, set_notes};
 use crate::error::{Error, What};
 use crate::kinds::{Kind, Sink, parse, resource};
@@ -102,9 +104,17 @@ async fn pass(
         }
     };
     let made = maps::Made { plan: Some(&plan.json), template: &template };
-    let Some(mut held) = document(context, object, &owner, made).await? else {
-        parts.hindrance = Some(("Collecting".to_owned(), "an earlier sink of this name is being deleted".to_owned()));
-        return Ok(Some(SOON));
+    let mut held = match document(context, object, &owner, made).await {
+        Ok(Some(held)) => held,
+        Ok(None) => {
+            let words = "an earlier sink of this name is being deleted".to_owned();
+            parts.hindrance = Some(("Collecting".to_owned(), words));
+            return Ok(Some(SOON));
+        }
+        Err(error) => {
+            parts.hindrance = Some(("Refused".to_owned(), error.refused()?));
+            return Ok(Some(SOON));
+        }
     };
     if let Some(fixed) = fixed(&held.document, &object.spec) {
         parts.invalid = Some(fixed);
@@ -114,7 +124,7 @@ async fn pass(
     let set: Option<StatefulSet> = cluster.get(namespace, &name).await.what(|| format!("StatefulSet {name}"))?;
     let set = set.filter(|set| owns(&owner, &set.metadata));
     let pods: Vec<Pod> = cluster.list(namespace, &labels).await.what(|| "pods".to_owned())?;
-    let reports = reports(&pods).await;
+    let reports: BTreeMap<u32, WorkerReport> = ask(&pods, protocol::path::ACCOUNT).await;
     let seen = view(object, &pods, &reports, &held.document);
     let now_ms = u64::try_from(Timestamp::now().as_millisecond()).unwrap_or_default();
     let next = step(object, &held.document, &notes(&held.map), &seen, now_ms);
@@ -194,7 +204,7 @@ async fn document(
         if !lives(cluster, owner).await? {
             return Ok(None);
         }
-        let document = first_control(&object.uid, named(object));
+        let document = first_document(cluster, object, owner).await?;
         let map = maps::first(owner, Component::SinkWorker, name.clone(), &document, made);
         let map = cluster.create(&map).await.what(what)?;
         return Ok(Some(maps::Held { document, map }));
@@ -213,10 +223,25 @@ async fn document(
     Ok(Some(held))
 }
 
+/// A sink's first; or, where its workers obey one that somebody has removed, the one that comes after: they take no older one.
+async fn first_document(cluster: &Cluster, object: &Sink, owner: &Owner) -> Result<ControlDocument, Error> {
+    let labels = selector_text(owner, Some(Component::SinkWorker));
+    let pods: Vec<Pod> = cluster.list(&object.namespace, &labels).await.what(|| "pods".to_owned())?;
+    let first = first_control(&object.uid, named(object));
+    let told: BTreeMap<u32, OwnershipDoc> = ask(&pods, protocol::path::OWNERSHIP).await;
+    let obeyed = told.into_values().filter(|told| told.sink_uid == first.sink_uid && told.lanes == first.lanes);
+    Ok(match obeyed.max_by_key(|told| told.epoch) {
+        Some(OwnershipDoc { epoch, replicas, addresses, .. }) => {
+            ControlDocument { epoch: epoch + 1, from: replicas, to: replicas, addresses, ..first }
+        }
+        None => first,
+    })
+}
+
 /// What the workers say of themselves, by ordinal; those that do not answer say nothing.
-async fn reports(pods: &[Pod]) -> BTreeMap<u32, WorkerReport> {
+async fn ask<T: DeserializeOwned>(pods: &[Pod], path: &str) -> BTreeMap<u32, T> {
     let asked = pods.iter().filter_map(|pod| Some((index(pod)?, address(pod)?))).map(|(ordinal, ip)| {
-        let url = format!("{}{}", base(ip, names::PORT), protocol::path::ACCOUNT);
+        let url = format!("{}{path}", base(ip, names::PORT));
         async move { Some((ordinal, floodmark_http::client::get_json(&url, MAX_ACCOUNT, ACCOUNT).await.ok()?)) }
     });
     join_all(asked).await.into_iter().flatten().collect()

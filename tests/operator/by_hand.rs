@@ -1,0 +1,98 @@
+//! What somebody does by hand to objects that are the operator's.
+
+use std::sync::atomic::Ordering;
+
+use http::Method;
+use serde_json::json;
+
+use crate::api::{Api, condition, path};
+use crate::documents::{targets, test};
+use crate::process::Operator;
+use crate::proxy::{ACCOUNT, Proxy};
+use crate::world::{scenario, until};
+
+const CONTROL: &str = "sink-sink-control";
+
+async fn stable(api: &Api, namespace: &str, replicas: u32) {
+    until(&format!("{replicas} workers own the series"), || async {
+        let sink = api.get(namespace, "remotewritesinks", "sink").await?;
+        let told = &sink["status"]["ownership"];
+        let owned = told["phase"] == "Stable" && told["toReplicas"] == replicas;
+        (owned && condition(&sink, "Ready")?.0 == "True").then_some(())
+    })
+    .await;
+}
+
+/// Workers obey no older document than the one that they know.
+#[test]
+fn a_control_document_that_was_deleted_is_succeeded_and_one_that_is_garbled_is_told() {
+    const NAME: &str = "control";
+    scenario("a_control_document_that_was_deleted_is_succeeded", |world| async move {
+        let api = &world.api;
+        api.namespace(NAME).await;
+        world.puppet.stage(NAME);
+        let proxy = Proxy::start(api.0.clone(), ACCOUNT).await;
+        let _operator = Operator::start(&proxy, Some(NAME), &[]);
+        api.create(NAME, &targets(2)).await;
+        stable(api, NAME, 2).await;
+        api.merge(NAME, "remotewritesinks", "sink", &json!({"spec": {"replicas": 3}})).await;
+        stable(api, NAME, 3).await;
+        let before = api.control(NAME, CONTROL).await.unwrap();
+        assert_eq!((before["epoch"].as_u64(), before["from"].as_u64()), (Some(2), Some(3)));
+        api.delete(NAME, "configmaps", CONTROL).await;
+        let after = until("it is made again", || api.control(NAME, CONTROL)).await;
+        assert_eq!(after["epoch"], 3, "{after}");
+        assert_eq!((&after["from"], &after["addresses"]), (&before["from"], &before["addresses"]));
+        api.merge(NAME, "remotewritesinks", "sink", &json!({"spec": {"replicas": 4}})).await;
+        stable(api, NAME, 4).await;
+        api.merge(NAME, "configmaps", CONTROL, &json!({"data": {"control.json": "{"}})).await;
+        let told = until("it is told", || async {
+            let sink = api.get(NAME, "remotewritesinks", "sink").await?;
+            (condition(&sink, "Ready")? == ("False", "Refused")).then_some(sink)
+        })
+        .await;
+        assert!(told.to_string().contains("delete it"), "{told:#}");
+        api.delete(NAME, "configmaps", CONTROL).await;
+        stable(api, NAME, 4).await;
+        api.create(NAME, &test("test", "")).await;
+        until("a test runs to its end", || async {
+            (condition(&api.get(NAME, "loadtests", "test").await?, "Passed")?.0 == "True").then_some(())
+        })
+        .await;
+    });
+}
+
+/// A second conductor would begin the run a second time.
+#[test]
+fn a_conductor_whose_job_is_deleted_ends_the_test() {
+    const NAME: &str = "jobless";
+    scenario("a_conductor_whose_job_is_deleted_ends_the_test", |world| async move {
+        let api = &world.api;
+        api.namespace(NAME).await;
+        let stage = world.puppet.stage(NAME);
+        stage.endless.store(true, Ordering::SeqCst);
+        let proxy = Proxy::start(api.0.clone(), ACCOUNT).await;
+        let _operator = Operator::start(&proxy, Some(NAME), &[]);
+        api.create(NAME, &targets(2)).await;
+        api.create(NAME, &test("test", "")).await;
+        until("samples flow", || async {
+            api.get(NAME, "loadtests", "test").await?["status"]["startTime"].as_str().map(|_| ())
+        })
+        .await;
+        // As kubectl does; the API alone would leave its pods.
+        let background = json!({"kind": "DeleteOptions", "apiVersion": "v1", "propagationPolicy": "Background"});
+        let job = path(NAME, "jobs", "test-conductor");
+        api.send(Method::DELETE, &job, "application/json", &background.to_string()).await.unwrap();
+        let ended = until("the test has ended", || async {
+            let test = api.get(NAME, "loadtests", "test").await?;
+            (condition(&test, "Finished")?.0 == "True").then_some(test)
+        })
+        .await;
+        assert_eq!(condition(&ended, "Finished"), Some(("True", "ConductorLost")), "{ended:#}");
+        until("nothing floods any more", || async {
+            api.get(NAME, "jobs", "test-generator").await.is_none().then_some(())
+        })
+        .await;
+        assert!(api.get(NAME, "jobs", "test-conductor").await.is_none(), "it is not made again");
+    });
+}
