@@ -157,22 +157,28 @@ impl Judge<'_> {
         for entry in self.engine.executed_chaos() {
             let Some(step) = self.plan.test.chaos.get(entry.index as usize) else { continue };
             let Some(worker) = step.sink_worker else { continue };
-            let end = entry.back_at.unwrap_or(entry.executed_at + 60_000);
-            let disturbance =
-                Disturbance { worker, from_unix_ns: entry.executed_at * 1_000_000, to_unix_ns: end * 1_000_000 };
+            let from_unix_ns = entry.executed_at * 1_000_000;
+            let to_unix_ns = entry.back_at.unwrap_or(entry.executed_at + 60_000) * 1_000_000;
+            let of = |gone| {
+                let seen = self.gatherer.last_words(worker, from_unix_ns, gone);
+                Disturbance { worker, from_unix_ns, to_unix_ns, seen }
+            };
             match step.action {
-                ChaosAction::Kill => context.killed.push(disturbance),
+                ChaosAction::Kill => context.killed.push(of(from_unix_ns)),
                 // A worker that is asked to end flushes what it holds, but not for ever.
-                ChaosAction::Terminate | ChaosAction::Restart if context.buffered => context.killed.push(disturbance),
-                _ => context.paused.push(disturbance),
+                ChaosAction::Terminate | ChaosAction::Restart if context.buffered => {
+                    context.killed.push(of(to_unix_ns));
+                }
+                _ => context.paused.push(of(to_unix_ns)),
             }
         }
         for end in self.engine.unasked_ends() {
-            let from = end.at * 1_000_000;
+            let from_unix_ns = end.at * 1_000_000;
             context.killed.push(Disturbance {
                 worker: end.ordinal,
-                from_unix_ns: from,
-                to_unix_ns: from + 60_000_000_000,
+                from_unix_ns,
+                to_unix_ns: from_unix_ns + 60_000_000_000,
+                seen: self.gatherer.last_words(end.ordinal, from_unix_ns, from_unix_ns),
             });
         }
         let generators = || self.gatherer.generator_lives.iter().filter_map(|life| life.report.as_ref());

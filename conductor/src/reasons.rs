@@ -152,7 +152,9 @@ mod tests {
             stalls: Vec::new(),
             cpu: cpu.unwrap(),
         };
-        gatherer.worker_lives.insert((0, "w".into()), WorkerLife { report, histograms: None });
+        gatherer
+            .worker_lives
+            .insert((0, "w".into()), WorkerLife { report, histograms: None, first_seen: 0, last_asked: 0 });
         let mut outside = Outside::default();
         workers_kept_their_word(&plan(), &gatherer, &mut outside);
         assert!(outside.failures.len() == 1 && outside.failures[0].contains("126 samples"), "{outside:?}");

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use common::settling::{GENERATORS, run, run_for, send, settle, sides, store};
 use common::{PER_REQUEST, Sent, T0};
-use floodmark_ledger::{Context, Disturbance, Outcome, Run, digest, push_exception};
+use floodmark_ledger::{Context, Disturbance, Outcome, Run, Seen, digest, push_exception};
 use proptest::prelude::*;
 use remote_write::slot_of;
 
@@ -24,7 +24,7 @@ fn seconds(sent: &Sent) -> f64 {
 }
 
 fn disturbance(worker: u32, from: f64, to: f64) -> Disturbance {
-    Disturbance { worker, from_unix_ns: at(from), to_unix_ns: at(to) }
+    Disturbance { worker, from_unix_ns: at(from), to_unix_ns: at(to), seen: None }
 }
 
 /// Buffering workers, the second of which was killed.
@@ -85,6 +85,34 @@ fn a_kill_takes_a_backlog_of_any_age() {
     let run = run_for(90, false, "[]", Vec::new());
     let backlog = |sent: &Sent| sent.lane / LANES == 1 && (5.0..85.0).contains(&seconds(sent));
     let (counts, [_, own]) = losing(&run, backlog, killed(85.0, 86.0));
+    assert_eq!(counts, BTreeMap::from([acked(own)]));
+}
+
+/// The worker's last account was given at 55 s: of what it had taken by then it held so many samples.
+#[test]
+fn a_kill_takes_no_more_than_its_worker_last_said_it_held() {
+    let run = run_for(90, false, "[]", Vec::new());
+    let of = |sent: &Sent, from: f64, to: f64| sent.lane / LANES == 1 && (from..to).contains(&seconds(sent));
+    let context = |seen: Option<(f64, u64)>| {
+        let seen = seen.map(|(seconds, held)| Seen { at_unix_ns: at(seconds), held });
+        let kill = Disturbance { seen, ..disturbance(1, 60.0, 61.0) };
+        Context { killed: vec![kill], lag_ns: SECOND, ..killed(0.0, 0.0) }
+    };
+    let tail = |sent: &Sent| of(sent, 20.0, 60.0);
+    let (counts, [_, own]) = losing(&run, tail, context(None));
+    assert_eq!(counts, BTreeMap::from([acked(own)]), "without an account nothing bounds it");
+    // Two seconds (slack and lag) before the account nothing is sure.
+    let old = losing(&run, |sent| of(sent, 20.0, 53.0), context(None)).1[1];
+    assert!(old > 300 && own > old);
+    for held in [0, 1, 200, old - 1, old, 2 * old] {
+        let passed = old.saturating_sub(held);
+        let expected: BTreeMap<_, _> =
+            [acked(own - passed), silent(passed)].into_iter().filter(|(_, (count, _))| *count > 0).collect();
+        assert_eq!(losing(&run, tail, context(Some((55.0, held)))).0, expected, "{held}");
+    }
+    // Lost since the account: the worker may have taken and held all of it.
+    let after = |sent: &Sent| of(sent, 53.0, 60.0);
+    let (counts, [_, own]) = losing(&run, after, context(Some((55.0, 0))));
     assert_eq!(counts, BTreeMap::from([acked(own)]));
 }
 

@@ -231,7 +231,7 @@ fn kills_take_what_their_worker_held_under_its_map() {
             }
         },
     );
-    let kill = |at| Disturbance { worker: 1, from_unix_ns: at + 1_000_000, to_unix_ns: at + 1_000_000 };
+    let kill = |at| Disturbance { worker: 1, from_unix_ns: at + 1_000_000, to_unix_ns: at + 1_000_000, seen: None };
     let context = Context {
         buffered: true,
         lanes_per_worker: 2,

@@ -108,13 +108,14 @@ impl Carriers {
         })
     }
 
-    /// The kills that may have taken acknowledged samples of a carrier.
+    /// The kills that may have taken acknowledged samples of a carrier, by their positions.
     pub(super) fn kills<'a>(
         &'a self,
         context: &'a Context,
         carrier: Carrier,
-    ) -> impl Iterator<Item = &'a Disturbance> + 'a {
-        context.killed.iter().filter(move |kill| context.buffered && self.disturbed(carrier, kill))
+    ) -> impl Iterator<Item = (usize, &'a Disturbance)> + 'a {
+        let kills = context.killed.iter().enumerate();
+        kills.filter(move |(_, kill)| context.buffered && self.disturbed(carrier, kill))
     }
 
     /// The lanes of a generator, map after map.

@@ -12,12 +12,22 @@ const GIVE_UP_NS: u64 = 5_000_000_000;
 const SLACK_NS: u64 = 1_000_000_000;
 
 /// A time in which a worker was killed, stopped or stuck. For a kill, `to_unix_ns` is the instant itself or the return.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Disturbance {
     /// Ordinal of the worker.
     pub worker: u32,
     pub from_unix_ns: u64,
     pub to_unix_ns: u64,
+    /// The last account that the worker gave before it ended. None: none is known, and nothing bounds what it took with it.
+    pub seen: Option<Seen>,
+}
+
+/// What a worker said of itself at an instant.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Seen {
+    pub at_unix_ns: u64,
+    /// Samples that it had taken and not passed on.
+    pub held: u64,
 }
 
 impl Disturbance {
@@ -51,6 +61,11 @@ impl Context {
     /// What was due before this instant was certainly sent before the kill, if ever.
     pub(super) fn sent_before(&self, kill: &Disturbance) -> u64 {
         kill.from_unix_ns.saturating_sub(SLACK_NS).saturating_sub(self.lag_ns)
+    }
+
+    /// What was due before this instant and was ever acknowledged, the worker had taken when it gave that account.
+    pub(super) fn taken_before(&self, seen: Seen) -> u64 {
+        seen.at_unix_ns.saturating_sub(SLACK_NS).saturating_sub(self.lag_ns)
     }
 }
 

@@ -18,7 +18,7 @@ use remote_write::slot_of;
 use workload::{LaneMap, SeriesId, Workload};
 
 pub use carrier::Move;
-pub use explain::{Context, Disturbance};
+pub use explain::{Context, Disturbance, Seen};
 pub use verdicts::wrong;
 
 use crate::truth::Truth;
