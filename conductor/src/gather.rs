@@ -273,11 +273,16 @@ impl Gatherer {
         Ok(())
     }
 
-    /// Samples that living workers still hold; `None` when one of them did not answer.
-    pub(crate) fn buffered(&self) -> Option<u64> {
-        self.current.iter().enumerate().take(self.active).try_fold(0u64, |sum, (ordinal, incarnation)| {
-            let life = self.worker_lives.get(&(ordinal as u32, incarnation.clone()?))?;
-            Some(sum + life.report.account.buffered)
+    /// Samples that living workers still hold; `Err` is the first that did not answer.
+    pub(crate) fn buffered(&self) -> Result<u64, u32> {
+        self.holding().try_fold(0u64, |sum, (ordinal, held)| Ok(sum + held.ok_or(ordinal)?))
+    }
+
+    /// What each worker of the map still holds; `None` from one that did not answer.
+    pub(crate) fn holding(&self) -> impl Iterator<Item = (u32, Option<u64>)> {
+        (0..).zip(self.current.iter().take(self.active)).map(|(ordinal, incarnation)| {
+            let life = incarnation.clone().and_then(|incarnation| self.worker_lives.get(&(ordinal, incarnation)));
+            (ordinal, life.map(|life| life.report.account.buffered))
         })
     }
 

@@ -14,7 +14,7 @@ use protocol::{GeneratorReport, SentEpoch, path};
 use report::{Coverage, Slots, Summary};
 use workload::{LaneMap, Workload};
 
-use crate::drive::Course;
+use crate::drive::{Course, unix_ns};
 use crate::gather::Gatherer;
 use crate::plan::{ConductorPlan, ReadBackKind, SharedEngine};
 use crate::readback::{ReadError, Reader, Window};
@@ -181,6 +181,16 @@ impl Judge<'_> {
                 seen: self.gatherer.last_words(end.ordinal, from_unix_ns, from_unix_ns),
             });
         }
+        let now = unix_ns();
+        let holding = self.gatherer.holding().filter(|(_, held)| *held != Some(0));
+        context.holding = holding
+            .map(|(worker, _)| Disturbance {
+                worker,
+                from_unix_ns: now,
+                to_unix_ns: now,
+                seen: self.gatherer.last_words(worker, now, u64::MAX),
+            })
+            .collect();
         let generators = || self.gatherer.generator_lives.iter().filter_map(|life| life.report.as_ref());
         let workers = self.gatherer.worker_lives.values();
         context.lag_ns = generators().map(|report| report.lag_ns).max().unwrap_or(0);

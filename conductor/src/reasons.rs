@@ -27,11 +27,16 @@ pub(crate) fn tell_end(plan: &ConductorPlan, course: &Course, gatherer: &Gathere
     if course.t0.is_some() && !course.complete && course.end == End::Completed {
         outside.inconclusive.push("a generator's report could not be taken".into());
     }
-    if course.left_buffered > 0 && plan.ack_policy == Some(api::AckPolicy::Buffered) {
-        outside.inconclusive.push(format!(
-            "sink-workers still held {} acknowledged samples when their time was up: raise spec.drainTimeout or look at the backend",
-            course.left_buffered
-        ));
+    if plan.ack_policy == Some(api::AckPolicy::Buffered) {
+        match course.left_buffered {
+            Ok(0) => {}
+            Ok(samples) => outside.inconclusive.push(format!(
+                "sink-workers still held {samples} acknowledged samples when their time was up: raise spec.drainTimeout or look at the backend"
+            )),
+            Err(ordinal) => outside.inconclusive.push(format!(
+                "sink-worker {ordinal} did not say what it still holds: acknowledged samples in it are neither stored nor lost; see its log"
+            )),
+        }
     }
 }
 

@@ -341,7 +341,7 @@ impl Course {
             started: std::time::SystemTime::now(),
             deadline: std::time::Instant::now(),
             complete: false,
-            left_buffered: 0,
+            left_buffered: Ok(0),
             rates: Rates::default(),
         }
     }

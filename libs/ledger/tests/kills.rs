@@ -116,6 +116,34 @@ fn a_kill_takes_no_more_than_its_worker_last_said_it_held() {
     assert_eq!(counts, BTreeMap::from([acked(own)]));
 }
 
+/// What a worker still holds at the end, or may hold, is neither stored nor lost; the rest is.
+#[test]
+fn what_a_worker_may_still_hold_at_the_end_is_unproven() {
+    let run = run(false, "[]", Vec::new());
+    let context = |seen: Option<(f64, u64)>| {
+        let seen = seen.map(|(seconds, held)| Seen { at_unix_ns: at(seconds), held });
+        Context {
+            killed: Vec::new(),
+            holding: vec![Disturbance { seen, ..disturbance(1, 20.0, 20.0) }],
+            ..killed(0.0, 0.0)
+        }
+    };
+    let tail = |sent: &Sent| sent.lane / LANES == 1 && seconds(sent) >= 5.0;
+    let (counts, [_, own]) = losing(&run, tail, context(None));
+    assert_eq!(counts, BTreeMap::from([("Unproven", (own, 0))]));
+    assert_eq!(losing(&run, tail, context(Some((20.0, own)))).0, BTreeMap::from([("Unproven", (own, 0))]));
+    let expected = BTreeMap::from([("Unproven", (3, 0)), silent(own - 3)]);
+    assert_eq!(losing(&run, tail, context(Some((20.0, 3)))).0, expected);
+    // The first worker holds nothing, and the second nothing of what came before what is stored.
+    let (counts, [other, _]) = losing(&run, |sent| sent.lane / LANES == 0 && seconds(sent) >= 5.0, context(None));
+    assert_eq!(counts, BTreeMap::from([silent(other)]));
+    let early = |sent: &Sent| sent.lane / LANES == 1 && (2.0..3.0).contains(&seconds(sent));
+    let (counts, [_, own]) = losing(&run, early, context(None));
+    assert_eq!(counts, BTreeMap::from([silent(own)]));
+    let delivered = Context { buffered: false, ..context(None) };
+    assert_eq!(losing(&run, tail, delivered).0.keys().collect::<Vec<_>>(), [&"SilentLoss"]);
+}
+
 #[test]
 fn what_was_sent_late_does_not_break_the_tail() {
     let run = run(false, "[]", Vec::new());

@@ -108,14 +108,14 @@ impl Carriers {
         })
     }
 
-    /// The kills that may have taken acknowledged samples of a carrier, by their positions.
-    pub(super) fn kills<'a>(
+    /// The ends of workers that may have taken acknowledged samples of a carrier, by their positions.
+    pub(super) fn ends<'a>(
         &'a self,
         context: &'a Context,
         carrier: Carrier,
     ) -> impl Iterator<Item = (usize, &'a Disturbance)> + 'a {
-        let kills = context.killed.iter().enumerate();
-        kills.filter(move |(_, kill)| context.buffered && self.disturbed(carrier, kill))
+        let ends = context.ends().enumerate();
+        ends.filter(move |(_, end)| context.buffered && self.disturbed(carrier, end))
     }
 
     /// The lanes of a generator, map after map.

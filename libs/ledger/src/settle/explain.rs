@@ -47,6 +47,9 @@ pub struct Context {
     /// Ends that may have left a worker no time to pass on what it held. Those that certainly did belong to `paused`.
     pub killed: Vec<Disturbance>,
     pub paused: Vec<Disturbance>,
+    /// Workers that still held samples when nobody waited for them any longer, or did not say: as if they ended then, but what
+    /// they held may still arrive.
+    pub holding: Vec<Disturbance>,
     /// Samples of requests and batches that may have been taken more than once, by the accounts of generators and workers.
     pub retried: u64,
     /// How far behind its schedule a request may have been taken: the largest lag that generators measured.
@@ -62,6 +65,11 @@ impl Context {
     pub(super) fn sent_before(&self, kill: &Disturbance) -> u64 {
         kill.from_unix_ns.saturating_sub(SLACK_NS).saturating_sub(self.lag_ns)
     }
+    /// Whatever may have kept acknowledged samples from the store: the kills, then the workers that still hold some.
+    pub(super) fn ends(&self) -> impl Iterator<Item = &Disturbance> {
+        self.killed.iter().chain(&self.holding)
+    }
+
 
     /// What was due before this instant and was ever acknowledged, the worker had taken when it gave that account.
     pub(super) fn taken_before(&self, seen: Seen) -> u64 {

@@ -80,8 +80,7 @@ impl Settlement {
     pub(super) fn settle_missing(&mut self) {
         let mut missing = std::mem::take(&mut self.missing);
         missing.runs.sort_unstable();
-        let mut held: Vec<u64> =
-            self.context.killed.iter().map(|kill| kill.seen.map_or(u64::MAX, |seen| seen.held)).collect();
+        let mut held: Vec<u64> = self.context.ends().map(|kill| kill.seen.map_or(u64::MAX, |seen| seen.held)).collect();
         let generators: BTreeSet<u32> = missing.lanes.keys().map(|carrier| carrier.generator).collect();
         for generator in generators {
             let mut plans = self.carriers.plans(generator);
@@ -105,7 +104,7 @@ impl Settlement {
 
     /// Gives each kill of a lane's worker the newest run that it may have taken, the last kill first.
     fn match_kills(&self, carrier: Carrier, runs: &mut [Run]) {
-        let mut kills: Vec<(usize, &Disturbance)> = self.carriers.kills(&self.context, carrier).collect();
+        let mut kills: Vec<(usize, &Disturbance)> = self.carriers.ends(&self.context, carrier).collect();
         kills.sort_unstable_by_key(|(_, kill)| Reverse(kill.from_unix_ns));
         for (at, kill) in kills {
             let until = kill.last_before();
@@ -129,8 +128,9 @@ impl Settlement {
         runs: &mut [Run],
         held: &mut [u64],
     ) {
-        let seen = |run: &Run| run.taken.and_then(|taken| self.context.killed[taken.kill].seen);
-        if runs.iter().all(|run| seen(run).is_none()) {
+        let seen = |run: &Run| self.context.ends().nth(run.taken?.kill)?.seen;
+        let before: Vec<_> = runs.iter().map(|run| Some(self.context.taken_before(seen(run)?))).collect();
+        if before.iter().all(Option::is_none) {
             return;
         }
         let mut old = vec![0u64; runs.len()];
@@ -139,8 +139,7 @@ impl Settlement {
             begun += usize::from(starts);
             let Some(at) = begun.checked_sub(1).filter(|_| lost) else { return };
             let due = self.run.t0_ns.saturating_add(sample.due_ns);
-            let before = runs.get(at).and_then(seen).map(|seen| self.context.taken_before(seen));
-            old[at] += u64::from(before.is_some_and(|before| due < before));
+            old[at] += u64::from(before[at].is_some_and(|before| due < before));
         });
         for (run, old) in runs.iter_mut().zip(old) {
             let Some(taken) = &mut run.taken else { continue };
@@ -166,6 +165,7 @@ impl Settlement {
 
     fn name_missing(&mut self, walk: LaneWalk<'_>, carrier: Carrier, span: Span, missing: &Missing, runs: &[Run]) {
         let mut examples = std::mem::take(&mut self.examples);
+        let killed = self.context.killed.len();
         let mut left = runs.iter();
         let mut taken = None;
         self.follow(walk, carrier, span, missing, |sample, lost, starts| {
@@ -180,6 +180,9 @@ impl Settlement {
                 Some(Taken { passed, .. }) if *passed > 0 => {
                     *passed -= 1;
                     (FindingName::SilentLoss, "acknowledged, not stored, and more than its worker held before it ended")
+                }
+                Some(Taken { kill, until, .. }) if due <= *until && *kill >= killed => {
+                    (FindingName::Unproven, "acknowledged, not stored; its worker still held samples, or did not say")
                 }
                 Some(Taken { until, .. }) if due <= *until => {
                     (FindingName::AckedLoss, "acknowledged by a worker that ended before it passed it on")

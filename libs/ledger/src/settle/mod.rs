@@ -152,7 +152,7 @@ impl Settlement {
         for side in generators {
             for exception in side.exceptions.iter().filter(|e| e.fault.is_none()) {
                 let carrier = Carriers::of_exception(side.index, exception);
-                if self.carriers.kills(&self.context, carrier).next().is_some() {
+                if self.carriers.ends(&self.context, carrier).next().is_some() {
                     self.exceptions.entry(carrier).or_default().push(*exception);
                 }
             }

@@ -131,7 +131,7 @@ impl Settlement {
                 FindingName::Unproven,
                 format!("not stored; generator {generator} has too many exceptions to say whether it was acknowledged"),
             )
-        } else if self.carriers.kills(&self.context, carrier).next().is_some() {
+        } else if self.carriers.ends(&self.context, carrier).next().is_some() {
             let due = self.run.workload.due_ns(id.base, k).unwrap_or_default();
             self.missing.add(carrier, id, k, stale, due);
             return;
