@@ -141,6 +141,7 @@ impl Judge<'_> {
                     exceptions: report.exceptions.clone(),
                     truncated: report.exceptions_truncated,
                     faults: report.faults.iter().map(|fault| fault.account).collect(),
+                    repeats: report.account.repeats.clone(),
                 })
             })
             .collect()
@@ -191,11 +192,10 @@ impl Judge<'_> {
                 seen: self.gatherer.last_words(worker, now, u64::MAX),
             })
             .collect();
-        let generators = || self.gatherer.generator_lives.iter().filter_map(|life| life.report.as_ref());
-        let workers = self.gatherer.worker_lives.values();
-        context.lag_ns = generators().map(|report| report.lag_ns).max().unwrap_or(0);
-        context.retried = generators().map(|report| report.account.retried).sum::<u64>()
-            + workers.map(|life| life.report.account.retried).sum::<u64>();
+        let generators = self.gatherer.generator_lives.iter().filter_map(|life| life.report.as_ref());
+        context.lag_ns = generators.map(|report| report.lag_ns).max().unwrap_or(0);
+        let workers = self.gatherer.worker_lives.iter();
+        context.repeats = workers.map(|((ordinal, _), life)| (*ordinal, life.report.account.repeats.clone())).collect();
         context
     }
 

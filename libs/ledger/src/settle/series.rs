@@ -113,12 +113,16 @@ impl Settlement {
         runs.get(at).filter(|run| k < run.to).map(|run| run.fate)
     }
 
-    /// Sets repetitions of a sample against what kills and pauses of its lane's worker may have doubled.
+    /// Sets repetitions of a sample against what was sent again, and what kills and pauses of its lane's worker may have doubled.
     fn explain_duplicates(&mut self, id: SeriesId, slot: u16, k: u32, count: u64) {
-        let due = self.run.t0_ns.saturating_add(self.run.workload.due_ns(id.base, k).unwrap_or_default());
+        let due_ns = self.run.workload.due_ns(id.base, k).unwrap_or_default();
+        let at = self.truth.timestamp_ms(id.base, k).unwrap_or_default();
+        let again = self.again.take(self.carriers.lanes(id, slot), &[at], count);
         let room = u64::from(self.context.samples_per_batch.max(self.run.samples_per_request));
-        let carrier = self.carriers.of(id, k, slot);
-        self.duplicates_explained += self.doubled.take(&self.context, &self.carriers, room, carrier, due, count);
+        let (carrier, due) = (self.carriers.of(id, k, slot), self.run.t0_ns.saturating_add(due_ns));
+        let doubled = self.doubled.take(&self.context, &self.carriers, room, carrier, due, count - again);
+        self.duplicates_named += count;
+        self.duplicates_explained += again + doubled;
     }
 
     /// Names a sample that was acknowledged and is not stored, or keeps it until all that are missing from its lane are known.
