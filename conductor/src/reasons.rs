@@ -170,6 +170,26 @@ mod tests {
     }
 
     #[test]
+    fn a_worker_that_does_not_say_what_it_holds_leaves_the_run_open() {
+        let worker = ["http://127.0.0.1:9".to_owned()];
+        let silent = Gatherer::new(std::sync::Arc::default(), &[], &worker, &[]).unwrap();
+        assert_eq!((silent.buffered(), gatherer().buffered()), (Err(0), Ok(0)));
+        for (left_buffered, told) in
+            [(silent.buffered(), "sink-worker 0 did not say"), (Ok(7), "still held 7"), (Ok(0), "")]
+        {
+            let course = Course { t0: Some(1), complete: true, left_buffered, ..Course::under_way(None) };
+            let mut outside = Outside::default();
+            tell_end(&plan(), &course, &silent, &mut outside);
+            assert_eq!(outside.inconclusive.len(), usize::from(!told.is_empty()), "{outside:?}");
+            assert!(outside.inconclusive.iter().all(|reason| reason.contains(told)), "{outside:?}");
+            let mut outside = Outside::default();
+            let delivered = ConductorPlan { ack_policy: Some(api::AckPolicy::Delivered), ..plan() };
+            tell_end(&delivered, &course, &silent, &mut outside);
+            assert_eq!(outside.inconclusive, [""; 0]);
+        }
+    }
+
+    #[test]
     fn a_list_of_exceptions_that_is_not_complete_proves_nothing() {
         for truncated in [true, false] {
             let mut gatherer = gatherer();

@@ -334,7 +334,7 @@ async fn chaos_told(plan: &ConductorPlan, engine: &SharedEngine, course: &Course
 }
 
 impl Course {
-    fn under_way(t0: Option<u64>) -> Self {
+    pub(crate) fn under_way(t0: Option<u64>) -> Self {
         Self {
             end: End::Completed,
             t0,

@@ -18,7 +18,7 @@ pub use account::{GeneratorAccount, Imbalance, Reason, WorkerAccount};
 pub use exception::{Exception, FaultAccount, Outcome, push_exception};
 pub use finding::{Example, Examples, Finding, FindingName, MAX_EXAMPLES};
 pub use repeats::{Repeat, Repeats};
-pub use report::{FaultSeen, SeriesSeen, StoreCounters, StoreReport};
+pub use report::{FaultRepeat, FaultSeen, SeriesSeen, StoreCounters, StoreReport};
 pub use settle::{Context, Disturbance, GeneratorSide, Move, Run, Seen, Settlement, wrong};
 pub use slots::{SlotSum, SlotTable, SlotTableError, digest};
 

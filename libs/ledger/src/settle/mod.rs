@@ -199,7 +199,8 @@ impl Settlement {
     pub fn findings(mut self) -> Vec<Finding> {
         self.settle_missing();
         let counters = self.store.counters;
-        let duplicates = counters.duplicates.saturating_add(self.shared);
+        let faults = self.judge_fault_repeats();
+        let duplicates = counters.duplicates.saturating_add(self.shared).saturating_add(faults);
         // What came a third time has no name of its own, and nothing has once the store is full.
         let unnamed = duplicates.saturating_sub(self.duplicates_named).min(self.again.left(counters.overflow > 0));
         self.examples.count(FindingName::Duplicated, duplicates, self.duplicates_explained.saturating_add(unnamed));

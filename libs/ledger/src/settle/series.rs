@@ -115,9 +115,14 @@ impl Settlement {
 
     /// Sets repetitions of a sample against what was sent again, and what kills and pauses of its lane's worker may have doubled.
     fn explain_duplicates(&mut self, id: SeriesId, slot: u16, k: u32, count: u64) {
-        let due_ns = self.run.workload.due_ns(id.base, k).unwrap_or_default();
         let at = self.truth.timestamp_ms(id.base, k).unwrap_or_default();
-        let again = self.again.take(self.carriers.lanes(id, slot), &[at], count);
+        self.explain_again(id, slot, k, &[at], count);
+    }
+
+    /// The same of a sample that came with one of these timestamps, in milliseconds.
+    pub(super) fn explain_again(&mut self, id: SeriesId, slot: u16, k: u32, times: &[i64], count: u64) {
+        let due_ns = self.run.workload.due_ns(id.base, k).unwrap_or_default();
+        let again = self.again.take(self.carriers.lanes(id, slot), times, count);
         let room = u64::from(self.context.samples_per_batch.max(self.run.samples_per_request));
         let (carrier, due) = (self.carriers.of(id, k, slot), self.run.t0_ns.saturating_add(due_ns));
         let doubled = self.doubled.take(&self.context, &self.carriers, room, carrier, due, count - again);
