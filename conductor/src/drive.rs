@@ -53,8 +53,8 @@ pub(crate) struct Course {
     pub(crate) deadline: Instant,
     /// Whether all generators' reports were taken.
     pub(crate) complete: bool,
-    /// Samples that workers still held when their time was up.
-    pub(crate) left_buffered: u64,
+    /// Samples that workers still held when their time was up; `Err` is a worker that did not say.
+    pub(crate) left_buffered: Result<u64, u32>,
     pub(crate) rates: Rates,
 }
 
@@ -81,7 +81,7 @@ impl Driver<'_> {
             started,
             deadline,
             complete: false,
-            left_buffered: 0,
+            left_buffered: Ok(0),
             rates: Rates::default(),
         };
         if let Err(end) = self.prepare(flow_end).await {
@@ -227,13 +227,16 @@ impl Driver<'_> {
             if hurried {
                 self.gatherer.poll_workers(true).await;
             } else {
-                self.drain(course, deadline).await;
+                self.drain(deadline).await;
             }
             self.gatherer.take_departed(self.engine.departed());
             self.gatherer.poll_receiver_cpu().await;
         };
         if timeout_at(latest.into(), settled).await.is_err() {
             tracing::warn!("a sink-worker or receiver did not tell its account in time");
+        }
+        if !hurried {
+            course.left_buffered = self.gatherer.buffered();
         }
     }
 
@@ -249,7 +252,7 @@ impl Driver<'_> {
     }
 
     /// Until sink-workers hold nothing any more.
-    async fn drain(&mut self, course: &mut Course, deadline: Instant) {
+    async fn drain(&mut self, deadline: Instant) {
         // Nothing that is not acknowledged has to be waited for, but a moment lets it settle.
         let patience = match self.plan.ack_policy {
             Some(api::AckPolicy::Buffered) => self.plan.drain_timeout,
@@ -259,12 +262,14 @@ impl Driver<'_> {
         loop {
             self.gatherer.poll_workers(true).await;
             let buffered = self.gatherer.buffered();
-            course.left_buffered = buffered.unwrap_or(0);
-            if buffered == Some(0) || Instant::now() > limit || self.gatherer.fatal_worker().is_some() {
+            if buffered == Ok(0) || Instant::now() > limit || self.gatherer.fatal_worker().is_some() {
                 break;
             }
             (self.progress)(Progress {
-                waiting_for: Some(format!("sink-workers still hold {} samples", course.left_buffered)),
+                waiting_for: Some(match buffered {
+                    Ok(samples) => format!("sink-workers still hold {samples} samples"),
+                    Err(ordinal) => format!("sink-worker {ordinal} does not say what it still holds"),
+                }),
                 ..Progress::new(RunPhase::Stopping)
             });
             tokio::select! {

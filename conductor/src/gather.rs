@@ -5,13 +5,16 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use floodmark_http::client::{Endpoint, Fetch, FetchError};
-use ledger::{GeneratorAccount, SlotTable, StoreReport};
+use ledger::{GeneratorAccount, Seen, SlotTable, StoreReport};
 use measure::HistogramSet;
 use protocol::{CpuUse, GeneratorReport, GeneratorState, OwnershipDoc, WorkerReport, path};
 
+use crate::drive::unix_ns;
 use crate::plan::Departed;
 use crate::state::Published;
 
+/// How far the instant of an end may be told too early.
+const NOTICED_NS: u64 = 1_000_000_000;
 /// One answer is small; a peer that needs longer is stopped or starved.
 const TIMEOUT: Duration = Duration::from_secs(2);
 const MAX_ANSWER: usize = 64 << 20;
@@ -21,6 +24,23 @@ const MAX_ANSWER: usize = 64 << 20;
 pub(crate) struct WorkerLife {
     pub(crate) report: WorkerReport,
     pub(crate) histograms: Option<HistogramSet>,
+    /// When its first account had come, and when its last one was asked for: Unix nanoseconds.
+    pub(crate) first_seen: u64,
+    pub(crate) last_asked: u64,
+}
+
+impl WorkerLife {
+    fn new(report: WorkerReport, last_asked: u64) -> Self {
+        Self { report, histograms: None, first_seen: unix_ns(), last_asked }
+    }
+
+    /// Samples that it had taken and not passed on, by its last account: what it lost if it ended then.
+    fn held(&self) -> u64 {
+        let account = &self.report.account;
+        let given_up = account.dropped.get("shutdown").copied().unwrap_or_default();
+        let unknown = if self.report.closed { account.ambiguous } else { 0 };
+        account.buffered.saturating_add(given_up).saturating_add(unknown)
+    }
 }
 
 /// A generator's last words.
@@ -173,7 +193,8 @@ impl Gatherer {
     pub(crate) fn take_departed(&mut self, departed: Vec<Departed>) {
         for Departed { ordinal, report, histograms } in departed {
             let key = (ordinal, report.account.incarnation.clone());
-            self.worker_lives.insert(key, WorkerLife { report, histograms });
+            let life = self.worker_lives.entry(key).or_insert_with(|| WorkerLife::new(report.clone(), 0));
+            (life.report, life.histograms, life.last_asked) = (report, histograms, unix_ns());
         }
     }
 
@@ -186,6 +207,7 @@ impl Gatherer {
     pub(crate) async fn poll_workers(&mut self, histograms: bool) {
         self.learn_workers().await;
         for (ordinal, peer) in self.workers.iter_mut().enumerate() {
+            let asked_at = unix_ns();
             let report = match peer.fetch.json::<WorkerReport>(Some(path::ACCOUNT)).await {
                 Ok(report) => report,
                 Err(error) => {
@@ -199,9 +221,8 @@ impl Gatherer {
             let key = (ordinal as u32, incarnation);
             let asked = histograms || report.closed;
             let set = if asked { peer.fetch.json::<HistogramSet>(Some(path::HISTOGRAMS)).await.ok() } else { None };
-            let life =
-                self.worker_lives.entry(key).or_insert_with(|| WorkerLife { report: report.clone(), histograms: None });
-            life.report = report;
+            let life = self.worker_lives.entry(key).or_insert_with(|| WorkerLife::new(report.clone(), asked_at));
+            (life.report, life.last_asked) = (report, asked_at);
             if set.is_some() {
                 life.histograms = set;
                 if life.report.closed {
@@ -253,12 +274,28 @@ impl Gatherer {
         Ok(())
     }
 
-    /// Samples that living workers still hold; `None` when one of them did not answer.
-    pub(crate) fn buffered(&self) -> Option<u64> {
-        self.current.iter().enumerate().take(self.active).try_fold(0u64, |sum, (ordinal, incarnation)| {
-            let life = self.worker_lives.get(&(ordinal as u32, incarnation.clone()?))?;
-            Some(sum + life.report.account.buffered)
+    /// Samples that living workers still hold; `Err` is the first that did not answer.
+    pub(crate) fn buffered(&self) -> Result<u64, u32> {
+        self.holding().try_fold(0u64, |sum, (ordinal, held)| Ok(sum + held.ok_or(ordinal)?))
+    }
+
+    /// What each worker of the map still holds; `None` from one that did not answer.
+    pub(crate) fn holding(&self) -> impl Iterator<Item = (u32, Option<u64>)> {
+        (0..).zip(self.current.iter().take(self.active)).map(|(ordinal, incarnation)| {
+            let life = incarnation.clone().and_then(|incarnation| self.worker_lives.get(&(ordinal, incarnation)));
+            (ordinal, life.map(|life| life.report.account.buffered))
         })
+    }
+
+    /// What the life of a worker said last that ended at an instant, or from then on until `gone`: Unix nanoseconds. None when no
+    /// life is known that can have been the one.
+    pub(crate) fn last_words(&self, worker: u32, ended: u64, gone: u64) -> Option<Seen> {
+        let lives = self.worker_lives.iter().filter(|((ordinal, _), _)| *ordinal == worker).map(|(_, life)| life);
+        // Who still answered later is another: an end may be noticed late.
+        let mortal =
+            lives.filter(|life| life.first_seen <= ended && life.last_asked <= gone.saturating_add(NOTICED_NS));
+        let life = mortal.max_by_key(|life| life.first_seen)?;
+        Some(Seen { at_unix_ns: life.last_asked, held: life.held() })
     }
 
     /// Why a worker can never go on, if one cannot.
@@ -330,3 +367,7 @@ impl Gatherer {
         })
     }
 }
+
+#[cfg(test)]
+#[path = "gather_tests.rs"]
+mod tests;

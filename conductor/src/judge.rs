@@ -14,7 +14,7 @@ use protocol::{GeneratorReport, SentEpoch, path};
 use report::{Coverage, Slots, Summary};
 use workload::{LaneMap, Workload};
 
-use crate::drive::Course;
+use crate::drive::{Course, unix_ns};
 use crate::gather::Gatherer;
 use crate::plan::{ConductorPlan, ReadBackKind, SharedEngine};
 use crate::readback::{ReadError, Reader, Window};
@@ -141,6 +141,7 @@ impl Judge<'_> {
                     exceptions: report.exceptions.clone(),
                     truncated: report.exceptions_truncated,
                     faults: report.faults.iter().map(|fault| fault.account).collect(),
+                    repeats: report.account.repeats.clone(),
                 })
             })
             .collect()
@@ -157,29 +158,44 @@ impl Judge<'_> {
         for entry in self.engine.executed_chaos() {
             let Some(step) = self.plan.test.chaos.get(entry.index as usize) else { continue };
             let Some(worker) = step.sink_worker else { continue };
-            let end = entry.back_at.unwrap_or(entry.executed_at + 60_000);
-            let disturbance =
-                Disturbance { worker, from_unix_ns: entry.executed_at * 1_000_000, to_unix_ns: end * 1_000_000 };
+            let from_unix_ns = entry.executed_at * 1_000_000;
+            let to_unix_ns = entry.back_at.unwrap_or(entry.executed_at + 60_000) * 1_000_000;
+            let of = |gone| {
+                let seen = self.gatherer.last_words(worker, from_unix_ns, gone);
+                Disturbance { worker, from_unix_ns, to_unix_ns, seen }
+            };
             match step.action {
-                ChaosAction::Kill => context.killed.push(disturbance),
+                ChaosAction::Kill => context.killed.push(of(from_unix_ns)),
                 // A worker that is asked to end flushes what it holds, but not for ever.
-                ChaosAction::Terminate | ChaosAction::Restart if context.buffered => context.killed.push(disturbance),
-                _ => context.paused.push(disturbance),
+                ChaosAction::Terminate | ChaosAction::Restart if context.buffered => {
+                    context.killed.push(of(to_unix_ns));
+                }
+                _ => context.paused.push(of(to_unix_ns)),
             }
         }
         for end in self.engine.unasked_ends() {
-            let from = end.at * 1_000_000;
+            let from_unix_ns = end.at * 1_000_000;
             context.killed.push(Disturbance {
                 worker: end.ordinal,
-                from_unix_ns: from,
-                to_unix_ns: from + 60_000_000_000,
+                from_unix_ns,
+                to_unix_ns: from_unix_ns + 60_000_000_000,
+                seen: self.gatherer.last_words(end.ordinal, from_unix_ns, from_unix_ns),
             });
         }
-        let generators = || self.gatherer.generator_lives.iter().filter_map(|life| life.report.as_ref());
-        let workers = self.gatherer.worker_lives.values();
-        context.lag_ns = generators().map(|report| report.lag_ns).max().unwrap_or(0);
-        context.retried = generators().map(|report| report.account.retried).sum::<u64>()
-            + workers.map(|life| life.report.account.retried).sum::<u64>();
+        let now = unix_ns();
+        let holding = self.gatherer.holding().filter(|(_, held)| *held != Some(0));
+        context.holding = holding
+            .map(|(worker, _)| Disturbance {
+                worker,
+                from_unix_ns: now,
+                to_unix_ns: now,
+                seen: self.gatherer.last_words(worker, now, u64::MAX),
+            })
+            .collect();
+        let generators = self.gatherer.generator_lives.iter().filter_map(|life| life.report.as_ref());
+        context.lag_ns = generators.map(|report| report.lag_ns).max().unwrap_or(0);
+        let workers = self.gatherer.worker_lives.iter();
+        context.repeats = workers.map(|((ordinal, _), life)| (*ordinal, life.report.account.repeats.clone())).collect();
         context
     }
 

@@ -27,11 +27,16 @@ pub(crate) fn tell_end(plan: &ConductorPlan, course: &Course, gatherer: &Gathere
     if course.t0.is_some() && !course.complete && course.end == End::Completed {
         outside.inconclusive.push("a generator's report could not be taken".into());
     }
-    if course.left_buffered > 0 && plan.ack_policy == Some(api::AckPolicy::Buffered) {
-        outside.inconclusive.push(format!(
-            "sink-workers still held {} acknowledged samples when their time was up: raise spec.drainTimeout or look at the backend",
-            course.left_buffered
-        ));
+    if plan.ack_policy == Some(api::AckPolicy::Buffered) {
+        match course.left_buffered {
+            Ok(0) => {}
+            Ok(samples) => outside.inconclusive.push(format!(
+                "sink-workers still held {samples} acknowledged samples when their time was up: raise spec.drainTimeout or look at the backend"
+            )),
+            Err(ordinal) => outside.inconclusive.push(format!(
+                "sink-worker {ordinal} did not say what it still holds: acknowledged samples in it are neither stored nor lost; see its log"
+            )),
+        }
     }
 }
 
@@ -152,7 +157,9 @@ mod tests {
             stalls: Vec::new(),
             cpu: cpu.unwrap(),
         };
-        gatherer.worker_lives.insert((0, "w".into()), WorkerLife { report, histograms: None });
+        gatherer
+            .worker_lives
+            .insert((0, "w".into()), WorkerLife { report, histograms: None, first_seen: 0, last_asked: 0 });
         let mut outside = Outside::default();
         workers_kept_their_word(&plan(), &gatherer, &mut outside);
         assert!(outside.failures.len() == 1 && outside.failures[0].contains("126 samples"), "{outside:?}");
@@ -160,6 +167,26 @@ mod tests {
         let delivered = ConductorPlan { ack_policy: Some(api::AckPolicy::Delivered), ..plan() };
         workers_kept_their_word(&delivered, &gatherer, &mut outside);
         assert_eq!(outside, Outside::default());
+    }
+
+    #[test]
+    fn a_worker_that_does_not_say_what_it_holds_leaves_the_run_open() {
+        let worker = ["http://127.0.0.1:9".to_owned()];
+        let silent = Gatherer::new(std::sync::Arc::default(), &[], &worker, &[]).unwrap();
+        assert_eq!((silent.buffered(), gatherer().buffered()), (Err(0), Ok(0)));
+        for (left_buffered, told) in
+            [(silent.buffered(), "sink-worker 0 did not say"), (Ok(7), "still held 7"), (Ok(0), "")]
+        {
+            let course = Course { t0: Some(1), complete: true, left_buffered, ..Course::under_way(None) };
+            let mut outside = Outside::default();
+            tell_end(&plan(), &course, &silent, &mut outside);
+            assert_eq!(outside.inconclusive.len(), usize::from(!told.is_empty()), "{outside:?}");
+            assert!(outside.inconclusive.iter().all(|reason| reason.contains(told)), "{outside:?}");
+            let mut outside = Outside::default();
+            let delivered = ConductorPlan { ack_policy: Some(api::AckPolicy::Delivered), ..plan() };
+            tell_end(&delivered, &course, &silent, &mut outside);
+            assert_eq!(outside.inconclusive, [""; 0]);
+        }
     }
 
     #[test]

@@ -335,14 +335,14 @@ async fn chaos_told(plan: &ConductorPlan, engine: &SharedEngine, course: &Course
 }
 
 impl Course {
-    fn under_way(t0: Option<u64>) -> Self {
+    pub(crate) fn under_way(t0: Option<u64>) -> Self {
         Self {
             end: End::Completed,
             t0,
             started: std::time::SystemTime::now(),
             deadline: std::time::Instant::now(),
             complete: false,
-            left_buffered: 0,
+            left_buffered: Ok(0),
             rates: Rates::default(),
         }
     }

@@ -9,6 +9,7 @@ use api::FaultType;
 use bytes::Bytes;
 use floodmark_http::client::{Connection, Response, TransportError};
 use floodmark_http::{HeaderMap, HeaderName, HeaderValue};
+use ledger::Repeat;
 use protocol::{OwnershipDoc, header as ours};
 use remote_write::answer::{Answer, Caps, classify};
 use telemetry::{Limiter, cpu};
@@ -31,6 +32,9 @@ const CAPS: Caps = Caps { max_retry_after: Duration::from_secs(10) };
 const LAST_WORDS: Duration = Duration::from_secs(2);
 /// Redirects followed for one request.
 const REDIRECTS: u32 = 3;
+
+/// A worker's answer to faults that were neither taken nor refused: it forgets them.
+const UNDECIDED: u16 = 504;
 
 static REFUSALS: Limiter = Limiter::new(5, Duration::from_secs(10));
 static TROUBLES: Limiter = Limiter::new(5, Duration::from_secs(10));
@@ -57,6 +61,8 @@ pub(crate) enum Delivered {
 pub(crate) struct Parcel<'a> {
     pub(crate) body: &'a Bytes,
     pub(crate) samples: u64,
+    /// When its first and its last sample are due, ns since t0.
+    pub(crate) due: (u64, u64),
     /// Grows in the lane; the same in every repetition.
     pub(crate) sequence: u64,
     pub(crate) intended_ns: u64,
@@ -101,6 +107,22 @@ pub(crate) struct Link {
     halt: watch::Receiver<bool>,
     next_map: watch::Receiver<Option<Arc<OwnershipDoc>>>,
     jitter: u64,
+}
+
+/// An attempt that the target may have taken.
+#[derive(Clone, Copy)]
+struct Taken {
+    /// The map that it named.
+    epoch: u64,
+    /// A worker knows a repeat of it by its number, and does not pass it on: while it lives, and under the same map.
+    known_again: bool,
+}
+
+impl Taken {
+    /// Whether the next attempt, which names this map, is a new one to the target.
+    fn comes_twice(self, named: u64) -> bool {
+        !self.known_again || named != self.epoch
+    }
 }
 
 /// The end of a delivery: what came of it and how many times it was sent.
@@ -161,8 +183,9 @@ impl Link {
         let sink = self.epoch.route.is_sink();
         let mut pause = FIRST_PAUSE;
         let (mut attempts, mut redirects) = (0u32, 0u32);
-        // The target may have taken an attempt; and the last one.
-        let (mut maybe, mut last) = (false, false);
+        // The target may have taken an attempt; and one after which it would not know the next one again.
+        let mut maybe = false;
+        let mut unknown: Option<Taken> = None;
         let mut streak = match parcel.contents {
             Contents::Fault { before, .. } => before.unwrap_or_default(),
             _ => Streak::default(),
@@ -182,7 +205,10 @@ impl Link {
                 break Delivered::Moved { taken: maybe };
             }
             self.set_epoch();
-            self.again(&parcel, last);
+            if unknown.is_some_and(|taken| taken.comes_twice(self.named)) {
+                self.again(&parcel);
+                unknown = None;
+            }
             let good = self.latest_good(sink);
             let sent = self.clock.now();
             let mut halt = self.halt.clone();
@@ -194,9 +220,11 @@ impl Link {
             self.record(&parcel, answer.as_ref(), now, now.saturating_sub(sent), attempts > 0);
             attempts += 1;
             let Some(answer) = answer else { break Delivered::Unresolved };
-            last = maybe_taken(&answer, sink);
-            maybe |= last;
             let status = answer.as_ref().map_or(0, |r| r.status);
+            if maybe_taken(&answer, sink) {
+                maybe = true;
+                unknown = Some(Taken { epoch: self.named, known_again: sink && status != UNDECIDED });
+            }
             streak.answered(status, now, sink);
             if sink && matches!(status, 421 | 503) {
                 refused_at = refused_at.or(Some(now));
@@ -232,17 +260,24 @@ impl Link {
             }
         };
         // These are sent once more, by other lanes or later.
-        self.again(&parcel, last && matches!(delivered, Delivered::Moved { .. } | Delivered::Undecided(_)));
+        if unknown.is_some() && matches!(delivered, Delivered::Moved { .. } | Delivered::Undecided(_)) {
+            self.again(&parcel);
+        }
         let at = self.clock.now();
         self.shared.books().busy_ns += at.saturating_sub(begun);
         Receipt { delivered, attempts, at, fatal }
     }
 
-    /// The parcel goes out again; `taken`: the target may have taken it at the attempt before.
-    fn again(&self, parcel: &Parcel<'_>, taken: bool) {
-        if taken {
-            self.shared.books().account.retried += parcel.samples;
-        }
+    /// The parcel goes out again, and may come twice.
+    fn again(&self, parcel: &Parcel<'_>) {
+        let at = |ns| self.clock.unix_us(ns).cast_signed() / 1000;
+        self.shared.books().account.repeats.add(Repeat {
+            epoch: self.epoch.step,
+            lane: self.lane,
+            from_ms: at(parcel.due.0),
+            to_ms: at(parcel.due.1),
+            samples: parcel.samples,
+        });
     }
 
     /// When the latest good request left that is known to be acknowledged. A sink may acknowledge what its backend does not

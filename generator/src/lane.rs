@@ -216,6 +216,7 @@ impl Lane {
         let parcel = Parcel {
             body: &made.body,
             samples,
+            due: (request.first_due_ns, request.last_due_ns),
             sequence: self.next_sequence(),
             intended_ns: request.intended_ns,
             contents: if made.mixed.is_empty() { Contents::Good } else { Contents::Mixed },

@@ -89,6 +89,7 @@ impl Lane {
         let parcel = Parcel {
             body,
             samples: samples.len() as u64,
+            due: (origin.request.first_due_ns, origin.request.last_due_ns),
             sequence: self.next_sequence(),
             intended_ns: origin.request.intended_ns,
             contents: Contents::Fault {

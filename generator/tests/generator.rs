@@ -101,7 +101,7 @@ async fn a_shaky_target_gets_the_same_bytes_again_in_order() {
     // Whoever was answered 5xx, or not at all, and then came again.
     let doubtful: BTreeMap<&str, usize> =
         arrivals.iter().filter(|a| matches!(a.status, 502 | 503)).map(|a| (a.id.as_str(), samples_in(a))).collect();
-    assert_eq!(report.account.retried, doubtful.values().sum::<usize>() as u64);
+    assert_eq!(report.account.repeats.samples(), doubtful.values().sum::<usize>() as u64);
     assert_eq!((report.exceptions.len(), report.account.acknowledged), (0, report.account.generated));
 }
 
@@ -205,7 +205,7 @@ async fn a_sink_is_routed_by_its_map_and_followed_to_a_new_epoch() {
     assert_eq!((reports[0].state.clone(), reports[0].replicas, reports[0].lanes), (GeneratorState::Done, 2, 4));
     assert_eq!(slots, expected(&plan, t0).table);
     assert!(reports[0].retries > 0);
-    assert_eq!(reports[0].account.retried, 0, "421 took nothing");
+    assert_eq!(reports[0].account.repeats.samples(), 0, "421 took nothing");
     // Every series went through the lane of its owner.
     let (mut snappy, mut scratch) = (Snappy::new(), Scratch::new());
     for arrival in house.arrivals.lock().unwrap().iter() {
@@ -222,10 +222,30 @@ async fn a_sink_is_routed_by_its_map_and_followed_to_a_new_epoch() {
 async fn every_repetition_of_what_may_be_stored_is_counted() {
     let house = House::new(Box::new(|_, before| answer(if before < 3 { 500 } else { 200 })));
     let plan = plan(&house.endpoint(), 1, r#"{"stages": [{"for": "300ms"}]}"#);
-    let (_, reports, _) = house.run(plan, None).await;
+    let (t0, reports, _) = house.run(plan, None).await;
     let account = &reports[0].account;
     assert!(account.acknowledged > 0);
-    assert_eq!((account.acknowledged, account.retried), (account.generated, 3 * account.generated));
+    assert_eq!((account.acknowledged, account.repeats.samples()), (account.generated, 3 * account.generated));
+    // Each lane's own, by the time of its samples.
+    let (from, to) = ((t0 / 1_000_000).cast_signed(), ((t0 + 300_000_000) / 1_000_000).cast_signed());
+    let lanes: BTreeSet<u32> = account.repeats.iter().map(|one| one.lane).collect();
+    assert_eq!(lanes.len() as u32, reports[0].lanes);
+    assert!(account.repeats.iter().all(|one| from <= one.from_ms && one.from_ms <= one.to_ms && one.to_ms <= to));
+}
+
+/// A worker knows a repeat by its number, however late its answer: only under another map it is a new request to it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_worker_knows_again_is_not_counted_as_sent_twice() {
+    let house = House::new(Box::new(|_, before| answer(if before < 2 { 500 } else { 204 })));
+    let base = format!("http://{}", house.target);
+    let document =
+        protocol::OwnershipDoc { sink_uid: "u".into(), epoch: 7, replicas: 1, lanes: 2, addresses: vec![base.clone()] };
+    *house.ownership.lock().unwrap() = Some(document);
+    let plan = plan(&Target::Sink { workers: vec![base] }, 1, r#"{"stages": [{"for": "300ms"}]}"#);
+    let (_, reports, _) = house.run(plan, None).await;
+    let report = &reports[0];
+    assert!(report.account.acknowledged > 0 && report.retries > 0);
+    assert_eq!((report.account.repeats.samples(), report.account.acknowledged), (0, report.account.generated));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -261,7 +281,10 @@ async fn throttled_samples_are_not_counted_as_sent_twice() {
     let plan = plan(&house.endpoint(), 1, "{}");
     let (_, reports, _) = house.run(plan, None).await;
     assert!(reports[0].retries > 0);
-    assert_eq!((reports[0].account.retried, reports[0].account.acknowledged), (0, reports[0].account.generated));
+    assert_eq!(
+        (reports[0].account.repeats.samples(), reports[0].account.acknowledged),
+        (0, reports[0].account.generated)
+    );
 }
 
 /// One lane, about ten requests.

@@ -126,7 +126,7 @@ async fn a_resharded_sink_gets_every_sample_in_order() {
     for report in &reports {
         assert_eq!(report.state, GeneratorState::Done);
         report.account.balance().unwrap();
-        retried += report.account.retried;
+        retried += report.account.repeats.samples();
         assert_eq!((report.account.unresolved, report.account.skipped.len()), (0, 0));
         assert!(
             report
@@ -234,7 +234,7 @@ async fn what_was_taken_before_a_long_pause_is_not_skipped_behind_it() {
     );
     assert_eq!(report.account.acknowledged, acknowledged.len() as u64);
     // The refusals said that nothing was taken: only what lost its answer came again.
-    assert_eq!(report.account.retried, taken.len() as u64);
+    assert_eq!(report.account.repeats.samples(), taken.len() as u64);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use ledger::WorkerAccount;
+use ledger::{Repeat, WorkerAccount};
 use measure::{CodecError, DropRecorder, HistogramSet, Recorder, names};
 
 use crate::lane::{DropNote, Effects, How, Nanos};
@@ -182,7 +182,6 @@ impl Books {
             self.metrics.outcome(how, *samples);
         }
         self.metrics.retried.add(effects.again);
-        inner.account.retried += effects.repeated;
         inner.account.faults += effects.faults;
         inner.account.revoked += effects.revoked;
         let now_us = clock.unix(now) / 1000;
@@ -200,6 +199,11 @@ impl Books {
             inner.fatal.get_or_insert_with(|| why.clone());
         }
         self.metrics.pending.set(inner.account.buffered as f64);
+    }
+
+    /// Samples are sent again that the backend may have.
+    pub(crate) fn repeated(&self, repeat: Repeat) {
+        self.open().account.repeats.add(repeat);
     }
 
     /// Samples that are left at the end.

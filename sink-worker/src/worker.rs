@@ -217,7 +217,8 @@ impl Shared {
             let (inbox, outbox) = mpsc::unbounded_channel();
             let seed = xxhash_rust::xxh3::xxh3_64_with_seed(self.incarnation.as_bytes(), index) | 1;
             let lane = Lane::new(self.rules, seed);
-            let driver = Driver::new(Arc::clone(self), lane, connection, outbox, self.kill.subscribe());
+            let (shared, kill) = (Arc::clone(self), self.kill.subscribe());
+            let driver = Driver::new(shared, index as u32, lane, connection, outbox, kill);
             let task = tokio::spawn(driver.run());
             lanes.push(Running { inbox, task });
         }

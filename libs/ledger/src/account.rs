@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::Repeats;
+
 /// Why samples were not delivered: a short `snake_case` word such as `status_400` or `backlog`. Few different ones, they become metric labels.
 pub type Reason = String;
 
@@ -32,8 +34,8 @@ pub struct GeneratorAccount {
     pub skipped: BTreeMap<Reason, u64>,
     /// Samples whose last answer was lost or still out at the end.
     pub unresolved: u64,
-    /// Not part of the balance: samples that were sent again after an attempt that may have got through, counted each time.
-    pub retried: u64,
+    /// Not part of the balance: samples that were sent again after an attempt that may have got through.
+    pub repeats: Repeats,
 }
 
 impl GeneratorAccount {
@@ -50,7 +52,7 @@ impl GeneratorAccount {
         add_all(&mut self.refused, &other.refused);
         add_all(&mut self.skipped, &other.skipped);
         self.unresolved = self.unresolved.saturating_add(other.unresolved);
-        self.retried = self.retried.saturating_add(other.retried);
+        self.repeats.merge(&other.repeats);
     }
 }
 
@@ -76,8 +78,8 @@ pub struct WorkerAccount {
     pub requests: u64,
     /// Not part of the balance: attempts after the first of a batch.
     pub retries: u64,
-    /// Not part of the balance: samples that were sent again after an attempt that may have got through, counted each time.
-    pub retried: u64,
+    /// Not part of the balance: samples that were sent again after an attempt that may have got through.
+    pub repeats: Repeats,
     /// Of the rejected: those in requests of injected faults alone.
     pub faults: u64,
     /// Of the rejected and dropped: those that the backend did not take though their sender had been told that the worker did.
@@ -102,7 +104,7 @@ impl WorkerAccount {
         self.buffered = self.buffered.saturating_add(other.buffered);
         self.requests = self.requests.saturating_add(other.requests);
         self.retries = self.retries.saturating_add(other.retries);
-        self.retried = self.retried.saturating_add(other.retried);
+        self.repeats.merge(&other.repeats);
         self.faults = self.faults.saturating_add(other.faults);
         self.revoked = self.revoked.saturating_add(other.revoked);
     }

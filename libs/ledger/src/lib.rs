@@ -7,6 +7,7 @@
 mod account;
 mod exception;
 mod finding;
+mod repeats;
 mod report;
 mod settle;
 mod slots;
@@ -16,8 +17,9 @@ mod truth;
 pub use account::{GeneratorAccount, Imbalance, Reason, WorkerAccount};
 pub use exception::{Exception, FaultAccount, Outcome, push_exception};
 pub use finding::{Example, Examples, Finding, FindingName, MAX_EXAMPLES};
-pub use report::{FaultSeen, SeriesSeen, StoreCounters, StoreReport};
-pub use settle::{Context, Disturbance, GeneratorSide, Move, Run, Settlement, wrong};
+pub use repeats::{Repeat, Repeats};
+pub use report::{FaultRepeat, FaultSeen, SeriesSeen, StoreCounters, StoreReport};
+pub use settle::{Context, Disturbance, GeneratorSide, Move, Run, Seen, Settlement, wrong};
 pub use slots::{SlotSum, SlotTable, SlotTableError, digest};
 
 pub use remote_write::SLOTS;

@@ -68,9 +68,24 @@ impl StoreCounters {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct FaultSeen {
+    /// Each once.
     pub stored: u64,
+    /// Stored again.
+    pub repeated: u64,
+    /// Stored when the memory of those before was full: for the first time or again.
+    pub untold: u64,
     /// Seen and refused by the store's profile.
     pub refused: u64,
+}
+
+/// A sample of an injected fault that was stored again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FaultRepeat {
+    /// Index of the fault in the test.
+    pub fault: u32,
+    /// The good sample whose place it took.
+    pub base: u32,
+    pub k: u32,
 }
 
 /// All that a store says at once. About 700 KB of JSON, whatever the number of series.
@@ -87,6 +102,8 @@ pub struct StoreReport {
     pub distinct: SlotTable,
     pub counters: StoreCounters,
     pub faults: Vec<FaultSeen>,
+    /// Which of the faults' samples were stored again, not all of them when there are very many.
+    pub fault_repeats: Vec<FaultRepeat>,
     /// What the store saw by itself (Duplicated, Reordered, Altered, Unexpected), with examples.
     pub findings: Vec<Finding>,
 }
@@ -144,8 +161,11 @@ impl StoreReport {
         self.faults.resize(self.faults.len().max(other.faults.len()), FaultSeen::default());
         for (mine, theirs) in self.faults.iter_mut().zip(&other.faults) {
             mine.stored = mine.stored.saturating_add(theirs.stored);
+            mine.repeated = mine.repeated.saturating_add(theirs.repeated);
+            mine.untold = mine.untold.saturating_add(theirs.untold);
             mine.refused = mine.refused.saturating_add(theirs.refused);
         }
+        self.fault_repeats.extend_from_slice(&other.fault_repeats);
         self.findings.extend_from_slice(&other.findings);
     }
 }

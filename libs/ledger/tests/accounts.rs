@@ -7,8 +7,7 @@ use proptest::prelude::*;
 
 #[test]
 fn accounts_balance_or_say_by_how_much_not() {
-    let mut account =
-        GeneratorAccount { generated: 10, acknowledged: 4, unresolved: 1, retried: 99, ..GeneratorAccount::default() };
+    let mut account = GeneratorAccount { generated: 10, acknowledged: 4, unresolved: 1, ..GeneratorAccount::default() };
     account.refused.insert("status_400".into(), 2);
     account.skipped.insert("backlog".into(), 3);
     assert_eq!(account.balance(), Ok(()));

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use common::settling::{GENERATORS, run, run_for, send, settle, sides, store};
 use common::{PER_REQUEST, Sent, T0};
-use floodmark_ledger::{Context, Disturbance, Outcome, Run, digest, push_exception};
+use floodmark_ledger::{Context, Disturbance, Outcome, Repeat, Repeats, Run, Seen, digest, push_exception};
 use proptest::prelude::*;
 use remote_write::slot_of;
 
@@ -24,7 +24,7 @@ fn seconds(sent: &Sent) -> f64 {
 }
 
 fn disturbance(worker: u32, from: f64, to: f64) -> Disturbance {
-    Disturbance { worker, from_unix_ns: at(from), to_unix_ns: at(to) }
+    Disturbance { worker, from_unix_ns: at(from), to_unix_ns: at(to), seen: None }
 }
 
 /// Buffering workers, the second of which was killed.
@@ -86,6 +86,62 @@ fn a_kill_takes_a_backlog_of_any_age() {
     let backlog = |sent: &Sent| sent.lane / LANES == 1 && (5.0..85.0).contains(&seconds(sent));
     let (counts, [_, own]) = losing(&run, backlog, killed(85.0, 86.0));
     assert_eq!(counts, BTreeMap::from([acked(own)]));
+}
+
+/// The worker's last account was given at 55 s: of what it had taken by then it held so many samples.
+#[test]
+fn a_kill_takes_no_more_than_its_worker_last_said_it_held() {
+    let run = run_for(90, false, "[]", Vec::new());
+    let of = |sent: &Sent, from: f64, to: f64| sent.lane / LANES == 1 && (from..to).contains(&seconds(sent));
+    let context = |seen: Option<(f64, u64)>| {
+        let seen = seen.map(|(seconds, held)| Seen { at_unix_ns: at(seconds), held });
+        let kill = Disturbance { seen, ..disturbance(1, 60.0, 61.0) };
+        Context { killed: vec![kill], lag_ns: SECOND, ..killed(0.0, 0.0) }
+    };
+    let tail = |sent: &Sent| of(sent, 20.0, 60.0);
+    let (counts, [_, own]) = losing(&run, tail, context(None));
+    assert_eq!(counts, BTreeMap::from([acked(own)]), "without an account nothing bounds it");
+    // Two seconds (slack and lag) before the account nothing is sure.
+    let old = losing(&run, |sent| of(sent, 20.0, 53.0), context(None)).1[1];
+    assert!(old > 300 && own > old);
+    for held in [0, 1, 200, old - 1, old, 2 * old] {
+        let passed = old.saturating_sub(held);
+        let expected: BTreeMap<_, _> =
+            [acked(own - passed), silent(passed)].into_iter().filter(|(_, (count, _))| *count > 0).collect();
+        assert_eq!(losing(&run, tail, context(Some((55.0, held)))).0, expected, "{held}");
+    }
+    // Lost since the account: the worker may have taken and held all of it.
+    let after = |sent: &Sent| of(sent, 53.0, 60.0);
+    let (counts, [_, own]) = losing(&run, after, context(Some((55.0, 0))));
+    assert_eq!(counts, BTreeMap::from([acked(own)]));
+}
+
+/// What a worker still holds at the end, or may hold, is neither stored nor lost; the rest is.
+#[test]
+fn what_a_worker_may_still_hold_at_the_end_is_unproven() {
+    let run = run(false, "[]", Vec::new());
+    let context = |seen: Option<(f64, u64)>| {
+        let seen = seen.map(|(seconds, held)| Seen { at_unix_ns: at(seconds), held });
+        Context {
+            killed: Vec::new(),
+            holding: vec![Disturbance { seen, ..disturbance(1, 20.0, 20.0) }],
+            ..killed(0.0, 0.0)
+        }
+    };
+    let tail = |sent: &Sent| sent.lane / LANES == 1 && seconds(sent) >= 5.0;
+    let (counts, [_, own]) = losing(&run, tail, context(None));
+    assert_eq!(counts, BTreeMap::from([("Unproven", (own, 0))]));
+    assert_eq!(losing(&run, tail, context(Some((20.0, own)))).0, BTreeMap::from([("Unproven", (own, 0))]));
+    let expected = BTreeMap::from([("Unproven", (3, 0)), silent(own - 3)]);
+    assert_eq!(losing(&run, tail, context(Some((20.0, 3)))).0, expected);
+    // The first worker holds nothing, and the second nothing of what came before what is stored.
+    let (counts, [other, _]) = losing(&run, |sent| sent.lane / LANES == 0 && seconds(sent) >= 5.0, context(None));
+    assert_eq!(counts, BTreeMap::from([silent(other)]));
+    let early = |sent: &Sent| sent.lane / LANES == 1 && (2.0..3.0).contains(&seconds(sent));
+    let (counts, [_, own]) = losing(&run, early, context(None));
+    assert_eq!(counts, BTreeMap::from([silent(own)]));
+    let delivered = Context { buffered: false, ..context(None) };
+    assert_eq!(losing(&run, tail, delivered).0.keys().collect::<Vec<_>>(), [&"SilentLoss"]);
 }
 
 #[test]
@@ -176,17 +232,106 @@ fn kills_and_pauses_explain_what_was_in_flight_doubled() {
         ..Context::default()
     };
     let ((all, explained), [own, other]) = doubling(&run, Context::default());
-    let request = u64::from(PER_REQUEST * LANES);
+    let mut doubled: BTreeMap<(u32, u32), u64> = BTreeMap::new();
+    for (generator, samples) in common::schedule(&run.workload, &run.faults, &run.lanes, GENERATORS) {
+        for sent in samples.iter().filter(|sent| sent.k == 3 && sent.lane / LANES == 0) {
+            *doubled.entry((generator, sent.lane)).or_default() += 1;
+        }
+    }
+    let request = doubled.values().map(|samples| u64::from(PER_REQUEST).min(*samples)).sum();
     assert_eq!((all, explained), (own + other, 0));
     assert!(own > request);
     let explained = |context| doubling(&run, context).0.1;
-    assert_eq!(explained(paused(1)), request, "a request in each lane");
+    assert_eq!(explained(paused(1)), request, "a request of each generator in each lane");
     assert_eq!(explained(paused(9)), own);
     assert_eq!(explained(Context { samples_per_batch: 1000, ..paused(1) }), own);
     let killed = Context { killed: paused(1).paused, paused: Vec::new(), ..paused(0) };
     assert_eq!(explained(killed), request);
-    assert_eq!(explained(Context { retried: 2, ..paused(1) }), request + 2);
-    assert_eq!(explained(Context { retried: 9 * all, ..Context::default() }), all);
+}
+
+fn repeats(all: &[Repeat]) -> Repeats {
+    let mut repeats = Repeats::default();
+    for one in all {
+        repeats.add(*one);
+    }
+    repeats
+}
+
+/// Samples of the whole run, or of its seconds 2.5 to 3.5, which hold all that `doubling` doubles.
+fn repeat(lane: u32, samples: u64) -> Repeat {
+    let ms = |seconds| (at(seconds) / 1_000_000).cast_signed();
+    Repeat { epoch: 0, lane, from_ms: ms(2.5), to_ms: ms(4.5), samples }
+}
+
+#[test]
+fn what_was_sent_again_explains_its_own_lane_and_time_and_no_more_than_its_number() {
+    let run = run(false, "[]", Vec::new());
+    let in_lane = |lane| {
+        let all = common::schedule(&run.workload, &run.faults, &run.lanes, GENERATORS);
+        let samples = all.iter().flat_map(|(_, samples)| samples);
+        samples.filter(|sent| sent.k == 3 && sent.lane == lane).count() as u64
+    };
+    // The second lane of the second worker.
+    let own = in_lane(3);
+    assert!(own > 4 && in_lane(0) > 0);
+    let worker = |ordinal, one| {
+        let context =
+            Context { lanes_per_worker: LANES, repeats: vec![(ordinal, repeats(&[one]))], ..Context::default() };
+        doubling(&run, context).0
+    };
+    assert_eq!(worker(1, repeat(1, own)).1, own);
+    assert_eq!(worker(1, repeat(1, 10 * own)).1, own, "what came twice elsewhere is not explained");
+    assert_eq!(worker(1, repeat(1, own - 3)).1, own - 3);
+    assert_eq!(worker(0, repeat(0, 10 * own)).1, in_lane(0));
+    let elsewhere = Repeat { from_ms: repeat(1, 0).to_ms, to_ms: repeat(1, 0).to_ms + 1000, ..repeat(1, 10 * own) };
+    assert_eq!(worker(1, elsewhere).1, 0, "sent again at another time");
+    assert_eq!(worker(1, repeat(7, 10 * own)).1, 0, "there is no such lane");
+    // A generator without workers, by its own lanes: two of them share each.
+    let generator = |lane, samples| {
+        let (mut sides, held) = send(&run, |sent| if sent.k == 3 { 2 } else { 1 });
+        for side in &mut sides {
+            side.repeats.add(repeat(lane, samples));
+        }
+        common::counts(&settle(&run, &sides, &[held], Context::default()))["Duplicated"].1
+    };
+    assert_eq!(generator(3, own), own);
+    assert_eq!(generator(4, own), 0);
+}
+
+/// Sent three times, stored three times: two of them are too many, and both are explained where it was sent so often.
+#[test]
+fn what_came_a_third_time_is_set_against_what_is_left_where_it_came() {
+    let run = run(false, "[]", Vec::new());
+    let settled = |lane, samples| {
+        let mut extra = 0;
+        let (sides, held) = send(&run, |sent| {
+            let again = sent.k == 3 && sent.lane == 3;
+            extra += 2 * u64::from(again);
+            if again { 3 } else { 1 }
+        });
+        let repeats = vec![(1, repeats(&[repeat(1, samples)])), (0, repeats(&[repeat(lane, 1000)]))];
+        let context = Context { lanes_per_worker: LANES, repeats, ..Context::default() };
+        let (all, explained) = common::counts(&settle(&run, &sides, &[held], context))["Duplicated"];
+        assert_eq!(all, extra);
+        (all, explained)
+    };
+    let (all, explained) = settled(1, 1000);
+    assert_eq!(explained, all);
+    assert_eq!(settled(1, all - 2).1, all - 2, "what the other worker sent again is no excuse");
+}
+
+/// What a killed worker sent again since its last account nobody knows.
+#[test]
+fn what_came_twice_since_a_killed_workers_last_account_is_not_held_against_the_store() {
+    let run = run(false, "[]", Vec::new());
+    let explained = |account: f64| {
+        let seen = Some(Seen { at_unix_ns: at(account), held: 0 });
+        let killed = vec![Disturbance { seen, ..disturbance(0, 5.0, 5.0) }];
+        doubling(&run, Context { lanes_per_worker: LANES, killed, ..Context::default() })
+    };
+    let ((all, known), [own, _]) = explained(4.9);
+    assert!(known < own && own < all, "a request of each generator in each lane: {known}");
+    assert_eq!(explained(3.9).0.1, own);
 }
 
 #[test]

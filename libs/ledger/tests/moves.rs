@@ -9,7 +9,9 @@ use std::sync::Arc;
 
 use common::settling::{GENERATORS, run, settle, sides, store};
 use common::{Draws, PER_REQUEST, Sent, T0};
-use floodmark_ledger::{Context, Disturbance, Exception, Finding, GeneratorSide, Move, Outcome, Run, Store, digest};
+use floodmark_ledger::{
+    Context, Disturbance, Exception, Finding, GeneratorSide, Move, Outcome, Repeat, Run, Store, digest,
+};
 use proptest::prelude::*;
 use remote_write::{STALE_MARKER, slot_of};
 use workload::{LaneChain, LaneMap, LanePlan, LaneWalk, Position};
@@ -231,7 +233,7 @@ fn kills_take_what_their_worker_held_under_its_map() {
             }
         },
     );
-    let kill = |at| Disturbance { worker: 1, from_unix_ns: at + 1_000_000, to_unix_ns: at + 1_000_000 };
+    let kill = |at| Disturbance { worker: 1, from_unix_ns: at + 1_000_000, to_unix_ns: at + 1_000_000, seen: None };
     let context = Context {
         buffered: true,
         lanes_per_worker: 2,
@@ -267,19 +269,26 @@ fn what_a_move_sends_again_is_explained() {
             for sent in &request.samples {
                 house.hold(sent);
             }
+            let side = &mut house.sides[request.generator as usize];
             if stopped {
+                let times = || request.samples.iter().map(|sent| sent.timestamp_ms);
+                side.repeats.add(Repeat {
+                    epoch: request.epoch,
+                    lane: request.lane,
+                    from_ms: times().min().unwrap(),
+                    to_ms: times().max().unwrap(),
+                    samples: request.samples.len() as u64,
+                });
                 again += request.samples.len() as u64;
                 return;
             }
-            let side = &mut house.sides[request.generator as usize];
             for sent in &request.samples {
                 side.acknowledged.add(slot_of(sent.hash), digest(sent.hash, sent.timestamp_ms, sent.bits));
             }
         },
     );
     let (run, held) = (house.run, house.held);
-    let context = Context { retried: again, ..Context::default() };
-    let findings = settle(&run, &house.sides, &[held], context);
+    let findings = settle(&run, &house.sides, &[held], Context::default());
     assert!(again > 0);
     assert_eq!(common::counts(&findings), BTreeMap::from([("Duplicated", (again, again))]));
 }

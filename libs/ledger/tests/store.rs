@@ -6,7 +6,9 @@ mod common;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use common::{Draws, T0};
-use floodmark_ledger::{FindingName, Observation, Order, SlotTable, Store, StoreLimits, digest};
+use floodmark_ledger::{
+    FaultRepeat, FaultSeen, FindingName, Observation, Order, SlotTable, Store, StoreLimits, digest,
+};
 use proptest::prelude::*;
 use remote_write::slot_of;
 use workload::LaneMap;
@@ -204,8 +206,20 @@ fn order_is_that_of_the_kept_samples() {
         panic!("a patched sample")
     };
     let seen = store.observe(series, fault.timestamp, fault.value.to_bits());
-    assert_eq!(seen, Observation::Fault { index: 0, k: bad });
+    assert_eq!(seen, Observation::Fault { index: 0, base, k: bad });
     assert_eq!(store.report().faults[0].stored, 1);
+    let mut twice = Store::new(Arc::clone(&workload), Arc::clone(&faults), T0);
+    let series = twice.introduce(hash, common::borrow(&labels)).unwrap();
+    for _ in 0..3 {
+        twice.observe(series, fault.timestamp, fault.value.to_bits());
+    }
+    assert_eq!(twice.report().faults[0], FaultSeen { stored: 1, repeated: 2, ..FaultSeen::default() });
+    assert_eq!(twice.report().fault_repeats, [FaultRepeat { fault: 0, base, k: bad }; 2]);
+    let none = StoreLimits { facts: 4, faults: 0, foreign: 2 };
+    let mut full = Store::with_limits(Arc::clone(&workload), Arc::clone(&faults), T0, none);
+    let series = full.introduce(hash, common::borrow(&labels)).unwrap();
+    full.observe(series, fault.timestamp, fault.value.to_bits());
+    assert_eq!(full.report().faults[0], FaultSeen { untold: 1, ..FaultSeen::default() });
     // A kept sample of the future makes the present old.
     assert_eq!(store.order(series, after.0 + 1000, 0, Observation::New { k: bad + 1 }), Order::Older);
     assert_eq!(store.order(series, fault.timestamp, fault.value.to_bits(), seen), Order::Same);
@@ -214,7 +228,7 @@ fn order_is_that_of_the_kept_samples() {
 #[test]
 fn memory_stays_bounded_and_says_so() {
     let (workload, faults) = common::run(false, "[]");
-    let limits = StoreLimits { facts: 4, foreign: 2 };
+    let limits = StoreLimits { facts: 4, faults: 4, foreign: 2 };
     let mut store = Store::with_limits(std::sync::Arc::clone(&workload), faults, T0, limits);
     for base in 0..10 {
         let id = workload::SeriesId { base, generation: 0 };

@@ -4,10 +4,15 @@
 mod common;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
+use common::T0;
 use common::settling::{GENERATORS, run, send, settle, sides, store};
-use faults::Expect;
-use floodmark_ledger::{Context, FaultAccount, FaultSeen, Outcome, Run, Settlement, digest, push_exception, wrong};
+use faults::{Expect, FaultScratch, Materialised};
+use floodmark_ledger::{
+    Context, FaultAccount, FaultSeen, Outcome, Repeat, Run, Settlement, Store, StoreLimits, digest, push_exception,
+    wrong,
+};
 use remote_write::slot_of;
 
 const FAULTS: &str =
@@ -102,7 +107,7 @@ fn what_has_no_verdict_is_never_wrong() {
         refused,
         indeterminate,
     };
-    let stored = |stored| FaultSeen { stored, refused: 0 };
+    let stored = |stored| FaultSeen { stored, ..FaultSeen::default() };
     let of = |expect, account: FaultAccount, held| wrong(expect, &account, Some(&stored(held)));
     assert_eq!(of(Expect::Refused, account(0, 5, 3), 3), 0);
     assert_eq!(of(Expect::Refused, account(0, 5, 3), 5), 2);
@@ -116,6 +121,47 @@ fn what_has_no_verdict_is_never_wrong() {
     assert_eq!(of(Expect::Any, account(6, 1, 3), 6), 0);
     assert_eq!(wrong(Expect::Refused, &account(2, 5, 3), None), 2);
     assert_eq!(wrong(Expect::AcceptedNotStored, &account(2, 5, 3), None), 5);
+}
+
+/// One lost and another stored twice: both are seen, and neither makes up for the other.
+#[test]
+fn a_fault_stored_twice_does_not_hide_a_lost_one() {
+    let run = run(false, FAULTS, vec![Expect::Stored, Expect::Stored]);
+    let all = common::schedule(&run.workload, &run.faults, &run.lanes, GENERATORS);
+    let drawn: Vec<_> = all.iter().flat_map(|(_, samples)| samples).filter(|sent| sent.drawn == Some(1)).collect();
+    let settled = |faults: usize, explained: bool| {
+        let (mut sides, _) = send(&run, |_| 1);
+        let limits = StoreLimits { faults, ..StoreLimits::for_series(run.workload.series()) };
+        let mut held = Store::with_limits(Arc::clone(&run.workload), Arc::clone(&run.faults), T0, limits);
+        for sent in all.iter().flat_map(|(_, samples)| samples).filter(|sent| sent.drawn.is_none()) {
+            let series = common::find(&mut held, &run.workload, sent, &mut None);
+            held.observe(series, sent.timestamp_ms, sent.bits);
+        }
+        let mut scratch = FaultScratch::default();
+        for (at, sent) in drawn.iter().enumerate() {
+            let Some(Materialised::Sample(fault)) = run.faults.materialise(1, sent.id, sent.k, T0, &mut scratch) else {
+                panic!("a sample")
+            };
+            let series = common::find(&mut held, &run.workload, sent, &mut None);
+            for _ in 0..[0, 2, 1][at.min(2)] {
+                held.observe(series, fault.timestamp, fault.value.to_bits());
+            }
+        }
+        let sent = drawn.len() as u64;
+        let heard = FaultAccount { sent, acknowledged: sent, ..FaultAccount::default() };
+        sides[0].faults = vec![FaultAccount::default(), heard];
+        let (lane, at) = (drawn[1].lane, drawn[1].timestamp_ms);
+        for side in sides.iter_mut().filter(|_| explained) {
+            side.repeats.add(Repeat { epoch: 0, lane, from_ms: at, to_ms: at, samples: 1 });
+        }
+        common::counts(&settle(&run, &sides, &[held], Context::default()))
+    };
+    assert!(drawn.len() > 5);
+    assert_eq!(settled(1000, false), BTreeMap::from([("SilentLoss", (1, 0)), ("Duplicated", (1, 0))]));
+    assert_eq!(settled(1000, true), BTreeMap::from([("SilentLoss", (1, 0)), ("Duplicated", (1, 1))]));
+    // Without a memory nobody knows which came twice: all that did is set against what should have.
+    let unknown = drawn.len() as u64;
+    assert_eq!(settled(0, false), BTreeMap::from([("Unproven", (unknown, 0))]));
 }
 
 #[test]

@@ -7,14 +7,15 @@ use std::time::{Duration, SystemTime};
 
 use floodmark_http::client::{Connection, Response, TransportError};
 use http::{HeaderMap, HeaderValue};
+use ledger::Repeat;
 use remote_write::answer::{Answer as Meaning, Caps, classify};
-use remote_write::{Snappy, header};
+use remote_write::{Snappy, header, v1};
 use telemetry::limit::Limiter;
 use telemetry::warn_limited;
 use tokio::sync::{mpsc, watch};
 
 use crate::gate::Admitted;
-use crate::lane::{Answer, Effects, Lane, Step, Verdict};
+use crate::lane::{Answer, Effects, Lane, MAX_DECODED, Step, Verdict};
 use crate::ticket::Slip;
 use crate::worker::Shared;
 
@@ -29,6 +30,8 @@ static TROUBLE: Limiter = Limiter::new(3, Duration::from_secs(10));
 /// A lane with its connection and those who wait for it.
 pub(crate) struct Driver {
     shared: Arc<Shared>,
+    /// Which lane of the worker it is.
+    number: u32,
     lane: Lane,
     connection: Connection,
     inbox: mpsc::UnboundedReceiver<Admitted<Slip>>,
@@ -44,6 +47,7 @@ impl Driver {
     /// Nothing sent yet. What is admitted comes through `inbox`, which the gate bounds.
     pub(crate) fn new(
         shared: Arc<Shared>,
+        number: u32,
         lane: Lane,
         connection: Connection,
         inbox: mpsc::UnboundedReceiver<Admitted<Slip>>,
@@ -51,6 +55,7 @@ impl Driver {
     ) -> Self {
         Self {
             shared,
+            number,
             lane,
             connection,
             inbox,
@@ -135,7 +140,7 @@ impl Driver {
         let books = &self.shared.books;
         let began = clock.now();
         books.metrics().bytes.add(body.len() as u64);
-        let result = post(&mut self.connection, attempts, body).await;
+        let result = post(&mut self.connection, attempts, body.clone()).await;
         let now = clock.now();
         let timeout = matches!(&result, Err(error) if error.is_timeout());
         books.attempt(clock.run(now), now - began, timeout, samples, attempts > 1);
@@ -164,6 +169,10 @@ impl Driver {
         }
         let effects = self.lane.answered(now, answer);
         books.settle(clock, now, &effects);
+        if effects.repeated > 0 {
+            let (from_ms, to_ms) = times(&mut self.snappy, &body);
+            books.repeated(Repeat { epoch: 0, lane: self.number, from_ms, to_ms, samples: effects.repeated });
+        }
         self.tell(effects);
     }
 
@@ -228,6 +237,15 @@ impl Driver {
             }
         }
     }
+}
+
+/// The oldest and the newest timestamp in a request; all time when it does not tell.
+fn times(snappy: &mut Snappy, body: &[u8]) -> (i64, i64) {
+    let plain = snappy.decompress(body, MAX_DECODED).unwrap_or_default();
+    let samples = v1::walk(plain).map_while(Result::ok).flat_map(|series| series.samples());
+    let span =
+        |span: Option<(i64, i64)>, at: i64| Some(span.map_or((at, at), |(low, high)| (low.min(at), high.max(at))));
+    samples.map(|sample| sample.timestamp).fold(None, span).unwrap_or((i64::MIN, i64::MAX))
 }
 
 async fn killed(mut kill: watch::Receiver<bool>) {

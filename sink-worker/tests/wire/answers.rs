@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use api::{OnExhausted, RejectedAction};
 use floodmark_http::server::Abort;
+use ledger::Repeat;
 
 use crate::harness::*;
 
@@ -192,7 +193,7 @@ async fn a_refused_connection_backs_off_and_recovers() {
         status = &mut waiting => panic!("answered {status} without a backend"),
         report = worker.until(|report| report.account.retries >= 5) => {
             assert!(report.account.retries < 200, "it backs off");
-            assert_eq!(report.account.retried, 0, "nobody can have taken it");
+            assert_eq!(report.account.repeats.samples(), 0, "nobody can have taken it");
         }
     }
     let backend = Backend::on(floodmark_http::server::bind(address).unwrap(), Script::Status(ALL));
@@ -368,10 +369,12 @@ async fn what_is_lost_is_in_the_metrics_and_what_may_be_there_twice_is_counted()
     let worker = Worker::alone(&plan(&backend.url()));
     backend.script([429, 429].map(Script::Status));
     assert_eq!(worker.write(&[("a", 1), ("b", 1)]).await, 204);
-    assert_eq!((worker.report().await.account.retried, worker.report().await.account.retries), (0, 2));
+    assert_eq!((worker.report().await.account.repeats.samples(), worker.report().await.account.retries), (0, 2));
     backend.script([429, 503, 502].map(Script::Status));
-    assert_eq!(worker.write(&[("a", 2), ("b", 2), ("c", 2)]).await, 204);
-    assert_eq!((worker.report().await.account.retried, worker.report().await.account.retries), (6, 5));
+    assert_eq!(worker.write(&[("a", 2), ("b", 7), ("c", 2)]).await, 204);
+    let again = Repeat { epoch: 0, lane: 0, from_ms: 2, to_ms: 7, samples: 6 };
+    assert_eq!(worker.report().await.account.repeats.iter().collect::<Vec<_>>(), [&again]);
+    assert_eq!(worker.report().await.account.retries, 5);
     backend.usually(Script::Status(400));
     assert_eq!(worker.generate(1, body(&[("d", 1)])).await.status, 400);
     let text = String::from_utf8(worker.get("/metrics").await.body.to_vec()).unwrap();
@@ -379,7 +382,21 @@ async fn what_is_lost_is_in_the_metrics_and_what_may_be_there_twice_is_counted()
         |start: &str| text.lines().find(|line| line.starts_with(start)).map(|line| line.rsplit(' ').next().unwrap());
     assert_eq!(value("prometheus_remote_storage_samples_failed_total"), Some("1"));
     assert_eq!(value("prometheus_remote_storage_samples_dropped_total{reason=\"status_400\"}"), Some("1"));
-    assert_eq!(worker.stop().await.account.retried, 6);
+    assert_eq!(worker.stop().await.account.repeats.samples(), 6);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_lane_tells_what_it_sent_again() {
+    let backend = Backend::start(Script::Status(ALL));
+    let worker = Worker::lanes(&plan(&backend.url()), 2);
+    for (lane, time) in [(1, 10), (0, 20), (1, 30)] {
+        let name = (0..100).map(|i| format!("m{i}")).find(|name| place(name, 1, 2).1 == lane).unwrap();
+        backend.script([Script::Abort(Abort::Reset)]);
+        assert_eq!(worker.write(&[(&name, time)]).await, 204);
+    }
+    let again = |lane, at| Repeat { epoch: 0, lane, from_ms: at, to_ms: at, samples: 1 };
+    let told = worker.stop().await.account.repeats;
+    assert_eq!(told.iter().copied().collect::<Vec<_>>(), [again(0, 20), again(1, 10), again(1, 30)]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -32,6 +32,17 @@ pub(super) struct Carrier {
     pub(super) lane: u16,
 }
 
+/// A lane that a sample may have gone through.
+#[derive(Clone, Copy)]
+pub(super) struct Passed {
+    pub(super) generator: u32,
+    pub(super) epoch: u32,
+    /// Of the whole target.
+    pub(super) lane: u32,
+    /// The worker, and which of its lanes; None without workers.
+    pub(super) worker: Option<(u32, u32)>,
+}
+
 /// When a map held, Unix nanoseconds, and how many lanes each worker had.
 struct Held {
     lanes_per_worker: u32,
@@ -87,6 +98,17 @@ impl Carriers {
         Carrier { generator, epoch: epoch as u32, lane }
     }
 
+    /// The lanes that a sample of a series may have gone through, whatever the map: its generator, and the lane under each map.
+    pub(super) fn lanes(&self, id: SeriesId, slot: u16) -> impl Iterator<Item = Passed> + use<'_> {
+        let generator = self.workload.place(id.base).map_or(0, |place| place.target % self.generators);
+        let chain = &self.chains[generator as usize];
+        chain.held.iter().enumerate().map(move |(epoch, held)| {
+            let lane = u32::from(chain.lanes.map(epoch).lane_of_slot(slot));
+            let worker = lane.checked_div(held.lanes_per_worker).map(|ordinal| (ordinal, lane % held.lanes_per_worker));
+            Passed { generator, epoch: epoch as u32, lane, worker }
+        })
+    }
+
     /// The carrier that a generator's exception is of.
     pub(super) fn of_exception(generator: u32, exception: &Exception) -> Carrier {
         let lane = u16::try_from(exception.lane).unwrap_or(u16::MAX);
@@ -108,13 +130,14 @@ impl Carriers {
         })
     }
 
-    /// The kills that may have taken acknowledged samples of a carrier.
-    pub(super) fn kills<'a>(
+    /// The ends of workers that may have taken acknowledged samples of a carrier, by their positions.
+    pub(super) fn ends<'a>(
         &'a self,
         context: &'a Context,
         carrier: Carrier,
-    ) -> impl Iterator<Item = &'a Disturbance> + 'a {
-        context.killed.iter().filter(move |kill| context.buffered && self.disturbed(carrier, kill))
+    ) -> impl Iterator<Item = (usize, &'a Disturbance)> + 'a {
+        let ends = context.ends().enumerate();
+        ends.filter(move |(_, end)| context.buffered && self.disturbed(carrier, end))
     }
 
     /// The lanes of a generator, map after map.

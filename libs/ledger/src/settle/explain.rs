@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::carrier::{Carrier, Carriers};
+use crate::Repeats;
 
 /// How long before a disturbance a sample may have been due that it still doubles: a worker may hold a backlog.
 const BACKLOG_NS: u64 = 60_000_000_000;
@@ -12,12 +13,22 @@ const GIVE_UP_NS: u64 = 5_000_000_000;
 const SLACK_NS: u64 = 1_000_000_000;
 
 /// A time in which a worker was killed, stopped or stuck. For a kill, `to_unix_ns` is the instant itself or the return.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Disturbance {
     /// Ordinal of the worker.
     pub worker: u32,
     pub from_unix_ns: u64,
     pub to_unix_ns: u64,
+    /// The last account that the worker gave before it ended. None: none is known, and nothing bounds what it took with it.
+    pub seen: Option<Seen>,
+}
+
+/// What a worker said of itself at an instant.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Seen {
+    pub at_unix_ns: u64,
+    /// Samples that it had taken and not passed on.
+    pub held: u64,
 }
 
 impl Disturbance {
@@ -37,8 +48,11 @@ pub struct Context {
     /// Ends that may have left a worker no time to pass on what it held. Those that certainly did belong to `paused`.
     pub killed: Vec<Disturbance>,
     pub paused: Vec<Disturbance>,
-    /// Samples of requests and batches that may have been taken more than once, by the accounts of generators and workers.
-    pub retried: u64,
+    /// Workers that still held samples when nobody waited for them any longer, or did not say: as if they ended then, but what
+    /// they held may still arrive.
+    pub holding: Vec<Disturbance>,
+    /// What each worker sent again, by ordinal; several lives of one are several entries.
+    pub repeats: Vec<(u32, Repeats)>,
     /// How far behind its schedule a request may have been taken: the largest lag that generators measured.
     pub lag_ns: u64,
     /// The most samples that a lane of a worker sends at once. Less than a request: a request.
@@ -48,17 +62,27 @@ pub struct Context {
 }
 
 impl Context {
+    /// Whatever may have kept acknowledged samples from the store: the kills, then the workers that still hold some.
+    pub(super) fn ends(&self) -> impl Iterator<Item = &Disturbance> {
+        self.killed.iter().chain(&self.holding)
+    }
+
     /// What was due before this instant was certainly sent before the kill, if ever.
     pub(super) fn sent_before(&self, kill: &Disturbance) -> u64 {
         kill.from_unix_ns.saturating_sub(SLACK_NS).saturating_sub(self.lag_ns)
     }
+
+    /// What was due before this instant and was ever acknowledged, the worker had taken when it gave that account.
+    pub(super) fn taken_before(&self, seen: Seen) -> u64 {
+        seen.at_unix_ns.saturating_sub(SLACK_NS).saturating_sub(self.lag_ns)
+    }
 }
 
-/// How many samples kills and pauses explain as doubled: of each lane, each time, what it had in flight.
+/// How many samples kills and pauses explain as doubled: of each generator's lane, each time, what it had in flight.
 #[derive(Default)]
 pub(super) struct Doubled {
-    /// By position among kills and pauses, map and lane.
-    taken: BTreeMap<(usize, u32, u16), u64>,
+    /// By position among kills and pauses, and carrier.
+    taken: BTreeMap<(usize, Carrier), u64>,
 }
 
 impl Doubled {
@@ -79,7 +103,7 @@ impl Doubled {
             if left == 0 || !(from..=to).contains(&due_unix_ns) || !carriers.disturbed(carrier, d) {
                 continue;
             }
-            let taken = self.taken.entry((at, carrier.epoch, carrier.lane)).or_default();
+            let taken = self.taken.entry((at, carrier)).or_default();
             let more = room.saturating_sub(*taken).min(left);
             *taken += more;
             left -= more;

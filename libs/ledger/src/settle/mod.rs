@@ -3,6 +3,7 @@
 //! Equal tables end it at once. Where slots differ, the caller fetches what the store holds of their series
 //! ([`Settlement::slots`], [`Settlement::settle_series`], in portions of any size) and the workload is replayed for them.
 
+mod again;
 mod carrier;
 mod explain;
 mod kills;
@@ -18,11 +19,12 @@ use remote_write::slot_of;
 use workload::{LaneMap, SeriesId, Workload};
 
 pub use carrier::Move;
-pub use explain::{Context, Disturbance};
+pub use explain::{Context, Disturbance, Seen};
 pub use verdicts::wrong;
 
 use crate::truth::Truth;
-use crate::{Examples, Exception, FaultAccount, Finding, FindingName, SlotTable, StoreReport};
+use crate::{Examples, Exception, FaultAccount, Finding, FindingName, Repeats, SlotTable, StoreReport};
+use again::Again;
 use carrier::{Carrier, Carriers};
 use explain::Doubled;
 use kills::Missing;
@@ -62,6 +64,8 @@ pub struct GeneratorSide {
     pub truncated: bool,
     /// By position in the test's faults.
     pub faults: Vec<FaultAccount>,
+    /// What it sent again and the target, or the worker that it went to, cannot have known again.
+    pub repeats: Repeats,
 }
 
 /// A settlement under way. See the module's text.
@@ -85,7 +89,10 @@ pub struct Settlement {
     named: i128,
     /// Samples that more than one store holds, less one each.
     shared: u64,
+    /// Repetitions of which the sample is known, and those of them that something explains.
+    duplicates_named: u64,
     duplicates_explained: u64,
+    again: Again,
     doubled: Doubled,
     late_explained: u64,
     examples: Examples,
@@ -107,6 +114,7 @@ impl Settlement {
         let mut settlement = Self {
             truth,
             carriers: Carriers::new(&run, &context, generators),
+            again: Again::new(&context, generators),
             context,
             truncated,
             slots: Vec::new(),
@@ -117,6 +125,7 @@ impl Settlement {
             net: i128::from(sent) - i128::from(stored),
             named: 0,
             shared: 0,
+            duplicates_named: 0,
             duplicates_explained: 0,
             doubled: Doubled::default(),
             late_explained: 0,
@@ -152,7 +161,7 @@ impl Settlement {
         for side in generators {
             for exception in side.exceptions.iter().filter(|e| e.fault.is_none()) {
                 let carrier = Carriers::of_exception(side.index, exception);
-                if self.carriers.kills(&self.context, carrier).next().is_some() {
+                if self.carriers.ends(&self.context, carrier).next().is_some() {
                     self.exceptions.entry(carrier).or_default().push(*exception);
                 }
             }
@@ -190,9 +199,11 @@ impl Settlement {
     pub fn findings(mut self) -> Vec<Finding> {
         self.settle_missing();
         let counters = self.store.counters;
-        let retried = self.context.retried;
-        let duplicates = counters.duplicates.saturating_add(self.shared);
-        self.examples.count(FindingName::Duplicated, duplicates, self.duplicates_explained.saturating_add(retried));
+        let faults = self.judge_fault_repeats();
+        let duplicates = counters.duplicates.saturating_add(self.shared).saturating_add(faults);
+        // What came a third time has no name of its own, and nothing has once the store is full.
+        let unnamed = duplicates.saturating_sub(self.duplicates_named).min(self.again.left(counters.overflow > 0));
+        self.examples.count(FindingName::Duplicated, duplicates, self.duplicates_explained.saturating_add(unnamed));
         self.examples.count(FindingName::Reordered, counters.late, self.late_explained.min(counters.late));
         self.examples.count(FindingName::Altered, counters.altered, 0);
         self.examples.count(FindingName::Unexpected, counters.unexpected, 0);

@@ -113,12 +113,21 @@ impl Settlement {
         runs.get(at).filter(|run| k < run.to).map(|run| run.fate)
     }
 
-    /// Sets repetitions of a sample against what kills and pauses of its lane's worker may have doubled.
+    /// Sets repetitions of a sample against what was sent again, and what kills and pauses of its lane's worker may have doubled.
     fn explain_duplicates(&mut self, id: SeriesId, slot: u16, k: u32, count: u64) {
-        let due = self.run.t0_ns.saturating_add(self.run.workload.due_ns(id.base, k).unwrap_or_default());
+        let at = self.truth.timestamp_ms(id.base, k).unwrap_or_default();
+        self.explain_again(id, slot, k, &[at], count);
+    }
+
+    /// The same of a sample that came with one of these timestamps, in milliseconds.
+    pub(super) fn explain_again(&mut self, id: SeriesId, slot: u16, k: u32, times: &[i64], count: u64) {
+        let due_ns = self.run.workload.due_ns(id.base, k).unwrap_or_default();
+        let again = self.again.take(self.carriers.lanes(id, slot), times, count);
         let room = u64::from(self.context.samples_per_batch.max(self.run.samples_per_request));
-        let carrier = self.carriers.of(id, k, slot);
-        self.duplicates_explained += self.doubled.take(&self.context, &self.carriers, room, carrier, due, count);
+        let (carrier, due) = (self.carriers.of(id, k, slot), self.run.t0_ns.saturating_add(due_ns));
+        let doubled = self.doubled.take(&self.context, &self.carriers, room, carrier, due, count - again);
+        self.duplicates_named += count;
+        self.duplicates_explained += again + doubled;
     }
 
     /// Names a sample that was acknowledged and is not stored, or keeps it until all that are missing from its lane are known.
@@ -131,7 +140,7 @@ impl Settlement {
                 FindingName::Unproven,
                 format!("not stored; generator {generator} has too many exceptions to say whether it was acknowledged"),
             )
-        } else if self.carriers.kills(&self.context, carrier).next().is_some() {
+        } else if self.carriers.ends(&self.context, carrier).next().is_some() {
             let due = self.run.workload.due_ns(id.base, k).unwrap_or_default();
             self.missing.add(carrier, id, k, stale, due);
             return;

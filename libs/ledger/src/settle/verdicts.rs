@@ -1,12 +1,14 @@
 //! Injected faults: what generators heard and the store holds, against the verdict that each should have.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use faults::Expect;
-use workload::LaneWalk;
+use faults::{Expect, FaultScratch, Materialised};
+use remote_write::slot_of;
+use workload::{LaneWalk, SeriesId};
 
 use super::{GeneratorSide, Settlement};
-use crate::{Example, Exception, FaultAccount, FaultSeen, FindingName, MAX_EXAMPLES, Outcome};
+use crate::{Example, Exception, FaultAccount, FaultRepeat, FaultSeen, FindingName, MAX_EXAMPLES, Outcome};
 
 /// How many samples of a fault went against the verdict that it should have had: accepted or refused, wrongly.
 /// `account` is what generators heard, `seen` what the store holds, None when nobody looked. Where nobody can tell which samples
@@ -39,6 +41,31 @@ fn wrongly_refused(expect: Expect, account: &FaultAccount) -> u64 {
 }
 
 impl Settlement {
+    /// Samples of faults that were stored again: how many, with a few as witnesses.
+    pub(super) fn judge_fault_repeats(&mut self) -> u64 {
+        let (workload, plan) = (Arc::clone(&self.run.workload), Arc::clone(&self.run.faults));
+        let mut scratch = (FaultScratch::default(), Vec::new());
+        for FaultRepeat { fault, base, k } in std::mem::take(&mut self.store.fault_repeats) {
+            let id = SeriesId { base, generation: workload.generation_at(base, k) };
+            let slot = slot_of(workload.series_hash(id, &mut scratch.1));
+            let Some(scheduled) = self.truth.timestamp_ms(base, k) else { continue };
+            // A generator reckons with the sample that it replaced, a worker with its own timestamp.
+            let at = match plan.materialise(fault, id, k, self.run.t0_ns, &mut scratch.0) {
+                Some(Materialised::Sample(sample) | Materialised::InBrokenRequest(sample)) => sample.timestamp,
+                _ => scheduled,
+            };
+            self.explain_again(id, slot, k, &[scheduled, at], 1);
+            let name = plan.fault(fault).map_or("a fault", |fault| fault.name());
+            let example =
+                || self.truth.scheduled(id, k, false, format!("{name} in place of this sample: stored again"));
+            if self.examples.wants(FindingName::Duplicated) {
+                let example = example();
+                self.examples.witness(FindingName::Duplicated, &[example]);
+            }
+        }
+        self.store.faults.iter().fold(0, |sum, seen| sum.saturating_add(seen.repeated))
+    }
+
     pub(super) fn judge_faults(&mut self, generators: &[GeneratorSide]) {
         let verdicts = self.run.expect.clone();
         for (index, verdict) in verdicts.into_iter().enumerate() {
@@ -53,7 +80,10 @@ impl Settlement {
                 && let Some(seen) = seen
             {
                 // It should have been accepted, it was, and yet nobody holds it.
-                self.examples.count(FindingName::SilentLoss, heard.acknowledged.saturating_sub(seen.stored), 0);
+                let most = heard.acknowledged.saturating_sub(seen.stored);
+                let least = most.saturating_sub(seen.untold);
+                self.examples.count(FindingName::SilentLoss, least, 0);
+                self.examples.count(FindingName::Unproven, most - least, 0);
             }
             let wrongs = [
                 (FindingName::WronglyAccepted, wrongly_accepted(verdict, &heard, seen)),

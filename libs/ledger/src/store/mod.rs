@@ -22,7 +22,7 @@ use workload::{Pieces, SeriesId, Workload};
 pub use foreign::{Foreign, ForeignTable};
 
 use crate::truth::Truth;
-use crate::{Examples, FaultSeen, SlotTable, StoreCounters};
+use crate::{Examples, FaultRepeat, FaultSeen, SlotTable, StoreCounters};
 use index::Index;
 use runs::Runs;
 
@@ -34,6 +34,8 @@ const NEAR: usize = 32;
 pub struct StoreLimits {
     /// Entries of each set of exceptional facts (gaps, late, doubled, altered samples), about 20 bytes each.
     pub facts: usize,
+    /// Samples of injected faults that are remembered as stored, of all faults together, about 20 bytes each.
+    pub faults: usize,
     /// Series of others that are tracked, about 40 bytes each.
     pub foreign: usize,
 }
@@ -42,7 +44,7 @@ impl StoreLimits {
     /// Enough for two gaps in every series, and for as many foreign series as there are own ones.
     pub fn for_series(series: u32) -> Self {
         let series = series as usize;
-        Self { facts: (2 * series).max(1 << 16), foreign: series.max(1 << 20) }
+        Self { facts: (2 * series).max(1 << 16), faults: (2 * series).max(1 << 20), foreign: series.max(1 << 20) }
     }
 }
 
@@ -75,8 +77,8 @@ pub enum Observation {
     Late { k: u32 },
     /// The timestamp of sample k with another value, and no injected fault.
     Altered { k: u32 },
-    /// The sample that fault `index` of the test put in the place of sample k.
-    Fault { index: u32, k: u32 },
+    /// The sample that fault `index` of the test put in the place of sample k of a base.
+    Fault { index: u32, base: u32, k: u32 },
     /// The marker that ends a generation, with the timestamp of sample k: the first time, or again.
     Stale { k: u32, again: bool },
     /// Nothing that the workload or its faults make.
@@ -129,6 +131,9 @@ pub struct Store {
     again: SlotTable,
     counters: StoreCounters,
     faults: Vec<FaultSeen>,
+    /// By fault: what is stored of it.
+    injected: Vec<Runs>,
+    fault_repeats: Vec<FaultRepeat>,
     examples: Examples,
     scratch: Scratch,
 }
@@ -162,6 +167,8 @@ impl Store {
             again: SlotTable::new(),
             counters: StoreCounters::default(),
             faults: vec![FaultSeen::default(); truth.fault_count()],
+            injected: (0..truth.fault_count()).map(|_| Runs::new(limits.faults / truth.fault_count())).collect(),
+            fault_repeats: Vec::new(),
             examples: Examples::default(),
             scratch: Scratch::default(),
             truth,
@@ -293,7 +300,7 @@ impl Store {
             return Observation::Stale { k, again: self.stale.contains(&(series.base, series.generation)) };
         }
         if let Some((index, k)) = self.truth.injected(series.id(), timestamp_ms, bits) {
-            return Observation::Fault { index, k };
+            return Observation::Fault { index, base: series.base, k };
         }
         match k {
             Some(k) if self.samples(series).contains(&k) => Observation::Altered { k },

@@ -3,7 +3,10 @@
 use remote_write::Label;
 
 use super::{Foreign, Observation, SeriesRef, Store};
-use crate::{FindingName, digest};
+use crate::{FaultRepeat, FindingName, digest};
+
+/// Samples of faults that are named when they are stored again.
+const MAX_FAULT_REPEATS: usize = 10_000;
 
 impl Store {
     /// Counts a sample as classified; `kept` says whether the store's profile accepted it.
@@ -72,17 +75,26 @@ impl Store {
         timestamp_ms: i64,
         bits: u64,
     ) -> Option<Observation> {
-        let (index, _, k) = self.truth.faults.identify_literal(labels, self.truth.t0_ns, timestamp_ms, bits)?;
-        Some(Observation::Fault { index, k })
+        let (index, id, k) = self.truth.faults.identify_literal(labels, self.truth.t0_ns, timestamp_ms, bits)?;
+        Some(Observation::Fault { index, base: id.base, k })
     }
 
     /// Counts what [`Self::classify_literal`] found.
     pub fn record_literal(&mut self, observation: Observation, kept: bool) {
-        if let Observation::Fault { index, .. } = observation
-            && let Some(seen) = self.faults.get_mut(index as usize)
-        {
-            let count = if kept { &mut seen.stored } else { &mut seen.refused };
-            *count += 1;
+        let Observation::Fault { index: fault, base, k } = observation else { return };
+        let at = fault as usize;
+        let Some((seen, injected)) = self.faults.get_mut(at).zip(self.injected.get_mut(at)) else { return };
+        if !kept {
+            seen.refused += 1;
+        } else if injected.find(base, k).is_some() {
+            seen.repeated += 1;
+            if self.fault_repeats.len() < MAX_FAULT_REPEATS {
+                self.fault_repeats.push(FaultRepeat { fault, base, k });
+            }
+        } else if injected.insert(base, k, k + 1) {
+            seen.stored += 1;
+        } else {
+            seen.untold += 1;
         }
     }
 

@@ -36,6 +36,7 @@ impl Store {
             distinct: self.distinct.clone(),
             counters: self.counters(),
             faults: self.faults.clone(),
+            fault_repeats: self.fault_repeats.clone(),
             findings: self.examples.clone().into_findings(),
         }
     }
