@@ -16,6 +16,7 @@ mod rates;
 mod readback;
 mod reasons;
 mod reshards;
+mod rejected;
 mod role;
 mod run;
 mod serve;
