@@ -103,7 +103,7 @@ fn target(plan: &ConductorPlan) -> Target {
     Target {
         description: plan.target_text.clone(),
         url,
-        profile: Some(format!("{:?}", plan.profile)),
+        profile: plan.profile.map(|profile| format!("{profile:?}")),
         protocol: Some("1.0".into()),
         workers: (!plan.workers.is_empty()).then_some(plan.workers.len() as u32),
     }
@@ -181,7 +181,7 @@ fn workers(plan: &ConductorPlan, gatherer: &Gatherer, engine: &SharedEngine) -> 
         .collect()
 }
 
-fn faults(test: &LoadTestSpec, profile: api::Profile, gatherer: &Gatherer) -> Vec<FaultResult> {
+fn faults(test: &LoadTestSpec, profile: Option<api::Profile>, gatherer: &Gatherer) -> Vec<FaultResult> {
     let results = test.faults.iter().enumerate().map(|(index, fault)| {
         let expect = faults::expect(fault.r#type, profile);
         let mut result = FaultResult {
