@@ -15,12 +15,14 @@ use std::process::ExitCode;
 
 use args::{Cli, Command, LogFormat};
 use clap::Parser;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 /// Bad document or usage.
 const USAGE: u8 = 2;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
+    raise_open_files();
     let format = match cli.log_format {
         LogFormat::Text => telemetry::log::Format::Text,
         LogFormat::Json => telemetry::log::Format::Json,
@@ -49,6 +51,14 @@ fn main() -> ExitCode {
         Command::Supervise(supervise) => roles::supervise(supervise),
         #[cfg(feature = "operator")]
         Command::Cluster(command) => cluster::run(command),
+    }
+}
+
+/// A server of ours takes 1024 connections, which is what many systems let a process have open if it does not ask for more.
+fn raise_open_files() {
+    let limit = getrlimit(Resource::Nofile);
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }) {
+        tracing::debug!(%error, "the limit of open files stays as it is");
     }
 }
 

@@ -314,6 +314,7 @@ fn wrong(summary: &mut Summary, run: &Run, seen: &[FaultSeen]) {
             acknowledged: fault.accepted,
             refused: fault.refused,
             indeterminate: fault.indeterminate,
+            ..FaultAccount::default()
         };
         fault.wrong = ledger::wrong(*expect, &account, seen.get(index));
         fault.store_refused = seen.get(index).map(|seen| seen.refused);

@@ -19,8 +19,8 @@ pub struct ConductorPlan {
     pub document: String,
     pub command: String,
     pub test: api::LoadTestSpec,
-    /// Whose rules the store plays.
-    pub profile: api::Profile,
+    /// Whose rules the store plays, if that is known.
+    pub profile: Option<api::Profile>,
     pub target: protocol::Target,
     /// The target in words, for reports.
     pub target_text: String,

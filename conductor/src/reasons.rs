@@ -107,7 +107,7 @@ mod tests {
             document: String::new(),
             command: String::new(),
             test,
-            profile: api::Profile::Strict,
+            profile: Some(api::Profile::Strict),
             target: protocol::Target::Sink { workers: Vec::new() },
             target_text: String::new(),
             ack_policy: Some(api::AckPolicy::Buffered),

@@ -22,7 +22,7 @@ use crate::rates::Rates;
 use crate::readback::Reader;
 use crate::reasons::{accounts_balance, tell_end, workers_kept_their_word};
 use crate::state::Published;
-use crate::{artifacts, serve, summary};
+use crate::{artifacts, profile, serve, summary};
 
 /// What a run came to.
 #[derive(Debug, Clone)]
@@ -122,7 +122,7 @@ impl Conductor {
             && plan.receivers.is_empty()
             && !plan.test.faults.is_empty()
         {
-            plan.profile = ask_profile(reader, plan, stop, progress).await?;
+            plan.profile = profile::judged(&plan.test, ask_profile(reader, plan, stop, progress).await?)?;
         }
         self.publish(plan);
 

@@ -14,6 +14,7 @@ use workload::Workload;
 use crate::drive::{Course, End};
 use crate::gather::Gatherer;
 use crate::plan::{ConductorPlan, SharedEngine};
+use crate::rejected::rejected;
 use crate::reshards::reshards;
 
 /// Share of a stage's due samples that has to be answered by its end and one second.
@@ -89,7 +90,7 @@ pub(crate) fn build(
         cpu: processes(gatherer),
         ..begin(plan)
     };
-    drops(&mut summary, &plan.test, gatherer, histograms);
+    drops(&mut summary, &plan.test, gatherer, histograms, course.complete);
     saturation(&mut summary, gatherer);
     summary
 }
@@ -102,7 +103,7 @@ fn target(plan: &ConductorPlan) -> Target {
     Target {
         description: plan.target_text.clone(),
         url,
-        profile: Some(format!("{:?}", plan.profile)),
+        profile: plan.profile.map(|profile| format!("{profile:?}")),
         protocol: Some("1.0".into()),
         workers: (!plan.workers.is_empty()).then_some(plan.workers.len() as u32),
     }
@@ -180,7 +181,7 @@ fn workers(plan: &ConductorPlan, gatherer: &Gatherer, engine: &SharedEngine) -> 
         .collect()
 }
 
-fn faults(test: &LoadTestSpec, profile: api::Profile, gatherer: &Gatherer) -> Vec<FaultResult> {
+fn faults(test: &LoadTestSpec, profile: Option<api::Profile>, gatherer: &Gatherer) -> Vec<FaultResult> {
     let results = test.faults.iter().enumerate().map(|(index, fault)| {
         let expect = faults::expect(fault.r#type, profile);
         let mut result = FaultResult {
@@ -303,7 +304,7 @@ fn processes(gatherer: &Gatherer) -> Vec<Process> {
 }
 
 /// What was given up on the way, by reason: by workers, and by generators that were too late to send at all.
-fn drops(summary: &mut Summary, test: &LoadTestSpec, gatherer: &Gatherer, histograms: &HistogramSet) {
+fn drops(summary: &mut Summary, test: &LoadTestSpec, gatherer: &Gatherer, histograms: &HistogramSet, complete: bool) {
     let recorded = histograms.drops().unwrap_or_else(|_| Drops::new());
     let mut by_reason: BTreeMap<String, u64> = BTreeMap::new();
     for life in gatherer.worker_lives.values() {
@@ -314,13 +315,9 @@ fn drops(summary: &mut Summary, test: &LoadTestSpec, gatherer: &Gatherer, histog
     for (reason, samples) in &summary.samples.skipped {
         *by_reason.entry(format!("skipped_{reason}")).or_default() += samples;
     }
-    // What a backend refused, but for the samples that were sent to be refused.
     let accounts = gatherer.worker_lives.values().map(|life| &life.report.account);
-    let rejected = accounts.map(|account| account.rejected.values().sum::<u64>().saturating_sub(account.faults)).sum();
-    // Workers count requests of faults alone by themselves, and not at all those that they cannot read.
-    let among_good = summary.faults.iter().zip(&test.faults).filter(|(_, fault)| !faults::travels_alone(fault));
-    let on_purpose: u64 = among_good.map(|(result, _)| result.refused).sum();
-    if let Some(rejected) = u64::checked_sub(rejected, on_purpose).filter(|rejected| *rejected > 0) {
+    let heard = gatherer.generator_lives.iter().filter_map(|life| Some(&life.report.as_ref()?.faults));
+    if let Some(rejected) = rejected(&test.faults, accounts, heard, complete).filter(|rejected| *rejected > 0) {
         by_reason.insert("rejected".into(), rejected);
     }
     let events = recorded.per_event();

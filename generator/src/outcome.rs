@@ -216,6 +216,7 @@ impl Books {
             Heard::Acknowledged => entry.account.acknowledged += clear,
             Heard::Refused(status) => {
                 entry.account.refused += clear;
+                entry.account.refused_in_doubt += doubtful;
                 if clear > 0 {
                     *entry.statuses.entry(status).or_default() += clear;
                 }

@@ -25,7 +25,7 @@ const TIMEOUT: Duration = Duration::from_secs(2);
 pub(crate) struct Prepared {
     pub(crate) workload: Arc<Workload>,
     pub(crate) faults: Arc<FaultPlan>,
-    pub(crate) profile: api::Profile,
+    pub(crate) profile: Option<api::Profile>,
     pub(crate) max_samples: u32,
     /// A request that its lane comes to later than this after its intended time is skipped.
     pub(crate) max_late_ns: u64,

@@ -44,10 +44,10 @@ pub(crate) fn lay_out(
         .or(target.receiver_ref.as_ref())
         .or_else(|| target.endpoint.as_ref().and_then(|endpoint| endpoint.receiver_ref.as_ref()))
         .map(|reference| reference.name.clone());
-    let mut profile = api::Profile::Strict;
+    let mut profile = None;
     if let Some(name) = &receiver_name {
         let receiver = options.bundle.receiver(&test.namespace, name).ok_or_else(|| missing("receiverRef", name))?;
-        profile = receiver.spec.profile;
+        profile = Some(receiver.spec.profile);
         builder.receiver(&mut layout, receiver)?;
     }
     let (plan_target, target_text, ack_policy, lanes, drain) = if let Some(sink) = sink {
@@ -80,10 +80,10 @@ pub(crate) fn lay_out(
     };
     if let (Some(plan), true) = (&read_back, layout.receivers.is_empty()) {
         // Refined by the conductor, which asks the server for its version.
-        profile = match plan.kind {
+        profile = Some(match plan.kind {
             ReadBackKind::Prometheus => api::Profile::Prometheus3,
             ReadBackKind::VictoriaMetrics => api::Profile::VictoriaMetrics,
-        };
+        });
     }
     builder.generators(&mut layout, spec.generator.parallelism, conductor)?;
     let plan = ConductorPlan {

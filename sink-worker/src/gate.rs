@@ -200,6 +200,7 @@ impl<T: Ticket> Gate<T> {
             self.open_parts += 1;
             let part = Part {
                 id: self.next,
+                arrived: now,
                 alone: offer.alone || offer.slices.len() != 1,
                 slices: offer.slices,
                 once: offer.once,

@@ -242,6 +242,7 @@ fn rules(plan: &SinkWorkerPlan) -> anyhow::Result<Rules> {
     anyhow::ensure!(retry.max_attempts != Some(0), "retry.maxAttempts: is 0; use at least 1 or leave it out");
     Ok(Rules {
         max_samples: plan.batching.max_samples.0,
+        max_delay: plan.batching.max_delay.as_nanos(),
         once: plan.ack_policy != api::AckPolicy::Buffered,
         backoff: Backoff {
             initial: retry.initial_delay.as_nanos(),

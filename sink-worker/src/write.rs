@@ -151,24 +151,24 @@ async fn generator(
         }
     };
     let Pure { series, samples, newest, .. } = pure;
-    let small = shared.plan.ack_policy == AckPolicy::Buffered && samples.saturating_mul(2) <= shared.rules.max_samples;
-    // The verdict on faults must be on them alone.
-    let payload = if small && !named {
-        Payload::Fields(DECODER.with_borrow_mut(|decoder| decoder.fields(&body))?)
+    let most = shared.rules.max_samples;
+    let small = shared.plan.ack_policy == AckPolicy::Buffered && samples.saturating_mul(2) <= most;
+    // The verdict on faults must be on them alone, and the bytes of some cannot be read.
+    let (slices, bytes) = if (small && !named) || (samples > most && !fault) {
+        let fields = DECODER.with_borrow_mut(|decoder| decoder.fields(&body))?;
+        let bytes = fields.bytes.len() as u64;
+        (fields.cut(most), bytes)
     } else {
-        Payload::Original { body: body.clone(), series, samples }
-    };
-    let bytes = match &payload {
-        Payload::Original { body, .. } => body.len() as u64,
-        Payload::Fields(fields) => fields.bytes.len() as u64,
+        let bytes = body.len() as u64;
+        (VecDeque::from([Payload::Original { body, series, samples }]), bytes)
     };
     // The outcome is what faults are sent for.
     let wait = named || shared.plan.ack_policy != AckPolicy::Buffered;
     let offer = Offer {
         lane,
         key: Key::Request(id),
-        alone: matches!(payload, Payload::Original { .. }),
-        slices: VecDeque::from([payload]),
+        alone: !small || named,
+        slices,
         once: true,
         fault,
         promised: !wait,

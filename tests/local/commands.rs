@@ -7,6 +7,7 @@ use std::process::{Command, Output, Stdio};
 use tempfile::TempDir;
 
 use super::support::documents::{TO_STORE, receiver, sink};
+use super::support::wait_until;
 
 fn floodmark(arguments: &[&str], folder: &TempDir, stdin: &str) -> Output {
     let mut child = Command::new(env!("CARGO_BIN_EXE_floodmark"))
@@ -136,4 +137,20 @@ fn a_report_is_made_from_a_summary_of_this_schema_only() {
         assert!(text(&output.stderr).contains(expected), "{}", text(&output.stderr));
         assert!(!folder.path().join("report.html").exists(), "{summary}");
     }
+}
+
+#[test]
+fn a_role_may_have_as_many_files_open_as_the_system_lets_it() {
+    let script = format!("ulimit -Sn 64; exec {} receiver --listen 127.0.0.1:0", env!("CARGO_BIN_EXE_floodmark"));
+    let mut role = Command::new("sh").args(["-c", &script]).stderr(Stdio::null()).spawn().expect("it starts");
+    let limits = format!("/proc/{}/limits", role.id());
+    let raised = || {
+        let text = fs::read_to_string(&limits).unwrap_or_default();
+        let line = text.lines().find_map(|line| line.strip_prefix("Max open files")).unwrap_or_default().to_owned();
+        let words: Vec<_> = line.split_whitespace().map(str::to_owned).collect();
+        words.len() > 1 && words[0] == words[1]
+    };
+    wait_until("the limit is raised", std::time::Duration::from_secs(20), raised);
+    role.kill().expect("it runs");
+    role.wait().expect("it ends");
 }

@@ -111,7 +111,7 @@ impl Run {
             document: String::new(),
             command: String::new(),
             test,
-            profile: api::Profile::Strict,
+            profile: Some(api::Profile::Strict),
             target: Target::Sink { workers: workers.clone() },
             target_text: "sink sink".to_owned(),
             ack_policy: Some(api::AckPolicy::Delivered),

@@ -29,7 +29,7 @@ pub struct Endpoint {
     pub receiver_ref: Option<Ref>,
     /// The version of the Remote-Write protocol, in quotes. Default "1.0".
     pub protocol: Protocol,
-    /// How long one attempt may take, from the first byte sent to the last byte of the answer. Default 5s.
+    /// How long one attempt may take, from the first byte sent to the last byte of the answer; in readBack at least 1m. Default 5s.
     pub request_timeout: Duration,
     /// The User-Agent header. Default `floodmark/VERSION`.
     #[schemars(length(min = 1, max = 256))]
@@ -51,7 +51,7 @@ pub struct Endpoint {
     /// TLS for https URLs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tls_config: Option<TlsConfig>,
-    /// What a 400 did with the good samples of the request. Default Unknown.
+    /// What a 400 did with the good samples of the request; only in a sink's backend. Default Unknown.
     pub partial_writes: PartialWrites,
 }
 

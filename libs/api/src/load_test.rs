@@ -114,9 +114,11 @@ pub struct GeneratorSpec {
 }
 
 impl GeneratorSpec {
+    pub(crate) const CONNECTIONS: u16 = 4;
+
     /// The connections of one generator where the target is not a sink: what was asked for, or 4.
     pub fn direct_connections(&self) -> u16 {
-        self.connections.unwrap_or(4)
+        self.connections.unwrap_or(Self::CONNECTIONS)
     }
 }
 
@@ -162,6 +164,20 @@ impl WorkloadGroup {
     /// All series of the group.
     pub fn series(&self) -> u64 {
         u64::from(self.targets) * u64::from(self.series_per_target)
+    }
+
+    /// Bytes that one sample takes in a request of protocol 1.0 before compression, with its labels: at most.
+    pub fn sample_bytes(&self) -> u64 {
+        /// Tags and lengths of a label, and of a series with its sample.
+        const LABEL: u64 = 8;
+        const SERIES: u64 = 28;
+        // Names, and the longest values of those that do not follow from the document.
+        let fixed = ["__name__", "floodmark_bucket", "floodmark_run", "instance", "job", "series", "generation", "le"];
+        let names: u64 = fixed.iter().map(|name| LABEL + name.len() as u64).sum();
+        let values = 64 + 3 + 32 + 10 + 10 + 10;
+        let length = u64::from(self.labels.value_length);
+        let more = u64::from(self.labels.count.saturating_sub(5)) * (LABEL + 8 + length);
+        SERIES + names + values + length.max(16) + self.name.len() as u64 + more
     }
 }
 

@@ -109,12 +109,13 @@ pub enum Distribution {
     Pareto,
 }
 
-/// How far ahead a future timestamp goes.
+/// How far ahead a future timestamp goes. A server that stores it and keeps order (Prometheus 2) refuses the series' samples from
+/// then on: where readBack finds such a server, the test is refused before anything is sent.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 #[schemars(extend("x-kubernetes-validations" = cel::future_timestamp()))]
 pub struct FutureTimestampParams {
-    /// Added to the scheduled timestamp. Default 1h.
+    /// Added to the scheduled timestamp, 15m to 8760h: what is up to ten minutes ahead is accepted. Default 1h.
     pub ahead: Duration,
 }
 

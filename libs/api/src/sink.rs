@@ -90,20 +90,22 @@ pub enum OwnershipBy {
     Labels,
 }
 
-/// When a batch is closed: at whichever comes first.
+/// How samples are put together into requests.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 #[schemars(extend("x-kubernetes-validations" = cel::batching()))]
 pub struct Batching {
-    /// Samples in one request, 1 to 1M. Default 2k.
+    /// Samples in one request at most, 1 to 1M: smaller requests are put together, larger ones are split. Default 2k.
     pub max_samples: Count,
-    /// How long a sample waits for company behind a request in flight. Default 1s.
+    /// How long samples wait in a lane that is free until a request is full, 0s to 10s. Default 0s: a lane that is free sends
+    /// what it has, which is what came in behind the request before. Only third-party senders' requests wait, and with
+    /// ackPolicy Buffered generators' requests of up to half of maxSamples.
     pub max_delay: Duration,
 }
 
 impl Default for Batching {
     fn default() -> Self {
-        Self { max_samples: Count(2000), max_delay: Duration::from_secs(1) }
+        Self { max_samples: Count(2000), max_delay: Duration::default() }
     }
 }
 

@@ -44,7 +44,7 @@ fn defaults_are_those_of_the_design() {
     let bundle = read(&format!("{SINK}---\n{TEST}---\n{RECEIVER}")).unwrap();
     let sink = &bundle.sinks[0].spec;
     assert_eq!((sink.replicas, sink.lanes, sink.ack_policy), (1, 4, AckPolicy::Delivered));
-    assert_eq!(sink.batching, Batching { max_samples: Count(2000), max_delay: Duration::from_secs(1) });
+    assert_eq!(sink.batching, Batching { max_samples: Count(2000), max_delay: Duration::default() });
     assert_eq!(sink.retry.on_exhausted, OnExhausted::Fail);
     assert_eq!(sink.retry.max_attempts, None);
     assert_eq!(sink.on_rejected.action, RejectedAction::Isolate);

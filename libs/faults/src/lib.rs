@@ -12,7 +12,7 @@ mod literal;
 mod plan;
 
 pub use break_bytes::{cut_compressed, cut_message};
-pub use catalogue::{Class, Entry, Expect, Verdict, available, catalogue, expect, keeps_good};
+pub use catalogue::{Class, Entry, Expect, Verdict, available, breaks_its_series, catalogue, expect, keeps_good};
 pub use plan::{
     FAULT_LABEL, FaultError, FaultIndex, FaultPlan, FaultScratch, Materialised, needs_good_before, travels_alone,
 };

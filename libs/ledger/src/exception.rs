@@ -65,6 +65,8 @@ pub struct FaultAccount {
     pub refused: u64,
     /// Never answered, or the good predecessor that makes it a fault was not acknowledged: no verdict.
     pub indeterminate: u64,
+    /// Of these, those that were refused for good and would have been refused clearly but for the predecessor.
+    pub refused_in_doubt: u64,
 }
 
 impl FaultAccount {
@@ -74,5 +76,6 @@ impl FaultAccount {
         self.acknowledged = self.acknowledged.saturating_add(other.acknowledged);
         self.refused = self.refused.saturating_add(other.refused);
         self.indeterminate = self.indeterminate.saturating_add(other.indeterminate);
+        self.refused_in_doubt = self.refused_in_doubt.saturating_add(other.refused_in_doubt);
     }
 }

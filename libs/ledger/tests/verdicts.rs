@@ -31,7 +31,8 @@ fn wrong_verdicts_on_faults_are_named_and_right_ones_are_silent() {
         FaultAccount { sent: old, refused: old, ..FaultAccount::default() },
     ];
     assert_eq!(settle(&run, &sides, std::slice::from_ref(&held), Context::default()), []);
-    sides[0].faults[0] = FaultAccount { sent: conflicts, acknowledged: 2, refused: conflicts - 2, indeterminate: 0 };
+    sides[0].faults[0] =
+        FaultAccount { sent: conflicts, acknowledged: 2, refused: conflicts - 2, ..FaultAccount::default() };
     let findings = settle(&run, &sides, std::slice::from_ref(&held), Context::default());
     assert_eq!(common::counts(&findings), BTreeMap::from([("WronglyAccepted", (2, 0))]));
     let mild = Run { expect: vec![Expect::Stored, Expect::Any], ..run };
@@ -106,6 +107,7 @@ fn what_has_no_verdict_is_never_wrong() {
         acknowledged,
         refused,
         indeterminate,
+        ..FaultAccount::default()
     };
     let stored = |stored| FaultSeen { stored, ..FaultSeen::default() };
     let of = |expect, account: FaultAccount, held| wrong(expect, &account, Some(&stored(held)));

@@ -104,15 +104,12 @@ pub fn read_back_plan<F: Files>(read_back: &ReadBack, files: &F) -> Result<ReadB
 }
 
 /// Of a server that is read back the conductor refines it: it asks for the version.
-fn profile(test: &Test<'_>, read_back: Option<&ReadBackPlan>) -> Profile {
-    match (test.receiver, read_back) {
-        (Some(receiver), _) => receiver.spec.profile,
-        (None, Some(plan)) => match plan.kind {
-            ReadBackKind::Prometheus => Profile::Prometheus3,
-            ReadBackKind::VictoriaMetrics => Profile::VictoriaMetrics,
-        },
-        (None, None) => Profile::Strict,
-    }
+fn profile(test: &Test<'_>, read_back: Option<&ReadBackPlan>) -> Option<Profile> {
+    let read = |plan: &ReadBackPlan| match plan.kind {
+        ReadBackKind::Prometheus => Profile::Prometheus3,
+        ReadBackKind::VictoriaMetrics => Profile::VictoriaMetrics,
+    };
+    test.receiver.map(|receiver| receiver.spec.profile).or(read_back.map(read))
 }
 
 fn target_text(test: &Test<'_>, target: &Target) -> String {

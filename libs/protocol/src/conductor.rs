@@ -12,8 +12,8 @@ pub struct RunPlan {
     pub workload: Vec<api::WorkloadGroup>,
     pub stages: Vec<api::Stage>,
     pub faults: Vec<api::Fault>,
-    /// Whose rules the store plays: settles the expected verdict of each fault.
-    pub profile: api::Profile,
+    /// Whose rules the store plays, if known: settles the expected verdict of each fault.
+    pub profile: Option<api::Profile>,
     /// Generators in all; a target τ belongs to generator τ mod this.
     pub generators: u32,
     pub samples_per_request: u32,

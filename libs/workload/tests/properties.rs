@@ -328,3 +328,31 @@ fn impossible_workloads_are_refused_with_the_fix() {
     assert!(fails(&[group("a", 1_000_000, 1_000_000, 1000)], &fine).contains("limit"));
     assert!(fails(&[group("a", 1, 1, 1000)], &[]).contains("stages"));
 }
+
+/// The documents' rules bound a request by it.
+#[test]
+fn no_sample_takes_more_bytes_than_its_group_says_and_none_much_less() {
+    for (count, value_length, name) in [(5, 1, "a"), (8, 12, "app"), (40, 128, "app"), (40, 256, &"n".repeat(63))] {
+        for (values, churned) in [(ValueKind::Counter, false), (ValueKind::Histogram, true), (ValueKind::Mixed, true)] {
+            let every = Duration::from_secs(1);
+            let churn = Churn { every, share: Share(1.0), mode: ChurnMode::Spike, stale_markers: true };
+            let group = WorkloadGroup {
+                labels: LabelsSpec { count, value_length },
+                values,
+                churn: churned.then_some(churn),
+                metrics: 1000,
+                ..group(name, 1_000_000, 2000, 1000)
+            };
+            let groups = [WorkloadGroup { targets: 10_000, ..group.clone() }];
+            let workload = Workload::new(&groups, &[stage(1000, None, false)], 7, "0123456789abcdef").unwrap();
+            for base in (0..workload.series()).rev().step_by(9973).take(200) {
+                let mut block = Vec::new();
+                workload.series_hash(SeriesId { base, generation: u32::from(churned) * 2_000_000 }, &mut block);
+                let mut encoder = v1::Encoder::new();
+                encoder.series(&block, &[remote_write::Sample { timestamp: 1 << 42, value: 1.0 }]);
+                let (taken, bound) = (encoder.body().len() as u64, group.sample_bytes());
+                assert!(taken <= bound && bound <= taken + 180, "{taken} of {bound}");
+            }
+        }
+    }
+}

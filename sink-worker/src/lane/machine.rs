@@ -88,6 +88,9 @@ impl Lane {
             return Step::Busy;
         }
         if self.work.is_empty() {
+            if let Some(until) = self.company().filter(|until| now < *until) {
+                return Step::Wait(until);
+            }
             match self.form() {
                 Some(batch) => self.work.push_back(batch),
                 None => return Step::Idle,
@@ -97,6 +100,11 @@ impl Lane {
             return Step::Wait(self.not_before);
         }
         Step::Send
+    }
+
+    /// Whether it will not send any more.
+    pub(crate) fn is_halted(&self) -> bool {
+        self.halted
     }
 
     /// Takes the pending batch into flight.
@@ -168,6 +176,24 @@ impl Lane {
     #[cfg(test)]
     pub(crate) fn open(&self) -> impl Iterator<Item = u64> + '_ {
         self.open.keys().copied()
+    }
+
+    /// No more parts come: what is held does not wait for them.
+    pub(crate) fn last(&mut self) {
+        self.rules.max_delay = 0;
+    }
+
+    /// Until when what is queued may wait for more; `None` when it is enough for a batch, or nothing.
+    fn company(&self) -> Option<Nanos> {
+        let first = self.queue.front().filter(|_| self.rules.max_delay > 0)?;
+        let mut samples = 0;
+        for part in &self.queue {
+            samples += part.samples();
+            if part.alone || samples >= self.rules.max_samples {
+                return None;
+            }
+        }
+        Some(first.arrived.saturating_add(self.rules.max_delay))
     }
 
     fn form(&mut self) -> Option<Batch> {

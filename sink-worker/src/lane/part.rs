@@ -1,9 +1,12 @@
 //! What a lane holds: parts of requests, and the series bytes inside them.
 
+use std::collections::VecDeque;
+
 use bytes::Bytes;
 use remote_write::canonical::Scratch;
 use remote_write::{Snappy, v1};
 
+use super::Nanos;
 use crate::cut::Cut;
 
 /// Decompressed size above which no body is looked at.
@@ -39,6 +42,22 @@ impl Fields {
     /// Samples in all.
     pub(crate) fn samples(&self) -> u64 {
         self.list.iter().map(|field| u64::from(field.samples)).sum()
+    }
+
+    /// The same in order, at most so many samples each, but one series at least.
+    pub(crate) fn cut(self, most: u64) -> VecDeque<Payload> {
+        let mut slices = VecDeque::new();
+        let (mut list, mut samples) = (Vec::new(), 0);
+        for field in self.list {
+            if samples > 0 && samples + u64::from(field.samples) > most {
+                slices.push_back(Payload::Fields(Self { bytes: self.bytes.clone(), list: std::mem::take(&mut list) }));
+                samples = 0;
+            }
+            samples += u64::from(field.samples);
+            list.push(field);
+        }
+        slices.push_back(Payload::Fields(Self { bytes: self.bytes, list }));
+        slices
     }
 
     /// Appends the fields as they are, in runs of neighbours.
@@ -172,8 +191,10 @@ pub(crate) fn measure(mut field: Field, series: &v1::Series<'_>) -> Field {
 pub(crate) struct Part {
     /// Names it towards whoever waits for it.
     pub(crate) id: u64,
+    /// When it was admitted.
+    pub(crate) arrived: Nanos,
     /// Sent one after the other, each after the one before was settled; never empty.
-    pub(crate) slices: std::collections::VecDeque<Payload>,
+    pub(crate) slices: VecDeque<Payload>,
     /// Never merged with others: a generator's request, a fault, or several slices.
     pub(crate) alone: bool,
     /// No series twice in a slice, so that repeating the newest slice changes nothing.

@@ -41,6 +41,8 @@ pub(crate) enum Partial {
 pub(crate) struct Rules {
     /// Samples up to which parts are merged.
     pub(crate) max_samples: u64,
+    /// How long parts wait for others until the samples are that many.
+    pub(crate) max_delay: Nanos,
     /// A batch holds no series twice.
     pub(crate) once: bool,
     /// Waits between attempts.

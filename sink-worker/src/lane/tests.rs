@@ -7,6 +7,7 @@ use super::*;
 
 const RULES: Rules = Rules {
     max_samples: 5,
+    max_delay: 0,
     once: true,
     backoff: Backoff { initial: 4, max: 64, max_retry_after: 1000 },
     max_attempts: None,
@@ -34,6 +35,7 @@ fn fields(samples: &[(u8, i64)]) -> Fields {
 fn part(id: u64, slices: &[&[(u8, i64)]]) -> Part {
     Part {
         id,
+        arrived: 0,
         slices: slices.iter().map(|samples| Payload::Fields(fields(samples))).collect(),
         alone: slices.len() > 1,
         once: true,
@@ -78,6 +80,36 @@ fn an_idle_lane_sends_at_once_and_merges_behind_a_flight() {
     let effects = lane.answered(0, Answer::Delivered);
     assert_eq!(effects.delivered, [(Some(2), 2), (Some(3), 1)], "times survive merging");
     assert_eq!(send(&mut lane, 0), [(1, 2), (4, 1)]);
+}
+
+#[test]
+fn a_free_lane_waits_for_company_until_a_batch_is_full_or_its_oldest_waited_enough() {
+    let mut lane = Lane::new(Rules { max_delay: 100, ..RULES }, 1);
+    let at = |arrived, part: Part| Part { arrived, ..part };
+    lane.push(at(10, part(1, &[&[(0, 1)]])));
+    assert_eq!(lane.step(20), Step::Wait(110));
+    lane.push(at(60, part(2, &[&[(1, 1)]])));
+    assert_eq!(lane.step(60), Step::Wait(110), "the oldest counts");
+    assert_eq!(send(&mut lane, 110), [(0, 1), (1, 1)]);
+    lane.push(at(120, part(3, &[&[(0, 2), (1, 2)]])));
+    lane.answered(300, Answer::Delivered);
+    assert_eq!(send(&mut lane, 300), [(0, 2), (1, 2)], "it waited behind the flight");
+    lane.answered(310, Answer::Delivered);
+    lane.push(at(320, part(4, &[&[(0, 3), (1, 3), (2, 3)]])));
+    assert_eq!(lane.step(320), Step::Wait(420));
+    lane.push(at(330, part(5, &[&[(3, 3), (4, 3)]])));
+    assert_eq!(send(&mut lane, 330).len(), 5, "full");
+    lane.answered(340, Answer::Delivered);
+    lane.push(at(350, part(6, &[&[(0, 4)]])));
+    lane.push(at(350, Part { alone: true, ..part(7, &[&[(1, 4)]]) }));
+    assert_eq!(send(&mut lane, 350), [(0, 4)], "what never merges holds up nothing");
+    lane.answered(360, Answer::Delivered);
+    assert_eq!(send(&mut lane, 360), [(1, 4)]);
+    lane.answered(370, Answer::Delivered);
+    lane.push(at(380, part(8, &[&[(0, 5)]])));
+    assert_eq!(lane.step(380), Step::Wait(480));
+    lane.last();
+    assert_eq!(send(&mut lane, 380), [(0, 5)]);
 }
 
 #[test]

@@ -73,6 +73,10 @@ impl Driver {
             while let Ok(admitted) = self.inbox.try_recv() {
                 self.take(admitted);
             }
+            let closed = self.inbox.is_closed();
+            if closed {
+                self.lane.last();
+            }
             let now = self.shared.clock.now();
             let step = self.lane.step(now);
             let killed = killed(self.kill.clone());
@@ -89,6 +93,12 @@ impl Driver {
                     let until = self.shared.clock.at(until);
                     tokio::select! {
                         () = tokio::time::sleep_until(until.into()) => {}
+                        // It may make a batch full; that the inbox was closed is seen above.
+                        admitted = self.inbox.recv(), if !closed => {
+                            if let Some(admitted) = admitted {
+                                self.take(admitted);
+                            }
+                        }
                         () = killed => break,
                     }
                 }
@@ -123,7 +133,7 @@ impl Driver {
     }
 
     fn take(&mut self, admitted: Admitted<Slip>) {
-        if let Step::Halted = self.lane.step(0) {
+        if self.lane.is_halted() {
             let text = self.shared.books.open().fatal.clone().unwrap_or_default();
             admitted.ticket.settle(Verdict::Unavailable { text });
         }

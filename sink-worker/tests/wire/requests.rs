@@ -41,6 +41,57 @@ async fn a_generators_request_goes_on_as_its_original_bytes() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_request_of_more_samples_than_a_batch_takes_goes_on_in_several() {
+    for policy in [api::AckPolicy::Delivered, api::AckPolicy::Buffered] {
+        let backend = Backend::start(OK);
+        let mut plan = plan(&backend.url());
+        plan.batching.max_samples = api::Count(3);
+        plan.ack_policy = policy;
+        let worker = Worker::alone(&plan);
+        let names: Vec<_> = (0..8).map(|i| format!("m{i}")).collect();
+        let all = |time| names.iter().map(|name| (name.as_str(), time)).collect::<Vec<_>>();
+        assert_eq!(worker.generate(1, body(&all(1))).await.status, 204);
+        let mixed =
+            [("floodmark-request", "g/1/0/2"), ("floodmark-epoch", "1"), ("floodmark-fault", protocol::header::MIXED)];
+        assert_eq!(worker.post(body(&all(2)), &mixed).await.status, 204);
+        worker.until(|report| report.account.buffered == 0).await;
+        let sizes: Vec<_> = backend.seen().iter().map(|seen| seen.samples.len()).collect();
+        assert_eq!(sizes, [3, 3, 2, 3, 3, 2]);
+        let expected: Vec<_> = all(1).into_iter().chain(all(2)).map(|(name, time)| (name.to_owned(), time)).collect();
+        assert_eq!(backend.stored(), expected);
+        // One of them refused is the whole request's answer; the others are delivered all the same.
+        backend.usually(Script::Judge(|samples| if samples.iter().any(|one| one.0 == "m4") { 400 } else { 204 }));
+        let fault = [("floodmark-request", "g/1/0/3"), mixed[1], mixed[2]];
+        assert_eq!(worker.post(body(&all(3)), &fault).await.status, 400);
+        let account = worker.stop().await.account;
+        assert_eq!((account.accepted, account.delivered, account.rejected.values().sum::<u64>()), (24, 23, 1));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn third_parties_wait_for_company_as_long_as_they_are_told() {
+    let backend = Backend::start(OK);
+    let mut plan = plan(&backend.url());
+    plan.batching = api::Batching { max_samples: api::Count(2), max_delay: api::Duration::from_secs(10) };
+    let worker = Worker::alone(&plan);
+    let began = std::time::Instant::now();
+    let company = async {
+        worker.until(|report| report.account.accepted == 1).await;
+        worker.write(&[("b", 1)]).await
+    };
+    assert_eq!(tokio::join!(worker.write(&[("a", 1)]), company), (204, 204));
+    assert_eq!(backend.seen().iter().map(|seen| seen.samples.len()).collect::<Vec<_>>(), [2]);
+    // A generator's request goes at once, and so does what is left when the worker is stopped.
+    assert_eq!(worker.generate(1, body(&[("a", 2)])).await.status, 204);
+    let (last, account) = tokio::join!(worker.write(&[("c", 1)]), async {
+        worker.until(|report| report.account.accepted == 4).await;
+        worker.stop().await.account
+    });
+    assert_eq!((last, account.delivered), (204, 4));
+    assert!(began.elapsed() < Duration::from_secs(9));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_repeat_joins_the_request_in_progress() {
     let backend = Backend::start(Script::Status(503));
     let worker = Worker::alone(&plan(&backend.url()));

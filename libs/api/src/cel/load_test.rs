@@ -3,8 +3,9 @@
 use serde_json::Value;
 
 use super::{Rules, SECOND, positive};
+use crate::GeneratorSpec;
 use crate::scalar::Duration;
-use crate::validate::{DAY, MAX_TOTAL, MILLISECOND, YEAR};
+use crate::validate::{DAY, MAX_CONNECTIONS, MAX_TOTAL, MILLISECOND, MIN_AHEAD, YEAR, out_of_ahead, too_connected};
 
 /// All rules but those on the size of numbers, which need sums: they are written out, since CEL has no variables.
 pub(crate) fn load_test() -> Value {
@@ -15,6 +16,16 @@ pub(crate) fn load_test() -> Value {
         .rule(
             "!has(self.target.sinkRef) || !has(self.generator.connections)",
             "generator.connections is not used with a sink, where each worker has lanes: remove it",
+        )
+        .rule(
+            format!(
+                "!(has(self.target.receiverRef) || (has(self.target.endpoint) && has(self.target.endpoint.receiverRef))) \
+                 || (has(self.generator.connections) \
+                 ? self.generator.parallelism * self.generator.connections <= {MAX_CONNECTIONS} \
+                 : self.generator.parallelism <= {})",
+                MAX_CONNECTIONS / u32::from(GeneratorSpec::CONNECTIONS)
+            ),
+            too_connected("parallelism * connections"),
         )
         .rule(
             "!has(self.chaos) || size(self.chaos) == 0 || has(self.target.sinkRef)",
@@ -67,12 +78,19 @@ pub(crate) fn load_test() -> Value {
         .end()
 }
 
+const ONLY_SINKS: &str = "partialWrites is only used in a sink's backend: remove it";
+
+fn whole(endpoint: &str) -> String {
+    format!("!has(self.{endpoint}) || self.{endpoint}.partialWrites == 'Unknown'")
+}
+
 pub(crate) fn target() -> Value {
     Rules::default()
         .rule(
             "(has(self.sinkRef) ? 1 : 0) + (has(self.receiverRef) ? 1 : 0) + (has(self.endpoint) ? 1 : 0) == 1",
             "exactly one of sinkRef, receiverRef, endpoint is needed",
         )
+        .rule(whole("endpoint"), format!("endpoint: {ONLY_SINKS}"))
         .end()
 }
 
@@ -147,7 +165,9 @@ pub(crate) fn delay() -> Value {
 }
 
 pub(crate) fn future_timestamp() -> Value {
-    Rules::default().between("ahead", SECOND, YEAR).end()
+    let enough =
+        format!("duration(self.ahead) >= duration('{MIN_AHEAD}') && duration(self.ahead) <= duration('{YEAR}')");
+    Rules::default().given("ahead", &enough, &out_of_ahead()).end()
 }
 
 pub(crate) fn chaos() -> Value {
@@ -174,6 +194,8 @@ pub(crate) fn read_back() -> Value {
         .one_of("prometheus", "victoriaMetrics")
         .rule("!has(self.prometheus) || !has(self.prometheus.receiverRef)", format!("prometheus: {own}"))
         .rule("!has(self.victoriaMetrics) || !has(self.victoriaMetrics.receiverRef)", format!("victoriaMetrics: {own}"))
+        .rule(whole("prometheus"), format!("prometheus: {ONLY_SINKS}"))
+        .rule(whole("victoriaMetrics"), format!("victoriaMetrics: {ONLY_SINKS}"))
         .end()
 }
 

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::{Rules, among, positive};
 use crate::scalar::Duration;
-use crate::validate::{DAY, HOUR, MAX_TOTAL, MILLISECOND, YEAR};
+use crate::validate::{DAY, HOUR, MAX_BATCH_DELAY, MAX_CONNECTIONS, MAX_TOTAL, MILLISECOND, YEAR, too_connected};
 
 pub(crate) fn sink() -> Value {
     Rules::default()
@@ -13,6 +13,10 @@ pub(crate) fn sink() -> Value {
             "storage is only used with ackPolicy Durable: remove it",
         )
         .demanded("storage", "ackPolicy", &["Durable"], "ackPolicy Durable needs storage: write {size: 10Gi}")
+        .rule(
+            format!("!has(self.backend.receiverRef) || self.replicas * self.lanes <= {MAX_CONNECTIONS}"),
+            too_connected("replicas * lanes"),
+        )
         .between("drainTimeout", MILLISECOND, DAY)
         .end()
 }
@@ -38,7 +42,7 @@ pub(crate) fn ownership() -> Value {
 pub(crate) fn batching() -> Value {
     Rules::default()
         .rule(positive("maxSamples"), "maxSamples is out of range: write a count from 1 to 1M")
-        .between("maxDelay", MILLISECOND, HOUR)
+        .between("maxDelay", Duration::default(), MAX_BATCH_DELAY)
         .end()
 }
 

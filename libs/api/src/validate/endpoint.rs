@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::{DAY, HOUR, MILLISECOND, Rules, url};
-use crate::{BasicAuth, Endpoint, Header, SecretKey, SecretOrConfigMap, ServerTlsConfig, TlsConfig};
+use crate::{BasicAuth, Endpoint, Header, PartialWrites, SecretKey, SecretOrConfigMap, ServerTlsConfig, TlsConfig};
 
 /// Headers that the protocol or the connection sets; lower case.
 pub(crate) const RESERVED: [(&str, &str); 18] = [
@@ -26,6 +26,15 @@ pub(crate) const RESERVED: [(&str, &str); 18] = [
     ("accept-encoding", "answers are read uncompressed"),
     ("retry-attempt", "retries set it"),
 ];
+
+/// What a refusal does with good samples is what a sink has to know; anybody else does not take requests apart.
+pub(crate) fn no_partial_writes(rules: &mut Rules, endpoint: &Endpoint, path: &str) {
+    rules.need(
+        endpoint.partial_writes == PartialWrites::Unknown,
+        || format!("{path}.partialWrites"),
+        || "partialWrites is only used in a sink's backend: remove it".into(),
+    );
+}
 
 /// Checks an endpoint at a field path.
 pub(crate) fn check(rules: &mut Rules, endpoint: &Endpoint, path: &str) {

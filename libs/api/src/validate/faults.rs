@@ -3,6 +3,13 @@
 use super::{DAY, MILLISECOND, Rules, YEAR};
 use crate::{ChaosAction, DelaySpec, Distribution, Duration, Fault, FaultType, LoadTestSpec};
 
+/// The least `ahead`: what is up to ten minutes ahead is accepted, and a sample may leave late.
+pub(crate) const MIN_AHEAD: Duration = Duration::from_secs(900);
+
+pub(crate) fn out_of_ahead() -> String {
+    format!("is out of range: write a duration from {MIN_AHEAD} to {YEAR}, since what is up to 10m ahead is accepted")
+}
+
 pub(crate) fn check(rules: &mut Rules, spec: &LoadTestSpec) {
     let total = Duration(spec.stages_total());
     for (i, fault) in spec.faults.iter().enumerate() {
@@ -118,7 +125,11 @@ fn check_fault(rules: &mut Rules, fault: &Fault, total: Duration, path: &str) {
             || format!("{path}.futureTimestamp"),
             || format!("is not used with {}: remove it", fault.r#type),
         );
-        rules.between(params.ahead, Duration::from_secs(1), YEAR, || format!("{path}.futureTimestamp.ahead"));
+        rules.need(
+            (MIN_AHEAD..=YEAR).contains(&params.ahead),
+            || format!("{path}.futureTimestamp.ahead"),
+            || format!("{} {}", params.ahead, out_of_ahead()),
+        );
     }
 }
 

@@ -2,8 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use super::{DAY, FieldProblem, MAX_TOTAL, MILLISECOND, Rules, YEAR, endpoint, faults};
-use crate::{Count, Duration, LoadTestSpec, Threshold, Unit, WorkloadGroup, unavailable};
+use super::{
+    DAY, FieldProblem, MAX_CONNECTIONS, MAX_REQUEST, MAX_TOTAL, MILLISECOND, Rules, YEAR, endpoint, faults,
+    too_connected,
+};
+use crate::{Bytes, Count, Duration, LoadTestSpec, Threshold, Unit, WorkloadGroup, unavailable};
 
 /// All series of a test, and those of one group.
 const MAX_SERIES: u64 = 100_000_000;
@@ -18,6 +21,7 @@ pub fn check_load_test(spec: &LoadTestSpec) -> Vec<FieldProblem> {
     groups(&mut rules, &spec.workload);
     stages(&mut rules, spec);
     rates(&mut rules, spec);
+    request_size(&mut rules, spec);
     faults::check(&mut rules, spec);
     if let Some(read_back) = &spec.read_back {
         let stores = [("prometheus", &read_back.prometheus), ("victoriaMetrics", &read_back.victoria_metrics)];
@@ -25,6 +29,7 @@ pub fn check_load_test(spec: &LoadTestSpec) -> Vec<FieldProblem> {
         for (name, endpoint) in stores.into_iter().filter_map(|(name, e)| e.as_ref().map(|e| (name, e))) {
             let path = format!("spec.readBack.{name}");
             endpoint::check(&mut rules, endpoint, &path);
+            endpoint::no_partial_writes(&mut rules, endpoint, &path);
             rules.need(
                 endpoint.receiver_ref.is_none(),
                 || format!("{path}.receiverRef"),
@@ -37,6 +42,7 @@ pub fn check_load_test(spec: &LoadTestSpec) -> Vec<FieldProblem> {
     }
     if let Some(push) = &spec.results.pushgateway {
         endpoint::check(&mut rules, &push.endpoint, "spec.results.pushgateway.endpoint");
+        endpoint::no_partial_writes(&mut rules, &push.endpoint, "spec.results.pushgateway.endpoint");
     }
     rules
         .between(spec.results.ttl_after_finished, Duration::default(), YEAR, || "spec.results.ttlAfterFinished".into());
@@ -57,6 +63,7 @@ fn target(rules: &mut Rules, spec: &LoadTestSpec) {
     );
     if let Some(endpoint) = &target.endpoint {
         endpoint::check(rules, endpoint, "spec.target.endpoint");
+        endpoint::no_partial_writes(rules, endpoint, "spec.target.endpoint");
     }
     rules.agree(
         spec.generator.connections.is_none() || target.sink_ref.is_none(),
@@ -66,6 +73,21 @@ fn target(rules: &mut Rules, spec: &LoadTestSpec) {
     );
     let targets: u64 = spec.workload.iter().map(|group| u64::from(group.targets)).sum();
     let parallelism = spec.generator.parallelism;
+    let ours = target.receiver_ref.is_some() || target.endpoint.as_ref().is_some_and(|to| to.receiver_ref.is_some());
+    let connections = spec.generator.direct_connections();
+    rules.agree(
+        !ours || parallelism.saturating_mul(connections.into()) <= MAX_CONNECTIONS,
+        || "spec.generator.connections".into(),
+        &["parallelism", "spec.target"],
+        || {
+            format!(
+                "{} open {} connections to the receiver: {}",
+                many(parallelism, "generator"),
+                parallelism.saturating_mul(connections.into()),
+                too_connected("parallelism * connections")
+            )
+        },
+    );
     rules.agree(
         targets == 0 || u64::from(parallelism) <= targets,
         || "spec.generator.parallelism".into(),
@@ -76,6 +98,11 @@ fn target(rules: &mut Rules, spec: &LoadTestSpec) {
             )
         },
     );
+}
+
+/// `1 generator`, `2 generators`.
+fn many(count: u32, what: &str) -> String {
+    if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
 }
 
 fn groups(rules: &mut Rules, groups: &[WorkloadGroup]) {
@@ -193,6 +220,24 @@ fn rates(rules: &mut Rules, spec: &LoadTestSpec) {
             )
         });
     }
+}
+
+/// A request holds one sample a series at most.
+fn request_size(rules: &mut Rules, spec: &LoadTestSpec) {
+    let widest = spec.workload.iter().enumerate().max_by_key(|(_, group)| group.sample_bytes());
+    let Some((at, group)) = widest else { return };
+    let series = spec.workload.iter().fold(0_u64, |sum, group| sum.saturating_add(group.series()));
+    let samples = u64::from(spec.generator.samples_per_request).min(series);
+    let most = MAX_REQUEST / group.sample_bytes();
+    rules.agree(samples <= most, || "spec.generator.samplesPerRequest".into(), &["spec.workload"], || {
+        format!(
+            "{} samples of up to {} bytes with their labels are more than a request may have, {}: write at most {most}, or \
+             fewer and shorter labels in spec.workload[{at}].labels",
+            Count(samples),
+            group.sample_bytes(),
+            Bytes(MAX_REQUEST)
+        )
+    });
 }
 
 fn check_threshold(rules: &mut Rules, threshold: &Threshold, path: &str) {

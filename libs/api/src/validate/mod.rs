@@ -10,6 +10,7 @@ mod sink;
 mod url;
 
 pub(crate) use endpoint::RESERVED;
+pub(crate) use faults::{MIN_AHEAD, out_of_ahead};
 pub use load_test::check_load_test;
 pub use local::local_warnings;
 pub use receiver::check_receiver;
@@ -119,6 +120,21 @@ pub(crate) const MILLISECOND: Duration = Duration::from_millis(1);
 pub(crate) const HOUR: Duration = Duration::from_secs(3600);
 pub(crate) const DAY: Duration = Duration::from_secs(86_400);
 pub(crate) const YEAR: Duration = Duration::from_secs(365 * 86_400);
+
+/// Bytes of a request before compression: what our own parts take, and Prometheus.
+pub(crate) const MAX_REQUEST: u64 = 32 << 20;
+
+/// Connections that tests may open to one server of ours, which takes 1024: its neighbours and whoever looks at it have some, too.
+pub(crate) const MAX_CONNECTIONS: u32 = 1000;
+
+pub(crate) fn too_connected(product: &str) -> String {
+    format!(
+        "{product} is more than one server of Floodmark takes connections for: write at most {MAX_CONNECTIONS} in all"
+    )
+}
+
+/// The longest wait for a full batch: a sender, and a drain, must be able to outwait it.
+pub(crate) const MAX_BATCH_DELAY: Duration = Duration::from_secs(10);
 
 /// The time of all stages: at 1000 samples a second the number of a sample of a series then fits 32 bits.
 pub(crate) const MAX_TOTAL: Duration = Duration::from_secs(30 * 86_400);

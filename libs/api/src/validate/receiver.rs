@@ -19,6 +19,7 @@ pub fn check_receiver(spec: &RemoteWriteReceiverSpec) -> Vec<FieldProblem> {
     }
     if let Some(forward) = &spec.forward_to {
         endpoint::check(&mut rules, forward, "spec.forwardTo");
+        endpoint::no_partial_writes(&mut rules, forward, "spec.forwardTo");
     }
     if let Some(tls) = &spec.tls_config {
         endpoint::server_tls(&mut rules, tls, "spec.tlsConfig");

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::bundle::{Bundle, Object};
 use crate::problem::Problem;
-use crate::validate::within;
-use crate::{ChaosStep, Count, Duration, LoadTestSpec};
+use crate::validate::{MAX_CONNECTIONS, too_connected, within};
+use crate::{ChaosStep, Count, Duration, LoadTestSpec, RemoteWriteSinkSpec};
 
 /// What could not be read of a set of files: a reference to it is no mistake, and nothing follows from its values.
 #[derive(Debug, Default)]
@@ -109,6 +109,7 @@ impl Check<'_> {
                 }
             }
         }
+        self.connections(test, sink);
         let (request, buffer) = (u64::from(test.spec.generator.samples_per_request), sink.spec.buffer.max_samples);
         let own = !self.doubts.touch("LoadTest", &test.namespace, &test.name, "spec.generator.samplesPerRequest");
         if request > buffer.0 && own && sound("spec.buffer.maxSamples") {
@@ -119,6 +120,39 @@ impl Check<'_> {
             );
             self.problems.push(test.source.problem("spec.generator.samplesPerRequest", message));
         }
+    }
+
+    /// A generator opens a connection to each lane of each worker, a worker one to the receiver for each of its lanes.
+    fn connections(&mut self, test: &Object<LoadTestSpec>, sink: &Object<RemoteWriteSinkSpec>) {
+        let sound = |field: &str| !self.doubts.touch("RemoteWriteSink", &sink.namespace, &sink.name, field);
+        let parallel = !self.doubts.touch("LoadTest", &test.namespace, &test.name, "spec.generator.parallelism");
+        if !sound("spec.lanes") {
+            return;
+        }
+        let (name, lanes) = (&sink.name, u32::from(sink.spec.lanes));
+        let all = test.spec.generator.parallelism.saturating_mul(lanes);
+        let mut found = Vec::new();
+        if all > MAX_CONNECTIONS && parallel {
+            let text = format!(
+                "{} generators open {all} connections to each worker of sink {name}, one for each of its {lanes} lanes: {}",
+                test.spec.generator.parallelism,
+                too_connected("parallelism * lanes")
+            );
+            found.push(("spec.generator.parallelism".to_owned(), text));
+        }
+        if sink.spec.backend.receiver_ref.is_some() {
+            for (i, replicas) in test.spec.chaos.iter().enumerate().filter_map(|(i, step)| Some((i, step.replicas?))) {
+                let all = replicas.saturating_mul(lanes);
+                if all > MAX_CONNECTIONS {
+                    let text = format!(
+                        "{replicas} workers of sink {name} with {lanes} lanes open {all} connections to its receiver: {}",
+                        too_connected("replicas * lanes")
+                    );
+                    found.push((format!("spec.chaos[{i}].replicas"), text));
+                }
+            }
+        }
+        self.problems.extend(found.into_iter().map(|(field, text)| test.source.problem(field, text)));
     }
 
     fn receiver<S>(&mut self, from: &Object<S>, name: &str, field: &str) {

@@ -1,13 +1,26 @@
 //! The rules of a sink.
 
-use super::{DAY, FieldProblem, HOUR, MILLISECOND, Rules, endpoint};
-use crate::{AckPolicy, Bytes, Count, OnRejected, OwnershipBy, RejectedAction, RemoteWriteSinkSpec, unavailable};
+use super::{DAY, FieldProblem, HOUR, MAX_BATCH_DELAY, MAX_CONNECTIONS, MILLISECOND, Rules, endpoint, too_connected};
+use crate::{
+    AckPolicy, Bytes, Count, Duration, OnRejected, OwnershipBy, RejectedAction, RemoteWriteSinkSpec, unavailable,
+};
 
 /// All that is wrong with a sink, what is not available yet included; references are not looked up.
 pub fn check_sink(spec: &RemoteWriteSinkSpec) -> Vec<FieldProblem> {
     let mut rules = Rules::default();
     rules.need((1..=256).contains(&spec.replicas), || "spec.replicas".into(), || out_of(spec.replicas, 1, 256));
     rules.need((1..=64).contains(&spec.lanes), || "spec.lanes".into(), || out_of(spec.lanes.into(), 1, 64));
+    let connections = spec.replicas.saturating_mul(spec.lanes.into());
+    rules.agree(
+        spec.backend.receiver_ref.is_none() || connections <= MAX_CONNECTIONS,
+        || "spec.lanes".into(),
+        &["replicas", "spec.backend"],
+        || {
+            let (replicas, lanes) = (spec.replicas, spec.lanes);
+            let all = too_connected("replicas * lanes");
+            format!("{replicas} workers with {lanes} lanes open {connections} connections to the receiver: {all}")
+        },
+    );
     endpoint::check(&mut rules, &spec.backend, "spec.backend");
     ownership(&mut rules, spec);
     buffers(&mut rules, spec);
@@ -108,7 +121,7 @@ fn buffers(rules: &mut Rules, spec: &RemoteWriteSinkSpec) {
         || "spec.buffer.maxSamples".into(),
         || format!("{buffer} is out of range: write a count from 1 to 10G"),
     );
-    rules.between(spec.batching.max_delay, MILLISECOND, HOUR, || "spec.batching.maxDelay".into());
+    rules.between(spec.batching.max_delay, Duration::default(), MAX_BATCH_DELAY, || "spec.batching.maxDelay".into());
     size(rules, spec.buffer.max_bytes, "spec.buffer.maxBytes");
 }
 

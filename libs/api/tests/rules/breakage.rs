@@ -108,6 +108,12 @@ fn chaos_and_requests_fit_the_sink() {
             "spec.generator.samplesPerRequest: 5k samples never fit",
         ),
         (
+            "parallelism: 1, ",
+            "parallelism: 251, ",
+            "spec.generator.parallelism: 251 generators open 1004 connections to each worker of sink sink, one for each of its 4 lanes: \
+             parallelism * lanes is more than one server of Floodmark takes connections for: write at most 1000 in all",
+        ),
+        (
             "sinkRef: {name: sink}",
             "sinkRef: {name: sink}, receiverRef: {name: receiver}",
             "spec.target: exactly one of sinkRef, receiverRef, endpoint",

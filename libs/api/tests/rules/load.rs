@@ -93,6 +93,55 @@ fn rates_count_the_fastest_group() {
 }
 
 #[test]
+fn a_request_fits_into_what_a_server_takes() {
+    let wide = TEST.replace(
+        "targets: 10, seriesPerTarget: 100",
+        "targets: 1000, seriesPerTarget: 100, labels: {count: 40, valueLength: 200}",
+    );
+    assert!(read(&format!("{wide}  generator: {{samplesPerRequest: 4k}}\n").replace("4k", "4000")).is_ok());
+    super::expect(
+        &wide,
+        "generator: {samplesPerRequest: 5000}",
+        "spec.generator.samplesPerRequest: 5k samples of up to 8050 bytes with their labels are more than a request may have, 32Mi: \
+         write at most 4168, or fewer and shorter labels in spec.workload[0].labels",
+    );
+    // It has no more samples than there are series.
+    assert!(read(&format!("{TEST}  generator: {{samplesPerRequest: 1000000}}\n")).is_ok());
+}
+
+#[test]
+fn a_receiver_has_connections_for_all_generators() {
+    let test = TEST.replace("endpoint: {url: \"http://p:9090/api/v1/write\"}", "receiverRef: {name: receiver}");
+    let both = |more: &str| format!("{}---\n{test}  generator: {more}\n", super::common::RECEIVER);
+    assert!(read(&both("{parallelism: 5, connections: 200}")).is_ok());
+    let report = problems(&both("{parallelism: 5, connections: 201}"));
+    let expected =
+        "spec.generator.connections: 5 generators open 1005 connections to the receiver: parallelism * connections is";
+    assert!(report.contains(expected) && report.lines().count() == 1, "{report}");
+    assert!(
+        read(&format!("{TEST}  generator: {{parallelism: 5, connections: 201}}\n")).is_ok(),
+        "somebody else's server"
+    );
+}
+
+#[test]
+fn only_a_sink_says_what_a_refusal_keeps() {
+    expect_all(
+        TEST,
+        &[
+            (
+                "readBack: {prometheus: {url: \"http://h/\", partialWrites: Atomic}}",
+                "spec.readBack.prometheus.partialWrites: partialWrites is only used in a sink's backend: remove it",
+            ),
+            (
+                "readBack: {victoriaMetrics: {url: \"http://h/\", partialWrites: Atomic}}",
+                "spec.readBack.victoriaMetrics.partialWrites: partialWrites is only used",
+            ),
+        ],
+    );
+}
+
+#[test]
 fn thresholds_have_limits_of_their_unit() {
     expect_all(
         TEST,

@@ -14,7 +14,10 @@ fn a_sink_s_numbers_fit_together() {
             ("lanes: 0", "spec.lanes: 0 is out of range"),
             ("batching: {maxSamples: 0}", "spec.batching.maxSamples: 0 is out of range"),
             ("batching: {maxSamples: -1}", "spec.batching.maxSamples: \"-1\" is not a count"),
-            ("batching: {maxDelay: 0s}", "spec.batching.maxDelay: 0s is out of range"),
+            (
+                "batching: {maxDelay: 11s}",
+                "spec.batching.maxDelay: 11s is out of range: write a duration from 0s to 10s",
+            ),
             (
                 "batching: {maxSamples: 3k}\n  buffer: {maxSamples: 2k}",
                 "spec.batching.maxSamples: 3k is more than buffer.maxSamples, 2k",

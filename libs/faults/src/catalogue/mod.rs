@@ -135,10 +135,11 @@ pub fn available(fault: FaultType) -> bool {
     api::fault_available(fault)
 }
 
-/// What a test may hold a backend of this profile to. Out-of-order windows, limits and other settings change that: with a
-/// window, `OutOfOrder` and older duplicates within it are stored.
-pub fn expect(fault: FaultType, profile: Profile) -> Expect {
-    match of(fault).verdict(profile) {
+/// What a test may hold a backend of this profile to; one that nobody knows, to the specification alone. Out-of-order windows,
+/// limits and other settings change that: with a window, `OutOfOrder` and older duplicates within it are stored.
+pub fn expect(fault: FaultType, profile: Option<Profile>) -> Expect {
+    let entry = of(fault);
+    match profile.map_or(entry.spec, |profile| entry.verdict(profile)) {
         Verdict::Stored => Expect::Stored,
         Verdict::Dropped => Expect::AcceptedNotStored,
         Verdict::Refused(_) => Expect::Refused,
@@ -146,9 +147,17 @@ pub fn expect(fault: FaultType, profile: Profile) -> Expect {
     }
 }
 
-/// Whether a refused request of protocol 1.0 leaves its good samples stored. The Prometheus profiles roll all back.
-pub fn keeps_good(profile: Profile) -> bool {
-    !matches!(profile, Profile::Prometheus2 | Profile::Prometheus3)
+/// Whether a series whose sample was broken this way is refused from then on: the sample is stored, far ahead, and all that
+/// comes after it is out of order.
+pub fn breaks_its_series(fault: FaultType, profile: Profile) -> bool {
+    let stored = of(fault).verdict(profile) == Verdict::Stored;
+    let ordered = matches!(of(FaultType::OutOfOrder).verdict(profile), Verdict::Refused(_));
+    fault == FaultType::FutureTimestamp && stored && ordered
+}
+
+/// Whether a refused request of protocol 1.0 is known to leave its good samples stored. The Prometheus profiles roll all back.
+pub fn keeps_good(profile: Option<Profile>) -> bool {
+    profile.is_some_and(|profile| !matches!(profile, Profile::Prometheus2 | Profile::Prometheus3))
 }
 
 #[cfg(test)]
@@ -198,11 +207,26 @@ mod tests {
         assert_eq!(verdict(FaultType::InvalidLabelName, Mimir), "400");
         assert_eq!(verdict(FaultType::OrdinaryNan, VictoriaMetrics), "drop");
         assert_eq!(verdict(FaultType::UnsortedLabels, Strict), "400");
-        assert_eq!(expect(FaultType::MissingMetricName, Prometheus3), Expect::AcceptedNotStored);
-        assert_eq!(expect(FaultType::DuplicateLabel, Prometheus2), Expect::Refused);
-        for profile in PROFILES {
+        assert_eq!(expect(FaultType::MissingMetricName, Some(Prometheus3)), Expect::AcceptedNotStored);
+        assert_eq!(expect(FaultType::DuplicateLabel, Some(Prometheus2)), Expect::Refused);
+        for profile in PROFILES.map(Some).into_iter().chain([None]) {
             assert_eq!(expect(FaultType::CorruptSnappy, profile), Expect::Refused);
             assert_eq!(expect(FaultType::TruncatedProtobuf, profile), Expect::Refused);
         }
+    }
+
+    #[test]
+    fn a_server_that_nobody_knows_is_held_to_the_specification() {
+        assert_eq!(expect(FaultType::FutureTimestamp, Some(Profile::Strict)), Expect::Refused);
+        assert_eq!(expect(FaultType::FutureTimestamp, None), Expect::Any);
+        assert_eq!(expect(FaultType::OutOfOrder, None), Expect::Refused);
+        assert!(!keeps_good(None) && keeps_good(Some(Profile::Strict)));
+    }
+
+    #[test]
+    fn a_stored_future_breaks_series_where_order_is_kept() {
+        let broken = PROFILES.map(|profile| breaks_its_series(FaultType::FutureTimestamp, profile));
+        assert_eq!(broken, [false, true, false, false, false, true]);
+        assert!(!breaks_its_series(FaultType::MissingMetricName, Profile::Prometheus2));
     }
 }

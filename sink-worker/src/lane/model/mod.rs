@@ -35,6 +35,7 @@ fn explore(senders: &[(bool, Requests<'_>)], faults: u32, interleave: bool, limi
     let map = Arc::new(Map::new(&document, 0));
     let rules = Rules {
         max_samples: 4,
+        max_delay: 0,
         once: true,
         backoff: Backoff { initial: 1, max: 8, max_retry_after: 8 },
         max_attempts: None,
