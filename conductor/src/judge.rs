@@ -253,12 +253,16 @@ impl Judge<'_> {
             tokio::time::sleep(Duration::from_secs(1)).await;
         };
         let _ = run;
+        let added = reader.added().map(|labels| format!("; {labels}, which every series has there, was left out"));
         let coverage = Coverage {
             source: source.into(),
             depth: "Full".into(),
             share: 1.0,
             unproven: unproven.iter().map(ToString::to_string).collect(),
-            detail: "every sample was read back and compared: presence, timestamp, value".into(),
+            detail: format!(
+                "every sample was read back and compared: presence, timestamp, value{}",
+                added.unwrap_or_default()
+            ),
             slots: None,
         };
         Ok(Held { report: store.report(), read_back: Some(store), coverage })

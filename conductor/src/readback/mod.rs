@@ -1,5 +1,6 @@
 //! Reads every sample of a run back from a backend and feeds it to the same store that the receiver keeps.
 
+mod added;
 mod prometheus;
 mod victoria;
 
@@ -16,6 +17,7 @@ use thiserror::Error;
 use workload::Workload;
 
 use crate::plan::{ReadBackKind, ReadBackPlan};
+use added::Added;
 
 /// Series are read in this many portions, by the label `floodmark_bucket`.
 const BUCKETS: u32 = 256;
@@ -48,6 +50,7 @@ pub(crate) struct Reader {
     connection: Connection,
     prefix: String,
     snappy: Snappy,
+    added: Added,
 }
 
 impl Reader {
@@ -56,7 +59,13 @@ impl Reader {
         // A portion may be large, and the server slow after a flood.
         endpoint.request_timeout = endpoint.request_timeout.max(std::time::Duration::from_mins(1));
         let prefix = path_of(&endpoint.url);
-        Ok(Self { kind: plan.kind, connection: Connection::new(&endpoint)?, prefix, snappy: Snappy::new() })
+        Ok(Self {
+            kind: plan.kind,
+            connection: Connection::new(&endpoint)?,
+            prefix,
+            snappy: Snappy::new(),
+            added: Added::default(),
+        })
     }
 
     /// Which profile's rules the server plays: asked once it is up, so that faults are judged by the right ones.
@@ -83,7 +92,13 @@ impl Reader {
         })
     }
 
-    /// Reads all portions into a new store. `portion` is told after each.
+    /// The labels that the server was found to add to every series, for people; None when there are none.
+    pub(crate) fn added(&self) -> Option<String> {
+        self.added.text()
+    }
+
+    /// Reads all portions into a new store, again when it turns out that series were taken for what they are not. `portion` is
+    /// told after each.
     pub(crate) async fn read(
         &mut self,
         run: &str,
@@ -94,18 +109,23 @@ impl Reader {
         mut portion: impl FnMut(u32, u32),
     ) -> Result<Store, ReadError> {
         self.make_visible().await;
-        let mut store = Store::new(Arc::clone(workload), Arc::clone(faults), t0);
         let buckets = BUCKETS.min(workload.series());
-        for bucket in 0..buckets {
-            let bucket_label = bucket.to_string();
-            let labels = [("floodmark_run", run), ("floodmark_bucket", bucket_label.as_str())];
-            match self.kind {
-                ReadBackKind::Prometheus => self.prometheus(&labels, window, &mut store).await?,
-                ReadBackKind::VictoriaMetrics => self.victoria(&labels, window, &mut store).await?,
+        'again: loop {
+            let mut store = Store::new(Arc::clone(workload), Arc::clone(faults), t0);
+            for bucket in 0..buckets {
+                let bucket_label = bucket.to_string();
+                let labels = [("floodmark_run", run), ("floodmark_bucket", bucket_label.as_str())];
+                match self.kind {
+                    ReadBackKind::Prometheus => self.prometheus(&labels, window, &mut store).await?,
+                    ReadBackKind::VictoriaMetrics => self.victoria(&labels, window, &mut store).await?,
+                }
+                portion(bucket + 1, buckets);
+                if self.added.refuted() {
+                    continue 'again;
+                }
             }
-            portion(bucket + 1, buckets);
+            return Ok(store);
         }
-        Ok(store)
     }
 
     async fn prometheus(
@@ -121,9 +141,8 @@ impl Reader {
         headers.insert("x-prometheus-remote-read-version", HeaderValue::from_static("0.1.0"));
         let answer = self.ask(Method::POST, "/api/v1/read", &headers, body.into()).await?;
         prometheus::parse(&answer, &mut self.snappy, |series| {
-            for sample in series.samples() {
-                store.observe_labels(series.labels(), sample.timestamp, sample.value.to_bits());
-            }
+            let samples = series.samples().map(|sample| (sample.timestamp, sample.value.to_bits()));
+            take(store, &mut self.added, series.labels(), samples);
         })
     }
 
@@ -132,9 +151,8 @@ impl Reader {
         victoria::parse(&answer, |series| {
             let labels =
                 series.labels.iter().map(|(name, value)| Label { name: name.as_bytes(), value: value.as_bytes() });
-            for (timestamp, value) in &series.samples {
-                store.observe_labels(labels.clone(), *timestamp, value.to_bits());
-            }
+            let samples = series.samples.iter().map(|(timestamp, value)| (*timestamp, value.to_bits()));
+            take(store, &mut self.added, labels, samples);
         })
     }
 
@@ -166,6 +184,22 @@ impl Reader {
             return Err(ReadError::Answer(format!("{full}: the answer is larger than {MAX_ANSWER} bytes")));
         }
         Ok(answer.body)
+    }
+}
+
+/// Takes what the server holds of one series, as (timestamp, bits).
+fn take<'a>(
+    store: &mut Store,
+    added: &mut Added,
+    labels: impl Iterator<Item = Label<'a>> + Clone,
+    samples: impl Iterator<Item = (i64, u64)>,
+) {
+    let series = store.find(added::own(labels.clone())).filter(|_| added.explains(labels.clone()));
+    for (timestamp_ms, bits) in samples {
+        match series {
+            Some(series) => _ = store.observe(series, timestamp_ms, bits),
+            None => _ = store.observe_other(labels.clone(), timestamp_ms, bits, true),
+        }
     }
 }
 

@@ -34,15 +34,12 @@ const NEAR: usize = 32;
 pub struct StoreLimits {
     /// Entries of each set of exceptional facts (gaps, late, doubled, altered samples), about 20 bytes each.
     pub facts: usize,
-    /// Series of others that are tracked, about 40 bytes each.
-    pub foreign: usize,
 }
 
 impl StoreLimits {
-    /// Enough for two gaps in every series, and for as many foreign series as there are own ones.
+    /// Enough for two gaps in every series.
     pub fn for_series(series: u32) -> Self {
-        let series = series as usize;
-        Self { facts: (2 * series).max(1 << 16), foreign: series.max(1 << 20) }
+        Self { facts: (2 * series as usize).max(1 << 16) }
     }
 }
 
@@ -123,7 +120,6 @@ pub struct Store {
     stale: BTreeSet<(u32, u32)>,
     /// Newest timestamp and value of the few series in which a kept fault is newer than the schedule, by hash.
     ahead: BTreeMap<u64, (i64, u64)>,
-    foreign: ForeignTable,
     distinct: SlotTable,
     /// Arrivals after the first.
     again: SlotTable,
@@ -157,7 +153,6 @@ impl Store {
             altered: BTreeMap::new(),
             stale: BTreeSet::new(),
             ahead: BTreeMap::new(),
-            foreign: ForeignTable::new(limits.foreign),
             distinct: SlotTable::new(),
             again: SlotTable::new(),
             counters: StoreCounters::default(),
