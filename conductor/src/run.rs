@@ -17,9 +17,8 @@ use crate::drive::{Course, Driver, End};
 use crate::gather::Gatherer;
 use crate::judge::Judge;
 use crate::plan::{ConductorPlan, SharedEngine};
-use crate::progress::Held;
 use crate::rates::Rates;
-use crate::readback::Reader;
+use crate::readback::{self, BUILD_INFO, Reader};
 use crate::reasons::{accounts_balance, tell_end, workers_kept_their_word};
 use crate::state::Published;
 use crate::{artifacts, profile, serve, summary};
@@ -118,11 +117,13 @@ impl Conductor {
             Some(read_back) => Some(Reader::new(read_back).map_err(|error| error.to_string())?),
             None => None,
         };
-        if let Some(reader) = &mut reader
-            && plan.receivers.is_empty()
-            && !plan.test.faults.is_empty()
-        {
-            plan.profile = profile::judged(&plan.test, ask_profile(reader, plan, stop, progress).await?)?;
+        if let Some(reader) = &mut reader {
+            let rules = plan.receivers.is_empty() && !plan.test.faults.is_empty();
+            let limit = plan.ready_timeout.min(plan.test.effective_deadline());
+            let told = readback::look(reader, &plan.run, rules, limit, stop, progress).await?;
+            if rules {
+                plan.profile = profile::judged(&plan.test, told.unwrap_or_else(|| rules_untold(outside)))?;
+            }
         }
         self.publish(plan);
 
@@ -258,35 +259,11 @@ impl Conductor {
     }
 }
 
-/// Whose rules the backend plays, from itself; waits until it answers, as the run would anyway.
-async fn ask_profile(
-    reader: &mut Reader,
-    plan: &ConductorPlan,
-    stop: &Stop,
-    progress: &(dyn Fn(Progress) + Send + Sync),
-) -> Result<api::Profile, String> {
-    let limit = tokio::time::Instant::now() + plan.ready_timeout.min(plan.test.effective_deadline());
-    let mut held = Held::default();
-    let asked = async {
-        loop {
-            match reader.profile().await {
-                Ok(profile) => return profile,
-                Err(error) => held.tell(
-                    format!("the server to read back from does not tell its version: {error}"),
-                    RunPhase::Preparing,
-                    progress,
-                ),
-            }
-            tokio::time::sleep(Duration::from_millis(500)).await;
-        }
-    };
-    tokio::select! {
-        profile = asked => Ok(profile),
-        _ = stop.requested() => Err("interrupted: this is a partial report".into()),
-        () = tokio::time::sleep_until(limit) => Err(
-            "not ready in time, so nothing was sent: the server of spec.readBack does not tell its version".into()
-        ),
-    }
+/// Whose rules a backend is taken to play that does not tell.
+fn rules_untold(outside: &mut Outside) -> api::Profile {
+    let what = format!("the server of spec.readBack does not tell its version ({BUILD_INFO} is not there)");
+    outside.notes.push(format!("{what}: faults are judged by the rules of Prometheus 3"));
+    api::Profile::Prometheus3
 }
 
 /// How long after the schedule's end a `Scale` that was begun may take.

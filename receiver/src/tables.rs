@@ -16,6 +16,8 @@ const TEXT: usize = 400;
 pub(crate) struct Tables {
     store: Option<Store>,
     foreign: ForeignTable,
+    /// Series that name the run and are none of it.
+    strangers: ForeignTable,
     counters: StoreCounters,
     /// The series that `RejectOneSeries` picked.
     refused_series: Option<u64>,
@@ -23,6 +25,8 @@ pub(crate) struct Tables {
 
 enum Whose {
     Run(SeriesRef),
+    /// It names the run, but the workload has no such series.
+    Stranger,
     Other,
 }
 
@@ -39,6 +43,7 @@ impl Tables {
         Self {
             store: None,
             foreign: ForeignTable::new(FOREIGN),
+            strangers: ForeignTable::new(FOREIGN),
             counters: StoreCounters::default(),
             refused_series: None,
         }
@@ -47,6 +52,7 @@ impl Tables {
     /// A run begins: what was known of an earlier one is forgotten.
     pub(crate) fn begin(&mut self, store: Store) {
         self.store = Some(store);
+        self.strangers = ForeignTable::new(FOREIGN);
     }
 
     /// Judges and stores the samples of one request, which `plain` holds in its own bytes.
@@ -69,13 +75,22 @@ impl Tables {
                         refusals.add(why, || text(raw(), sample));
                     }
                 }
+                Ok(Whose::Stranger) => {
+                    let why = take_other(&mut self.strangers, &mut StoreCounters::default(), sample, horizon_ms, rules);
+                    self.note_stranger(raw(), sample, why.is_none());
+                    if let Some(why) = why {
+                        refusals.add(why, || text(raw(), sample));
+                    }
+                }
                 Ok(Whose::Other) => {
-                    if let Some(why) = self.take_foreign(sample, horizon_ms, rules) {
+                    if let Some(why) = take_other(&mut self.foreign, &mut self.counters, sample, horizon_ms, rules) {
                         refusals.add(why, || text(raw(), sample));
                     }
                 }
                 Err(why) => {
-                    self.note_literal(raw(), sample);
+                    if matches!(why, Why::Broken(_)) {
+                        self.note_stranger(raw(), sample, false);
+                    }
                     refusals.add(why, || text(raw(), sample));
                 }
             }
@@ -100,7 +115,13 @@ impl Tables {
         {
             return Ok(Whose::Run(series));
         }
-        if self.foreign.holds(sample.hash) { Ok(Whose::Other) } else { self.meet(sample, raw(), rules) }
+        if self.foreign.holds(sample.hash) {
+            Ok(Whose::Other)
+        } else if self.strangers.holds(sample.hash) {
+            Ok(Whose::Stranger)
+        } else {
+            self.meet(sample, raw(), rules)
+        }
     }
 
     #[cold]
@@ -110,8 +131,12 @@ impl Tables {
         if self.series() >= rules.policy.max_series {
             return Err(Why::SeriesLimit);
         }
-        let own = self.store.as_mut().and_then(|store| store.introduce(sample.hash, series.labels()));
-        Ok(own.map_or(Whose::Other, Whose::Run))
+        let Some(store) = &mut self.store else { return Ok(Whose::Other) };
+        Ok(match store.introduce(sample.hash, series.labels()) {
+            Some(own) => Whose::Run(own),
+            None if store.claims(series.labels()) => Whose::Stranger,
+            None => Whose::Other,
+        })
     }
 
     #[inline]
@@ -126,35 +151,19 @@ impl Tables {
         refused
     }
 
-    fn take_foreign(&mut self, sample: &Arrived, horizon_ms: i64, rules: &Rules<'_>) -> Option<Why> {
-        let (hash, timestamp) = (sample.hash, sample.timestamp_ms);
-        let kind = self.foreign.classify(hash, timestamp, sample.bits);
-        let behind = || self.foreign.newest_ms(hash).map_or(0, |newest| newest.saturating_sub(timestamp));
-        let refused = strict::judge(timestamp, horizon_ms, strict::order_of(kind), rules.policy.window_ms, behind);
-        self.foreign.record(
-            hash,
-            timestamp,
-            sample.bits,
-            kind,
-            refused.is_none() || kind == Foreign::Duplicate,
-            &mut self.counters,
-        );
-        refused
-    }
-
-    /// Broken labels that the run sends on purpose are counted as the fault they are.
-    fn note_literal(&mut self, raw: &[u8], sample: &Arrived) {
+    /// Counts a sample that names the run but is of none of its good series: broken labels that the run sends on purpose are
+    /// the fault they are, anything else nobody sent like this.
+    fn note_stranger(&mut self, raw: &[u8], sample: &Arrived, kept: bool) {
         if let Some(store) = &mut self.store
             && let Some(series) = first(raw)
-            && let Some(fault) = store.classify_literal(series.labels(), sample.timestamp_ms, sample.bits)
         {
-            store.record_literal(fault, false);
+            store.observe_other(series.labels(), sample.timestamp_ms, sample.bits, kept);
         }
     }
 
     /// Series held, those of others included.
     pub(crate) fn series(&self) -> u64 {
-        self.store.as_ref().map_or(0, Store::series) + self.foreign.len() as u64
+        self.store.as_ref().map_or(0, Store::series) + (self.foreign.len() + self.strangers.len()) as u64
     }
 
     pub(crate) fn counters(&self) -> StoreCounters {
@@ -175,6 +184,23 @@ impl Tables {
     pub(crate) fn seen_in(&self, slots: &[u16]) -> Vec<SeriesSeen> {
         self.store.as_ref().map_or_else(Vec::new, |store| store.seen_in(slots))
     }
+}
+
+/// Holds a sample of a series that is not the run's to the order of its series.
+fn take_other(
+    table: &mut ForeignTable,
+    counters: &mut StoreCounters,
+    sample: &Arrived,
+    horizon_ms: i64,
+    rules: &Rules<'_>,
+) -> Option<Why> {
+    let (hash, timestamp) = (sample.hash, sample.timestamp_ms);
+    let kind = table.classify(hash, timestamp, sample.bits);
+    let behind = || table.newest_ms(hash).map_or(0, |newest| newest.saturating_sub(timestamp));
+    let refused = strict::judge(timestamp, horizon_ms, strict::order_of(kind), rules.policy.window_ms, behind);
+    let kept = refused.is_none() || kind == Foreign::Duplicate;
+    table.record(hash, timestamp, sample.bits, kind, kept, counters);
+    refused
 }
 
 fn first(raw: &[u8]) -> Option<Series<'_>> {

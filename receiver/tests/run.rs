@@ -154,6 +154,41 @@ async fn a_run_is_recognised_its_faults_are_refused_and_its_gaps_are_told() {
         let series = seen.iter().find(|series| series.base == base).unwrap();
         assert!(!series.holds(k), "series {base} sample {k}");
     }
+
+    // A copy of a series under one more label names the run: nobody made it. Other runs and other senders stay foreign.
+    let own = block.clone();
+    let labelled = |run: &[u8], more: &[u8]| {
+        let mut encoder = v1::Encoder::new();
+        encoder.series(&own, &[]);
+        let series = v1::walk(encoder.body()).next().unwrap().unwrap();
+        let mut labels: Vec<(Vec<u8>, Vec<u8>)> = Vec::new();
+        for label in series.labels() {
+            let value = if label.name == b"floodmark_run" { run } else { label.value };
+            labels.push((label.name.to_vec(), value.to_vec()));
+        }
+        labels.push((b"zone".to_vec(), more.to_vec()));
+        labels
+    };
+    let now = common::now_ms();
+    let steps: [(_, _, u16, (u64, u64)); 6] = [
+        (labelled(b"r7", b"b"), now, 204, (1, 0)),
+        (labelled(b"r7", b"b"), now + 1, 204, (2, 0)),
+        (labelled(b"r7", b"b"), now - 1, 400, (3, 0)),
+        (labelled(b"r6", b"b"), now, 204, (3, 1)),
+        (labelled(b"r6", b"b"), now + 1, 204, (3, 2)),
+        (vec![(b"__name__".to_vec(), b"up".to_vec())], now, 204, (3, 3)),
+    ];
+    for (labels, at, status, counts) in steps {
+        let borrowed = labels.iter().map(|(name, value)| (name.as_slice(), value.as_slice())).collect();
+        let answer = sender.send(&[(borrowed, vec![(at, 1.0)])]).await.unwrap();
+        assert_eq!(answer.status, status, "{}", answer.text(500));
+        let counters = receiver.store().await.counters;
+        assert_eq!((counters.unexpected, counters.foreign_samples), counts);
+        assert_eq!(counters.distinct, report.counters.distinct);
+    }
+    let findings = receiver.store().await.findings;
+    let finding = findings.iter().find(|finding| finding.name == ledger::FindingName::Unexpected).unwrap();
+    assert!(finding.examples[0].series.contains("zone=\"b\""), "{:?}", finding.examples);
     stop.request();
     receiver.end().await;
 }

@@ -1,9 +1,12 @@
 //! Reads every sample of a run back from a backend and feeds it to the same store that the receiver keeps.
 
+mod added;
+mod probe;
 mod prometheus;
 mod victoria;
 
 use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use faults::FaultPlan;
@@ -16,9 +19,16 @@ use thiserror::Error;
 use workload::Workload;
 
 use crate::plan::{ReadBackKind, ReadBackPlan};
+use added::Added;
+
+pub(crate) use probe::look;
 
 /// Series are read in this many portions, by the label `floodmark_bucket`.
 const BUCKETS: u32 = 256;
+const RUN: &str = "floodmark_run";
+const BUCKET: &str = "floodmark_bucket";
+/// Where a server of Prometheus' kind tells its version.
+pub(crate) const BUILD_INFO: &str = "/api/v1/status/buildinfo";
 /// An answer to one portion.
 const MAX_ANSWER: usize = 256 << 20;
 
@@ -48,6 +58,7 @@ pub(crate) struct Reader {
     connection: Connection,
     prefix: String,
     snappy: Snappy,
+    added: Added,
 }
 
 impl Reader {
@@ -56,11 +67,30 @@ impl Reader {
         // A portion may be large, and the server slow after a flood.
         endpoint.request_timeout = endpoint.request_timeout.max(std::time::Duration::from_mins(1));
         let prefix = path_of(&endpoint.url);
-        Ok(Self { kind: plan.kind, connection: Connection::new(&endpoint)?, prefix, snappy: Snappy::new() })
+        Ok(Self {
+            kind: plan.kind,
+            connection: Connection::new(&endpoint)?,
+            prefix,
+            snappy: Snappy::new(),
+            added: Added::default(),
+        })
     }
 
-    /// Which profile's rules the server plays: asked once it is up, so that faults are judged by the right ones.
-    pub(crate) async fn profile(&mut self) -> Result<api::Profile, ReadError> {
+    /// Asks for one portion of next to no time: whether the server is there, lets us in and answers as it should.
+    async fn probe(&mut self, run: &str) -> Result<(), ReadError> {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let now = i64::try_from(now.as_millis()).unwrap_or(i64::MAX);
+        let labels = [(RUN, run), (BUCKET, "0")];
+        let answer = self.fetch(&labels, Window { from_ms: now, to_ms: now }).await?;
+        match self.kind {
+            ReadBackKind::Prometheus => prometheus::parse(&answer, &mut self.snappy, |_| {}),
+            ReadBackKind::VictoriaMetrics => victoria::parse(&answer, |_| {}),
+        }
+    }
+
+    /// Which profile's rules the server plays: asked once it is up, so that faults are judged by the right ones. None: it
+    /// does not tell, as a server that only offers remote read.
+    async fn profile(&mut self) -> Result<Option<api::Profile>, ReadError> {
         #[derive(Deserialize)]
         struct Answer {
             data: Data,
@@ -72,18 +102,27 @@ impl Reader {
             version: String,
         }
         if self.kind == ReadBackKind::VictoriaMetrics {
-            return Ok(api::Profile::VictoriaMetrics);
+            return Ok(Some(api::Profile::VictoriaMetrics));
         }
-        let body = self.get("/api/v1/status/buildinfo").await?;
+        let body = match self.get(BUILD_INFO).await {
+            Err(ReadError::Status { status: 404, .. }) => return Ok(None),
+            body => body?,
+        };
         let answer: Answer = serde_json::from_slice(&body).map_err(|error| ReadError::Answer(error.to_string()))?;
-        Ok(match (answer.data.application.as_str(), answer.data.version.as_str()) {
+        Ok(Some(match (answer.data.application.as_str(), answer.data.version.as_str()) {
             (application, _) if application.contains("Mimir") => api::Profile::Mimir,
             (_, version) if version.starts_with("2.") => api::Profile::Prometheus2,
             _ => api::Profile::Prometheus3,
-        })
+        }))
     }
 
-    /// Reads all portions into a new store. `portion` is told after each.
+    /// The labels that the server was found to add to every series, for people; None when there are none.
+    pub(crate) fn added(&self) -> Option<String> {
+        self.added.text()
+    }
+
+    /// Reads all portions into a new store, again when it turns out that series were taken for what they are not. `portion` is
+    /// told after each.
     pub(crate) async fn read(
         &mut self,
         run: &str,
@@ -94,48 +133,51 @@ impl Reader {
         mut portion: impl FnMut(u32, u32),
     ) -> Result<Store, ReadError> {
         self.make_visible().await;
-        let mut store = Store::new(Arc::clone(workload), Arc::clone(faults), t0);
         let buckets = BUCKETS.min(workload.series());
-        for bucket in 0..buckets {
-            let bucket_label = bucket.to_string();
-            let labels = [("floodmark_run", run), ("floodmark_bucket", bucket_label.as_str())];
-            match self.kind {
-                ReadBackKind::Prometheus => self.prometheus(&labels, window, &mut store).await?,
-                ReadBackKind::VictoriaMetrics => self.victoria(&labels, window, &mut store).await?,
+        'again: loop {
+            let mut store = Store::new(Arc::clone(workload), Arc::clone(faults), t0);
+            for bucket in 0..buckets {
+                let bucket_label = bucket.to_string();
+                let labels = [(RUN, run), (BUCKET, bucket_label.as_str())];
+                let answer = self.fetch(&labels, window).await?;
+                self.take(&answer, &mut store)?;
+                portion(bucket + 1, buckets);
+                if self.added.refuted() {
+                    continue 'again;
+                }
             }
-            portion(bucket + 1, buckets);
+            return Ok(store);
         }
-        Ok(store)
     }
 
-    async fn prometheus(
-        &mut self,
-        labels: &[(&str, &str)],
-        window: Window,
-        store: &mut Store,
-    ) -> Result<(), ReadError> {
+    /// The answer to one portion.
+    async fn fetch(&mut self, labels: &[(&str, &str)], window: Window) -> Result<Bytes, ReadError> {
+        if self.kind == ReadBackKind::VictoriaMetrics {
+            return self.get(&victoria::path(labels, window)).await;
+        }
         let body = prometheus::request(labels, window, &mut self.snappy);
         let mut headers = HeaderMap::new();
         headers.insert("content-type", HeaderValue::from_static("application/x-protobuf"));
         headers.insert("content-encoding", HeaderValue::from_static("snappy"));
         headers.insert("x-prometheus-remote-read-version", HeaderValue::from_static("0.1.0"));
-        let answer = self.ask(Method::POST, "/api/v1/read", &headers, body.into()).await?;
-        prometheus::parse(&answer, &mut self.snappy, |series| {
-            for sample in series.samples() {
-                store.observe_labels(series.labels(), sample.timestamp, sample.value.to_bits());
-            }
-        })
+        self.ask(Method::POST, "/api/v1/read", &headers, body.into()).await
     }
 
-    async fn victoria(&mut self, labels: &[(&str, &str)], window: Window, store: &mut Store) -> Result<(), ReadError> {
-        let answer = self.get(&victoria::path(labels, window)).await?;
-        victoria::parse(&answer, |series| {
-            let labels =
-                series.labels.iter().map(|(name, value)| Label { name: name.as_bytes(), value: value.as_bytes() });
-            for (timestamp, value) in &series.samples {
-                store.observe_labels(labels.clone(), *timestamp, value.to_bits());
-            }
-        })
+    /// Puts all that an answer holds into the store.
+    fn take(&mut self, answer: &[u8], store: &mut Store) -> Result<(), ReadError> {
+        let added = &mut self.added;
+        match self.kind {
+            ReadBackKind::Prometheus => prometheus::parse(answer, &mut self.snappy, |series| {
+                let samples = series.samples().map(|sample| (sample.timestamp, sample.value.to_bits()));
+                take(store, added, series.labels(), samples);
+            }),
+            ReadBackKind::VictoriaMetrics => victoria::parse(answer, |series| {
+                let labels =
+                    series.labels.iter().map(|(name, value)| Label { name: name.as_bytes(), value: value.as_bytes() });
+                let samples = series.samples.iter().map(|(timestamp, value)| (*timestamp, value.to_bits()));
+                take(store, added, labels, samples);
+            }),
+        }
     }
 
     /// `VictoriaMetrics` keeps the last seconds out of queries unless it is told to flush; a refusal only costs time.
@@ -166,6 +208,22 @@ impl Reader {
             return Err(ReadError::Answer(format!("{full}: the answer is larger than {MAX_ANSWER} bytes")));
         }
         Ok(answer.body)
+    }
+}
+
+/// Takes what the server holds of one series, as (timestamp, bits).
+fn take<'a>(
+    store: &mut Store,
+    added: &mut Added,
+    labels: impl Iterator<Item = Label<'a>> + Clone,
+    samples: impl Iterator<Item = (i64, u64)>,
+) {
+    let series = store.find(added::own(labels.clone())).filter(|_| added.explains(labels.clone()));
+    for (timestamp_ms, bits) in samples {
+        match series {
+            Some(series) => _ = store.observe(series, timestamp_ms, bits),
+            None => _ = store.observe_other(labels.clone(), timestamp_ms, bits, true),
+        }
     }
 }
 

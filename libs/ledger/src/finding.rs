@@ -26,7 +26,7 @@ pub enum FindingName {
     Collateral,
     /// Stored though the sender was never told so.
     StoredUnacknowledged,
-    /// A sample of this run's series that the workload never made.
+    /// A sample that names this run, of one of its series or of one that it does not have, and that the workload never made.
     Unexpected,
     /// Sent, not acknowledged, not stored: nobody promised anything.
     Unresolved,

@@ -18,7 +18,7 @@ pub struct StoreCounters {
     pub refused: u64,
     /// At a scheduled timestamp with another value.
     pub altered: u64,
-    /// Of a series of this run, but never made by the workload.
+    /// Naming this run, but never made by the workload: in one of its series, or under labels that none of them has.
     pub unexpected: u64,
     /// Series of this run of which a sample was seen.
     pub series: u64,

@@ -5,13 +5,17 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use faults::FaultPlan;
-use remote_write::{STALE_MARKER, v1};
+use remote_write::{Label, STALE_MARKER, v1};
 use workload::{Place, SeriesId, Workload};
 
 use crate::Example;
 
 /// Remembered timestamps, one a target unless two share a cell.
 const CELLS: usize = 4096;
+
+/// How much is shown of a series that is none of the run's: labels, and bytes of their text.
+const STRANGER_LABELS: usize = 100;
+const STRANGER_TEXT: usize = 1000;
 
 /// The name `generation` as it stands in a label block.
 const GENERATION: &[u8] = b"\x0a\x0ageneration\x12";
@@ -171,8 +175,19 @@ fn value_text(bits: u64) -> String {
     if value.is_nan() { format!("NaN (bits {bits:#018x})") } else { value.to_string() }
 }
 
+/// A sample of a series that names the run and is none of it, as a witness. Its labels may be anybody's, so the text is cut.
+pub(crate) fn stranger<'a>(labels: impl Iterator<Item = Label<'a>>, timestamp_ms: i64, bits: u64) -> Example {
+    let mut series = series_text(labels.take(STRANGER_LABELS));
+    if series.len() > STRANGER_TEXT {
+        series.truncate(series.floor_char_boundary(STRANGER_TEXT));
+        series.push('…');
+    }
+    let detail = "it names this run, but no series of the workload has these labels".into();
+    Example { series, timestamp_ms, value: value_text(bits), detail }
+}
+
 /// A series as people write it.
-pub(crate) fn series_text<'a>(labels: impl Iterator<Item = remote_write::Label<'a>>) -> String {
+pub(crate) fn series_text<'a>(labels: impl Iterator<Item = Label<'a>>) -> String {
     let (mut name, mut rest) = (String::new(), String::new());
     for label in labels {
         let value = String::from_utf8_lossy(label.value);

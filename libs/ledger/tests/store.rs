@@ -7,10 +7,11 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use common::{Draws, T0};
 use floodmark_ledger::{
-    FaultRepeat, FaultSeen, FindingName, Observation, Order, SlotTable, Store, StoreLimits, digest,
+    FaultRepeat, FaultSeen, FindingName, ForeignTable, Observation, Order, SlotTable, Store, StoreCounters, StoreLimits,
+    digest,
 };
 use proptest::prelude::*;
-use remote_write::slot_of;
+use remote_write::{slot_of, v1};
 use workload::LaneMap;
 
 /// What the naive model calls a sample.
@@ -160,7 +161,7 @@ proptest! {
 }
 
 #[test]
-fn labels_in_any_order_are_recognised_and_strangers_are_not() {
+fn labels_in_any_order_are_recognised() {
     let (workload, faults) = common::run(true, "[]");
     let mut store = Store::new(std::sync::Arc::clone(&workload), faults, T0);
     let id = workload::SeriesId { base: 5, generation: 0 };
@@ -168,12 +169,97 @@ fn labels_in_any_order_are_recognised_and_strangers_are_not() {
     labels.reverse();
     let timestamp = workload.timestamp_ms(T0, 5, 0).unwrap();
     let bits = workload.value(id, 0).to_bits();
-    assert_eq!(store.observe_labels(common::borrow(&labels), timestamp, bits), Some(Observation::New { k: 0 }));
-    assert_eq!(store.observe_labels(common::borrow(&labels), timestamp, bits), Some(Observation::Duplicate { k: 0 }));
-    labels.push((b"zone".to_vec(), b"a".to_vec()));
-    assert_eq!(store.observe_labels(common::borrow(&labels), timestamp, bits), None);
-    let counters = store.counters();
-    assert_eq!((counters.series, counters.foreign_series, counters.foreign_samples), (1, 1, 1));
+    assert_eq!(common::observe(&mut store, &labels, timestamp, bits), Some(Observation::New { k: 0 }));
+    assert_eq!(common::observe(&mut store, &labels, timestamp, bits), Some(Observation::Duplicate { k: 0 }));
+    assert_eq!(store.counters().series, 1);
+}
+
+/// What names the run and is none of its series counts; what names another run, or none, is none of our business.
+#[test]
+fn a_copy_under_other_labels_is_unexpected_and_other_senders_are_not() {
+    let (workload, faults) = common::run(true, "[]");
+    let mut store = Store::new(std::sync::Arc::clone(&workload), faults, T0);
+    let id = workload::SeriesId { base: 5, generation: 0 };
+    let own = common::labels(&workload, id);
+    let (timestamp, bits) = (workload.timestamp_ms(T0, 5, 0).unwrap(), workload.value(id, 0).to_bits());
+    let pair = |name: &str, value: &str| (name.as_bytes().to_vec(), value.as_bytes().to_vec());
+    let without = |name: &str| own.iter().filter(|(n, _)| n != name.as_bytes()).cloned().collect::<Vec<_>>();
+    let with = |mut labels: Vec<_>, more: (Vec<u8>, Vec<u8>)| {
+        labels.push(more);
+        labels
+    };
+
+    let others = [
+        without("floodmark_run"),
+        with(without("floodmark_run"), pair("floodmark_run", "r2")),
+        with(without("floodmark_run"), pair("floodmark_run", "")),
+        vec![pair("__name__", "up"), pair("instance", "t000001"), pair("job", "app")],
+        Vec::new(),
+    ];
+    for labels in &others {
+        assert_eq!(common::observe(&mut store, labels, timestamp, bits), None, "{labels:?}");
+    }
+    assert_eq!(store.counters().unexpected, 0);
+
+    let strangers = [
+        with(own.clone(), pair("replica", "b")),
+        without("series"),
+        with(own.clone(), own[0].clone()),
+        with(Vec::new(), pair("floodmark_run", "r1")),
+        // Garbled on the way: no text, and far too long.
+        with(own.clone(), (vec![0xff, 0xfe], vec![0x80; 1 << 20])),
+        (0..5000).map(|_| pair("floodmark_run", "r1")).collect(),
+    ];
+    for labels in &strangers {
+        let seen = common::observe(&mut store, labels, timestamp, bits);
+        assert_eq!(seen, Some(Observation::Unexpected));
+    }
+    let report = store.report();
+    assert_eq!((report.counters.unexpected, report.counters.arrivals), (strangers.len() as u64, 0));
+    let finding = report.findings.iter().find(|finding| finding.name == FindingName::Unexpected).unwrap();
+    assert_eq!(finding.count, strangers.len() as u64);
+    assert!(finding.examples[0].series.contains("replica=\"b\""), "{:?}", finding.examples[0]);
+    assert!(finding.examples.iter().all(|example| example.series.len() <= 1003), "bounded");
+}
+
+/// Series that are broken on purpose name the run too, however a backend mended them: they are the fault that they are.
+#[test]
+fn broken_series_of_a_fault_are_never_called_unexpected() {
+    let types = ["MissingMetricName", "DuplicateLabel", "InvalidLabelName"];
+    let list: Vec<String> = types.iter().map(|name| format!(r#"{{"type":"{name}","share":"20%"}}"#)).collect();
+    let (workload, faults) = common::run(true, &format!("[{}]", list.join(",")));
+    let mut store = Store::new(std::sync::Arc::clone(&workload), std::sync::Arc::clone(&faults), T0);
+    let mut scratch = faults::FaultScratch::default();
+    let mut sent = [0_u64; 3];
+    for (_, samples) in common::schedule(&workload, &faults, &LaneMap::direct(1), 1) {
+        for sample in samples {
+            let Some(index) = sample.drawn else { continue };
+            let Some(faults::Materialised::Literal(fields)) =
+                faults.materialise(index, sample.id, sample.k, T0, &mut scratch)
+            else {
+                panic!("a broken series")
+            };
+            let mut encoder = v1::Encoder::new();
+            encoder.fields(fields);
+            let series = v1::walk(encoder.body()).next().unwrap().unwrap();
+            let mut labels: Vec<_> = series.labels().map(|label| (label.name.to_vec(), label.value.to_vec())).collect();
+            let broken = series.samples().next().unwrap();
+            // As a backend mends them: the last of two values stays, names become valid, a label is added to all.
+            if sample.k % 2 == 0 {
+                labels.iter_mut().for_each(|(name, _)| name.iter_mut().filter(|b| **b == b'-').for_each(|b| *b = b'_'));
+                labels.reverse();
+                labels.dedup_by(|a, b| a.0 == b.0);
+                labels.push((b"cluster".to_vec(), b"x".to_vec()));
+            }
+            let seen = common::observe(&mut store, &labels, broken.timestamp, broken.value.to_bits());
+            assert_eq!(seen, Some(Observation::Fault { index, k: sample.k }), "{labels:?}");
+            sent[index as usize] += 1;
+        }
+    }
+    assert!(sent.iter().all(|count| *count > 20), "{sent:?}");
+    let report = store.report();
+    assert_eq!(report.counters.unexpected, 0);
+    assert_eq!(report.faults.iter().map(|seen| seen.stored).collect::<Vec<_>>(), sent);
 }
 
 #[test]
@@ -228,29 +314,28 @@ fn order_is_that_of_the_kept_samples() {
 #[test]
 fn memory_stays_bounded_and_says_so() {
     let (workload, faults) = common::run(false, "[]");
-    let limits = StoreLimits { facts: 4, faults: 4, foreign: 2 };
+    let limits = StoreLimits { facts: 4, faults: 4 };
     let mut store = Store::with_limits(std::sync::Arc::clone(&workload), faults, T0, limits);
     for base in 0..10 {
         let id = workload::SeriesId { base, generation: 0 };
         let labels = common::labels(&workload, id);
         // Every other sample: each leaves a gap.
         for k in [1, 3, 5] {
-            store.observe_labels(
-                common::borrow(&labels),
-                workload.timestamp_ms(T0, base, k).unwrap(),
-                workload.value(id, k).to_bits(),
-            );
+            let timestamp = workload.timestamp_ms(T0, base, k).unwrap();
+            common::observe(&mut store, &labels, timestamp, workload.value(id, k).to_bits());
         }
-    }
-    for name in 0..5_u8 {
-        let labels = [(b"__name__".to_vec(), vec![b'a' + name])];
-        store.observe_labels(common::borrow(&labels), 1, 0);
     }
     let counters = store.counters();
     assert_eq!((counters.distinct, counters.overflow), (30, 26));
-    assert_eq!((counters.foreign_series, counters.foreign_overflow), (2, 3));
     let held: usize = (0..10).map(|base| store.seen(base).gaps.len()).sum();
     assert_eq!(held, 4);
+
+    let (mut others, mut counters) = (ForeignTable::new(2), StoreCounters::default());
+    for hash in 0..5 {
+        let kind = others.classify(hash, 1, 0);
+        others.record(hash, 1, 0, kind, true, &mut counters);
+    }
+    assert_eq!((counters.foreign_series, counters.foreign_overflow), (2, 3));
 }
 
 #[test]
@@ -260,7 +345,7 @@ fn examples_name_the_sample() {
     let id = workload::SeriesId { base: 0, generation: 0 };
     let labels = common::labels(&workload, id);
     let timestamp = workload.timestamp_ms(T0, 0, 2).unwrap();
-    store.observe_labels(common::borrow(&labels), timestamp, 12.5_f64.to_bits());
+    common::observe(&mut store, &labels, timestamp, 12.5_f64.to_bits());
     let report = store.report();
     let finding = report.findings.iter().find(|f| f.name == FindingName::Altered).unwrap();
     let example = &finding.examples[0];

@@ -35,7 +35,7 @@ pub(crate) const FAILING: [(&str, &str); 8] = [
     ("Duplicated", "arrived more than once, and nothing explains it"),
     ("WronglyAccepted", "had to be refused and were accepted"),
     ("WronglyRefused", "had to be accepted and were refused"),
-    ("Unexpected", "of this run's series were never made by its workload"),
+    ("Unexpected", "name this run and were never made by its workload"),
 ];
 
 /// Measures the thresholds, decides, and fills in both.

@@ -7,6 +7,8 @@ use crate::mix::{below, mix, mix2};
 use crate::shape::Role;
 use crate::{Place, SeriesId, Workload};
 
+/// The label whose value is the run.
+pub const RUN_LABEL: &[u8] = b"floodmark_run";
 /// Values of `floodmark_bucket`.
 pub const BUCKETS: u32 = 256;
 /// Values of `series` that are kept encoded; others are made on the fly.
@@ -58,7 +60,7 @@ impl CommonLabels {
 
     pub(crate) fn new(run: &str) -> Self {
         let mut encoded = Vec::new();
-        push_label(&mut encoded, b"floodmark_run", run.as_bytes());
+        push_label(&mut encoded, RUN_LABEL, run.as_bytes());
         Self {
             run: encoded,
             run_value_len: run.len(),
@@ -242,6 +244,14 @@ fn word(mut bits: u64, length: usize) -> Vec<u8> {
 fn number(text: &[u8]) -> Option<u32> {
     let digits = text.iter().take_while(|b| b.is_ascii_digit()).count();
     std::str::from_utf8(text.get(..digits)?).ok()?.parse().ok()
+}
+
+/// Whether a series of any workload may carry a label of this name. What else is found on one, somebody on the way added.
+pub fn is_own_label(name: &[u8]) -> bool {
+    let numbered = || name.strip_prefix(b"label_").is_some_and(|number| number.iter().all(u8::is_ascii_digit));
+    matches!(name, b"__name__" | b"generation" | b"instance" | b"job" | b"le" | b"series")
+        || name.starts_with(b"floodmark_")
+        || numbered()
 }
 
 /// What labels claim to be: the candidate, still to be verified against the whole set.

@@ -6,7 +6,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use api::{Churn, ChurnMode, Count, Duration, LabelsSpec, Share, Stage, ValueKind, WorkloadGroup};
-use floodmark_workload::{LaneChain, LaneMap, LanePlan, LaneWalk, Position, SeriesId, Workload, timestamp_ms};
+use floodmark_workload::{
+    LaneChain, LaneMap, LanePlan, LaneWalk, Position, SeriesId, Workload, is_own_label, timestamp_ms,
+};
 use proptest::prelude::*;
 use remote_write::{Label, v1};
 
@@ -124,7 +126,8 @@ proptest! {
         let hash = w.series_hash(id, &mut block);
         let mut labels = labels_of(&block);
         prop_assert!(labels.windows(2).all(|p| p[0].0 < p[1].0), "sorted, no repeats");
-        prop_assert!(labels.iter().all(|(_, value)| !value.is_empty()));
+        prop_assert!(labels.iter().all(|(name, value)| !value.is_empty() && is_own_label(name)));
+        prop_assert!(!is_own_label(b"zone") && !is_own_label(b"label_x") && !is_own_label(b"floodmark-bad"));
         prop_assert_eq!(hash, xxhash_rust::xxh3::xxh3_64(&block));
         prop_assert_eq!(identify(&w, &labels), Some(id));
         labels.reverse();

@@ -36,15 +36,13 @@ pub struct StoreLimits {
     pub facts: usize,
     /// Samples of injected faults that are remembered as stored, of all faults together, about 20 bytes each.
     pub faults: usize,
-    /// Series of others that are tracked, about 40 bytes each.
-    pub foreign: usize,
 }
 
 impl StoreLimits {
-    /// Enough for two gaps in every series, and for as many foreign series as there are own ones.
+    /// Enough for two gaps in every series.
     pub fn for_series(series: u32) -> Self {
         let series = series as usize;
-        Self { facts: (2 * series).max(1 << 16), faults: (2 * series).max(1 << 20), foreign: series.max(1 << 20) }
+        Self { facts: (2 * series).max(1 << 16), faults: (2 * series).max(1 << 20) }
     }
 }
 
@@ -125,7 +123,6 @@ pub struct Store {
     stale: BTreeSet<(u32, u32)>,
     /// Newest timestamp and value of the few series in which a kept fault is newer than the schedule, by hash.
     ahead: BTreeMap<u64, (i64, u64)>,
-    foreign: ForeignTable,
     distinct: SlotTable,
     /// Arrivals after the first.
     again: SlotTable,
@@ -162,7 +159,6 @@ impl Store {
             altered: BTreeMap::new(),
             stale: BTreeSet::new(),
             ahead: BTreeMap::new(),
-            foreign: ForeignTable::new(limits.foreign),
             distinct: SlotTable::new(),
             again: SlotTable::new(),
             counters: StoreCounters::default(),

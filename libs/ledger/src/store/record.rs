@@ -1,8 +1,10 @@
 //! What a sample, once classified and judged by the store's profile, does to the tables.
 
 use remote_write::Label;
+use workload::RUN_LABEL;
 
-use super::{Foreign, Observation, SeriesRef, Store};
+use super::{Observation, SeriesRef, Store};
+use crate::truth::stranger;
 use crate::{FaultRepeat, FindingName, digest};
 
 /// Samples of faults that are named when they are stored again.
@@ -31,57 +33,40 @@ impl Store {
         observation
     }
 
-    /// The same for a sample whose series is given by labels in any order: what a read-back holds.
-    /// None for a foreign series, which is counted as such.
-    pub fn observe_labels<'a>(
+    /// The series with these labels, in whatever order: what a read-back holds. None: none of the run's.
+    pub fn find<'a>(&mut self, labels: impl Iterator<Item = Label<'a>> + Clone) -> Option<SeriesRef> {
+        let hash = remote_write::canonical::hash_labels(labels.clone(), &mut self.scratch);
+        self.lookup(hash, None).or_else(|| self.introduce(hash, labels))
+    }
+
+    /// Whether labels name this run, be they those of one of its series or not.
+    pub fn claims<'a>(&self, mut labels: impl Iterator<Item = Label<'a>>) -> bool {
+        labels.any(|label| label.name == RUN_LABEL && label.value == self.truth.workload.run())
+    }
+
+    /// Counts a sample whose labels are those of no good series: an injected fault, broken on purpose, or, if they name the
+    /// run all the same, a sample that nobody made. None: of somebody else, and not counted.
+    pub fn observe_other<'a>(
         &mut self,
         labels: impl Iterator<Item = Label<'a>> + Clone,
         timestamp_ms: i64,
         bits: u64,
+        kept: bool,
     ) -> Option<Observation> {
-        let hash = remote_write::canonical::hash_labels(labels.clone(), &mut self.scratch);
-        let Some(series) = self.lookup(hash, None).or_else(|| self.introduce(hash, labels.clone())) else {
-            if let Some(fault) = self.classify_literal(labels, timestamp_ms, bits) {
-                self.record_literal(fault, true);
-                return Some(fault);
-            }
-            self.observe_foreign(hash, timestamp_ms, bits);
+        let truth = &self.truth;
+        if let Some((index, id, k)) = truth.faults.identify_literal(labels.clone(), truth.t0_ns, timestamp_ms, bits) {
+            self.record_fault(index, id.base, k, kept);
+            return Some(Observation::Fault { index, base: id.base, k });
+        }
+        if !self.claims(labels.clone()) {
             return None;
-        };
-        Some(self.observe(series, timestamp_ms, bits))
+        }
+        self.counters.unexpected += 1;
+        self.examples.add(FindingName::Unexpected, false, || stranger(labels, timestamp_ms, bits));
+        Some(Observation::Unexpected)
     }
 
-    /// What a sample of a series of somebody else is. Changes nothing.
-    pub fn classify_foreign(&self, hash: u64, timestamp_ms: i64, bits: u64) -> Foreign {
-        self.foreign.classify(hash, timestamp_ms, bits)
-    }
-
-    /// Counts a sample of a foreign series.
-    pub fn record_foreign(&mut self, hash: u64, timestamp_ms: i64, bits: u64, kind: Foreign, kept: bool) {
-        self.foreign.record(hash, timestamp_ms, bits, kind, kept, &mut self.counters);
-    }
-
-    /// Classifies and keeps a sample of a foreign series.
-    pub fn observe_foreign(&mut self, hash: u64, timestamp_ms: i64, bits: u64) -> Foreign {
-        let kind = self.classify_foreign(hash, timestamp_ms, bits);
-        self.record_foreign(hash, timestamp_ms, bits, kind, true);
-        kind
-    }
-
-    /// The injected fault behind a series that is no good one: broken labels, sent on purpose.
-    pub fn classify_literal<'a>(
-        &self,
-        labels: impl Iterator<Item = Label<'a>>,
-        timestamp_ms: i64,
-        bits: u64,
-    ) -> Option<Observation> {
-        let (index, id, k) = self.truth.faults.identify_literal(labels, self.truth.t0_ns, timestamp_ms, bits)?;
-        Some(Observation::Fault { index, base: id.base, k })
-    }
-
-    /// Counts what [`Self::classify_literal`] found.
-    pub fn record_literal(&mut self, observation: Observation, kept: bool) {
-        let Observation::Fault { index: fault, base, k } = observation else { return };
+    fn record_fault(&mut self, fault: u32, base: u32, k: u32, kept: bool) {
         let at = fault as usize;
         let Some((seen, injected)) = self.faults.get_mut(at).zip(self.injected.get_mut(at)) else { return };
         if !kept {
@@ -114,8 +99,8 @@ impl Store {
             Observation::Late { k } => self.record_late(series, timestamp_ms, bits, k, kept),
             Observation::Duplicate { k } => self.record_again(series, timestamp_ms, bits, k),
             Observation::Altered { k } => self.record_altered(series, timestamp_ms, bits, k, kept),
-            Observation::Fault { .. } => {
-                self.record_literal(observation, kept);
+            Observation::Fault { index, base, k } => {
+                self.record_fault(index, base, k, kept);
                 self.remember_newest(series, timestamp_ms, bits, observation, kept);
             }
             Observation::Stale { k, again } => self.record_stale(series, timestamp_ms, bits, (k, again), kept),

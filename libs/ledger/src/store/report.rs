@@ -41,9 +41,9 @@ impl Store {
         }
     }
 
-    /// Series that the store holds, those of others included.
+    /// Series of the run that the store holds.
     pub fn series(&self) -> u64 {
-        self.counters.series + self.foreign.len() as u64
+        self.counters.series
     }
 
     /// What is held of one series.

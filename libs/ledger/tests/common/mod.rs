@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use faults::FaultPlan;
-use floodmark_ledger::{SeriesRef, Store};
+use floodmark_ledger::{Observation, SeriesRef, Store};
 use remote_write::{Label, STALE_MARKER};
 use workload::{LaneMap, LanePlan, LaneWalk, SeriesId, Workload};
 
@@ -98,6 +98,14 @@ pub fn labels(workload: &Workload, id: SeriesId) -> Vec<(Vec<u8>, Vec<u8>)> {
 
 pub fn borrow(labels: &[(Vec<u8>, Vec<u8>)]) -> impl Iterator<Item = Label<'_>> + Clone {
     labels.iter().map(|(name, value)| Label { name, value })
+}
+
+/// Takes a sample as a read-back does.
+pub fn observe(store: &mut Store, labels: &[(Vec<u8>, Vec<u8>)], timestamp_ms: i64, bits: u64) -> Option<Observation> {
+    match store.find(borrow(labels)) {
+        Some(series) => Some(store.observe(series, timestamp_ms, bits)),
+        None => store.observe_other(borrow(labels), timestamp_ms, bits, true),
+    }
 }
 
 /// Finds a series as a receiver does.
