@@ -4,11 +4,12 @@
 mod common;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
 
 use common::{Draws, T0};
 use floodmark_ledger::{
-    FaultRepeat, FaultSeen, FindingName, ForeignTable, Observation, Order, SlotTable, Store, StoreCounters, StoreLimits,
-    digest,
+    FaultRepeat, FaultSeen, FindingName, ForeignTable, Observation, Order, SlotTable, Store, StoreCounters,
+    StoreLimits, digest,
 };
 use proptest::prelude::*;
 use remote_write::{slot_of, v1};
@@ -115,7 +116,7 @@ proptest! {
                 }
             }
         }
-        let mut store = Store::new(std::sync::Arc::clone(&workload), faults, T0);
+        let mut store = Store::new(Arc::clone(&workload), faults, T0);
         let mut previous = None;
         for (sent, shift, flip) in stream {
             let series = common::find(&mut store, &workload, &sent, &mut previous);
@@ -163,7 +164,7 @@ proptest! {
 #[test]
 fn labels_in_any_order_are_recognised() {
     let (workload, faults) = common::run(true, "[]");
-    let mut store = Store::new(std::sync::Arc::clone(&workload), faults, T0);
+    let mut store = Store::new(Arc::clone(&workload), faults, T0);
     let id = workload::SeriesId { base: 5, generation: 0 };
     let mut labels = common::labels(&workload, id);
     labels.reverse();
@@ -178,7 +179,7 @@ fn labels_in_any_order_are_recognised() {
 #[test]
 fn a_copy_under_other_labels_is_unexpected_and_other_senders_are_not() {
     let (workload, faults) = common::run(true, "[]");
-    let mut store = Store::new(std::sync::Arc::clone(&workload), faults, T0);
+    let mut store = Store::new(Arc::clone(&workload), faults, T0);
     let id = workload::SeriesId { base: 5, generation: 0 };
     let own = common::labels(&workload, id);
     let (timestamp, bits) = (workload.timestamp_ms(T0, 5, 0).unwrap(), workload.value(id, 0).to_bits());
@@ -228,7 +229,7 @@ fn broken_series_of_a_fault_are_never_called_unexpected() {
     let types = ["MissingMetricName", "DuplicateLabel", "InvalidLabelName"];
     let list: Vec<String> = types.iter().map(|name| format!(r#"{{"type":"{name}","share":"20%"}}"#)).collect();
     let (workload, faults) = common::run(true, &format!("[{}]", list.join(",")));
-    let mut store = Store::new(std::sync::Arc::clone(&workload), std::sync::Arc::clone(&faults), T0);
+    let mut store = Store::new(Arc::clone(&workload), Arc::clone(&faults), T0);
     let mut scratch = faults::FaultScratch::default();
     let mut sent = [0_u64; 3];
     for (_, samples) in common::schedule(&workload, &faults, &LaneMap::direct(1), 1) {
@@ -252,7 +253,7 @@ fn broken_series_of_a_fault_are_never_called_unexpected() {
                 labels.push((b"cluster".to_vec(), b"x".to_vec()));
             }
             let seen = common::observe(&mut store, &labels, broken.timestamp, broken.value.to_bits());
-            assert_eq!(seen, Some(Observation::Fault { index, k: sample.k }), "{labels:?}");
+            assert_eq!(seen, Some(Observation::Fault { index, base: sample.id.base, k: sample.k }), "{labels:?}");
             sent[index as usize] += 1;
         }
     }
@@ -266,7 +267,7 @@ fn broken_series_of_a_fault_are_never_called_unexpected() {
 fn order_is_that_of_the_kept_samples() {
     let (workload, faults) =
         common::run(false, r#"[{"type":"FutureTimestamp","share":"20%","futureTimestamp":{"ahead":"5m"}}]"#);
-    let mut store = Store::new(std::sync::Arc::clone(&workload), std::sync::Arc::clone(&faults), T0);
+    let mut store = Store::new(Arc::clone(&workload), Arc::clone(&faults), T0);
     let drawn = |base: u32, k: u32| {
         let id = workload::SeriesId { base, generation: 0 };
         faults.draw(id, k, workload.due_ns(base, k).unwrap()).is_some()
@@ -301,7 +302,7 @@ fn order_is_that_of_the_kept_samples() {
     }
     assert_eq!(twice.report().faults[0], FaultSeen { stored: 1, repeated: 2, ..FaultSeen::default() });
     assert_eq!(twice.report().fault_repeats, [FaultRepeat { fault: 0, base, k: bad }; 2]);
-    let none = StoreLimits { facts: 4, faults: 0, foreign: 2 };
+    let none = StoreLimits { facts: 4, faults: 0 };
     let mut full = Store::with_limits(Arc::clone(&workload), Arc::clone(&faults), T0, none);
     let series = full.introduce(hash, common::borrow(&labels)).unwrap();
     full.observe(series, fault.timestamp, fault.value.to_bits());
@@ -315,7 +316,7 @@ fn order_is_that_of_the_kept_samples() {
 fn memory_stays_bounded_and_says_so() {
     let (workload, faults) = common::run(false, "[]");
     let limits = StoreLimits { facts: 4, faults: 4 };
-    let mut store = Store::with_limits(std::sync::Arc::clone(&workload), faults, T0, limits);
+    let mut store = Store::with_limits(Arc::clone(&workload), faults, T0, limits);
     for base in 0..10 {
         let id = workload::SeriesId { base, generation: 0 };
         let labels = common::labels(&workload, id);
@@ -341,7 +342,7 @@ fn memory_stays_bounded_and_says_so() {
 #[test]
 fn examples_name_the_sample() {
     let (workload, faults) = common::run(false, "[]");
-    let mut store = Store::new(std::sync::Arc::clone(&workload), faults, T0);
+    let mut store = Store::new(Arc::clone(&workload), faults, T0);
     let id = workload::SeriesId { base: 0, generation: 0 };
     let labels = common::labels(&workload, id);
     let timestamp = workload.timestamp_ms(T0, 0, 2).unwrap();
@@ -362,8 +363,8 @@ fn examples_name_the_sample() {
 #[test]
 fn expected_series_need_no_introduction() {
     let (workload, faults) = common::run(true, "[]");
-    let mut met = Store::new(std::sync::Arc::clone(&workload), std::sync::Arc::clone(&faults), T0);
-    let mut expected = Store::new(std::sync::Arc::clone(&workload), std::sync::Arc::clone(&faults), 1);
+    let mut met = Store::new(Arc::clone(&workload), Arc::clone(&faults), T0);
+    let mut expected = Store::new(Arc::clone(&workload), Arc::clone(&faults), 1);
     expected.expect_all();
     expected.begin(T0);
     let mut previous = [None, None];
