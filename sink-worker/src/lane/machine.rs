@@ -32,6 +32,7 @@ struct Open {
 
 /// See the module.
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts, not a state")]
 pub(crate) struct Lane {
     rules: Rules,
     queue: VecDeque<Part>,
@@ -44,6 +45,7 @@ pub(crate) struct Lane {
     /// The backend took something since the batch at the front was first refused with a suspicious answer.
     evidence: bool,
     halted: bool,
+    more: bool,
     random: u64,
 }
 
@@ -60,6 +62,7 @@ impl Lane {
             extra_left: 0,
             evidence: false,
             halted: false,
+            more: true,
             random: seed,
         }
     }
@@ -178,14 +181,14 @@ impl Lane {
         self.open.keys().copied()
     }
 
-    /// No more parts come: what is held does not wait for them.
-    pub(crate) fn last(&mut self) {
-        self.rules.max_delay = 0;
+    /// Whether more parts may come: otherwise what is held does not wait for them.
+    pub(crate) fn expect_more(&mut self, more: bool) {
+        self.more = more;
     }
 
     /// Until when what is queued may wait for more; `None` when it is enough for a batch, or nothing.
     fn company(&self) -> Option<Nanos> {
-        let first = self.queue.front().filter(|_| self.rules.max_delay > 0)?;
+        let first = self.queue.front().filter(|_| self.more && self.rules.max_delay > 0)?;
         let mut samples = 0;
         for part in &self.queue {
             samples += part.samples();

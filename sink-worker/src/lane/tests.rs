@@ -108,7 +108,7 @@ fn a_free_lane_waits_for_company_until_a_batch_is_full_or_its_oldest_waited_enou
     lane.answered(370, Answer::Delivered);
     lane.push(at(380, part(8, &[&[(0, 5)]])));
     assert_eq!(lane.step(380), Step::Wait(480));
-    lane.last();
+    lane.expect_more(false);
     assert_eq!(send(&mut lane, 380), [(0, 5)]);
 }
 

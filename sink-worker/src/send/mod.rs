@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use floodmark_http::client::{Connection, Response, TransportError};
 use http::{HeaderMap, HeaderValue};
@@ -21,6 +21,8 @@ use crate::worker::Shared;
 
 /// Redirects followed for one attempt.
 const MAX_REDIRECTS: u32 = 3;
+/// While a lane waits it looks this often whether the gate was closed, so that nothing more will come.
+const LOOK: Duration = Duration::from_millis(100);
 /// Bytes of an answer's text that are kept.
 const MAX_TEXT: usize = 512;
 
@@ -73,10 +75,7 @@ impl Driver {
             while let Ok(admitted) = self.inbox.try_recv() {
                 self.take(admitted);
             }
-            let closed = self.inbox.is_closed();
-            if closed {
-                self.lane.last();
-            }
+            self.lane.expect_more(self.shared.gate().closed().is_none());
             let now = self.shared.clock.now();
             let step = self.lane.step(now);
             let killed = killed(self.kill.clone());
@@ -90,15 +89,11 @@ impl Driver {
                     }
                 }
                 Step::Wait(until) => {
-                    let until = self.shared.clock.at(until);
+                    let until = self.shared.clock.at(until).min(Instant::now() + LOOK);
                     tokio::select! {
                         () = tokio::time::sleep_until(until.into()) => {}
-                        // It may make a batch full; that the inbox was closed is seen above.
-                        admitted = self.inbox.recv(), if !closed => {
-                            if let Some(admitted) = admitted {
-                                self.take(admitted);
-                            }
-                        }
+                        // It may make a batch full.
+                        Some(admitted) = self.inbox.recv() => self.take(admitted),
                         () = killed => break,
                     }
                 }
