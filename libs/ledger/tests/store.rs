@@ -4,6 +4,7 @@
 mod common;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
 
 use common::{Draws, T0};
 use floodmark_ledger::{
@@ -114,7 +115,7 @@ proptest! {
                 }
             }
         }
-        let mut store = Store::new(std::sync::Arc::clone(&workload), faults, T0);
+        let mut store = Store::new(Arc::clone(&workload), faults, T0);
         let mut previous = None;
         for (sent, shift, flip) in stream {
             let series = common::find(&mut store, &workload, &sent, &mut previous);
@@ -162,7 +163,7 @@ proptest! {
 #[test]
 fn labels_in_any_order_are_recognised_and_strangers_are_not() {
     let (workload, faults) = common::run(true, "[]");
-    let mut store = Store::new(std::sync::Arc::clone(&workload), faults, T0);
+    let mut store = Store::new(Arc::clone(&workload), faults, T0);
     let id = workload::SeriesId { base: 5, generation: 0 };
     let mut labels = common::labels(&workload, id);
     labels.reverse();
@@ -180,7 +181,7 @@ fn labels_in_any_order_are_recognised_and_strangers_are_not() {
 fn order_is_that_of_the_kept_samples() {
     let (workload, faults) =
         common::run(false, r#"[{"type":"FutureTimestamp","share":"20%","futureTimestamp":{"ahead":"5m"}}]"#);
-    let mut store = Store::new(std::sync::Arc::clone(&workload), std::sync::Arc::clone(&faults), T0);
+    let mut store = Store::new(Arc::clone(&workload), Arc::clone(&faults), T0);
     let drawn = |base: u32, k: u32| {
         let id = workload::SeriesId { base, generation: 0 };
         faults.draw(id, k, workload.due_ns(base, k).unwrap()).is_some()
@@ -229,7 +230,7 @@ fn order_is_that_of_the_kept_samples() {
 fn memory_stays_bounded_and_says_so() {
     let (workload, faults) = common::run(false, "[]");
     let limits = StoreLimits { facts: 4, faults: 4, foreign: 2 };
-    let mut store = Store::with_limits(std::sync::Arc::clone(&workload), faults, T0, limits);
+    let mut store = Store::with_limits(Arc::clone(&workload), faults, T0, limits);
     for base in 0..10 {
         let id = workload::SeriesId { base, generation: 0 };
         let labels = common::labels(&workload, id);
@@ -256,7 +257,7 @@ fn memory_stays_bounded_and_says_so() {
 #[test]
 fn examples_name_the_sample() {
     let (workload, faults) = common::run(false, "[]");
-    let mut store = Store::new(std::sync::Arc::clone(&workload), faults, T0);
+    let mut store = Store::new(Arc::clone(&workload), faults, T0);
     let id = workload::SeriesId { base: 0, generation: 0 };
     let labels = common::labels(&workload, id);
     let timestamp = workload.timestamp_ms(T0, 0, 2).unwrap();
@@ -277,8 +278,8 @@ fn examples_name_the_sample() {
 #[test]
 fn expected_series_need_no_introduction() {
     let (workload, faults) = common::run(true, "[]");
-    let mut met = Store::new(std::sync::Arc::clone(&workload), std::sync::Arc::clone(&faults), T0);
-    let mut expected = Store::new(std::sync::Arc::clone(&workload), std::sync::Arc::clone(&faults), 1);
+    let mut met = Store::new(Arc::clone(&workload), Arc::clone(&faults), T0);
+    let mut expected = Store::new(Arc::clone(&workload), Arc::clone(&faults), 1);
     expected.expect_all();
     expected.begin(T0);
     let mut previous = [None, None];
