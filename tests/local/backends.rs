@@ -6,6 +6,7 @@ use rustix::process::{Signal, kill_process};
 
 use super::embedded::finding;
 use super::shared::skip;
+use super::support::copier::Copier;
 use super::support::documents::{load_test, sink};
 use super::support::run::{Run, number};
 use super::support::servers::{Prometheus, Server, victoria};
@@ -121,6 +122,88 @@ fn prometheus_2_refuses_what_it_should() {
 #[test]
 fn prometheus_3_refuses_what_it_should() {
     faults_are_judged(Prometheus::Three, "prometheus_3_refuses_what_it_should");
+}
+
+/// A short run through one worker, and what is read back of it.
+fn short_run(write: &str, read_back: &str, faults: &str) -> String {
+    let more = format!(
+        "  workload:
+    - {{name: app, targets: 5, seriesPerTarget: 100, scrapeInterval: 1s, metrics: 20, values: Mixed}}
+  stages:
+    - {{for: 5s}}
+  faults: [{faults}]
+  readBack: {read_back}
+  deadline: 2m"
+    );
+    sink(1, 2, &format!("{{url: '{write}'}}"), "") + &load_test(&more)
+}
+
+/// What the server adds to every series is no loss; broken series under it are still known.
+fn labels_of_the_server_are_told(server: &Server, query: &str, read_back: &str, faults: &str) {
+    let write = format!("http://{}/api/v1/write{query}", server.address);
+    let read = format!("{{{read_back}: {{url: 'http://{}'}}}}", server.address);
+    let summary = Run::start(&short_run(&write, &read, faults), &[]).end(LIMIT).expect_code(0).summary();
+    let faults = number(&summary, "/faults/0/accepted");
+    assert_eq!(number(&summary, "/samples/stored") + faults, number(&summary, "/samples/acknowledged"));
+    assert!(faults > 0 && number(&summary, "/samples/unexpected") == 0, "{}", summary["faults"]);
+    let detail = summary["coverage"]["detail"].as_str().expect("a text");
+    assert!(detail.contains("cluster=\"x\", replica=\"0\""), "{detail}");
+}
+
+#[test]
+fn external_labels_of_prometheus_3_are_no_loss() {
+    let test = "external_labels_of_prometheus_3_are_no_loss";
+    let Some(server) = Prometheus::Three.start("global: {external_labels: {cluster: x, replica: '0'}}", &[]) else {
+        return skip(test, "Prometheus 3 is not installed");
+    };
+    labels_of_the_server_are_told(&server, "", "prometheus", "{type: InvalidLabelName, share: 2%}");
+}
+
+#[test]
+fn extra_labels_of_victoria_metrics_are_no_loss() {
+    let Some(server) = victoria() else {
+        return skip("extra_labels_of_victoria_metrics_are_no_loss", "victoria-metrics is not installed");
+    };
+    let query = "?extra_label=cluster=x&extra_label=replica=0";
+    labels_of_the_server_are_told(&server, query, "victoriaMetrics", "{type: MissingMetricName, share: 2%}");
+}
+
+/// Somebody on the way stores everything a second time under another label: the store holds what nobody sent.
+#[test]
+fn a_second_copy_under_other_labels_is_found() {
+    let test = "a_second_copy_under_other_labels_is_found";
+    let Some(server) = Prometheus::Two.start("", &[]) else {
+        return skip(test, "Prometheus 2 is not installed");
+    };
+    let copier = Copier::start(&server.address);
+    let write = format!("http://{}/api/v1/write", copier.address);
+    let read = format!("{{prometheus: {{url: 'http://{}'}}}}", server.address);
+    let summary = Run::start(&short_run(&write, &read, ""), &[]).end(LIMIT).expect_code(1).summary();
+    let unexpected = finding(&summary, "Unexpected").unwrap_or_else(|| panic!("{}", summary["findings"]));
+    assert_eq!(unexpected["count"].as_u64(), Some(number(&summary, "/samples/acknowledged")));
+    let example = unexpected["examples"][0]["series"].as_str().expect("a series");
+    assert!(example.contains("replica=\"b\""), "{example}");
+    assert!(finding(&summary, "SilentLoss").is_none(), "{}", summary["findings"]);
+    assert_eq!(number(&summary, "/samples/stored"), number(&summary, "/samples/acknowledged"));
+}
+
+/// What cannot be read back afterwards is told before anything is sent.
+#[test]
+fn a_wrong_read_back_ends_the_run_before_it_begins() {
+    let test = "a_wrong_read_back_ends_the_run_before_it_begins";
+    let Some(server) = Prometheus::Two.start("", &[]) else {
+        return skip(test, "Prometheus 2 is not installed");
+    };
+    let write = format!("http://{}/api/v1/write", server.address);
+    let read = format!("{{prometheus: {{url: 'http://{}/nowhere'}}}}", server.address);
+    let started = std::time::Instant::now();
+    let summary = Run::start(&short_run(&write, &read, ""), &[]).end(LIMIT).expect_code(3).summary();
+    assert!(started.elapsed() < Duration::from_secs(30), "{:?}", started.elapsed());
+    assert_eq!(summary["verdict"], "Inconclusive");
+    assert_eq!(number(&summary, "/samples/generated"), 0);
+    let reason = summary["reasons"][0].as_str().expect("a reason");
+    assert!(reason.contains("spec.readBack.prometheus: /nowhere/api/v1/read answered 404"), "{reason}");
+    assert!(reason.contains("its url is what stands before /api/v1/read"), "{reason}");
 }
 
 /// Buffered acknowledges from memory: what a killed worker held is lost, found, counted and named.

@@ -1,6 +1,7 @@
 //! What all tests share: documents, runs of the command, servers, waiting with a deadline.
 
 pub mod api_server;
+pub mod copier;
 pub mod documents;
 pub mod http;
 pub mod pod;
