@@ -169,13 +169,13 @@ impl Reader {
         match self.kind {
             ReadBackKind::Prometheus => prometheus::parse(answer, &mut self.snappy, |series| {
                 let samples = series.samples().map(|sample| (sample.timestamp, sample.value.to_bits()));
-                take(store, added, series.labels(), samples);
+                take(store, added, &series.labels(), samples);
             }),
             ReadBackKind::VictoriaMetrics => victoria::parse(answer, |series| {
                 let labels =
                     series.labels.iter().map(|(name, value)| Label { name: name.as_bytes(), value: value.as_bytes() });
                 let samples = series.samples.iter().map(|(timestamp, value)| (*timestamp, value.to_bits()));
-                take(store, added, labels, samples);
+                take(store, added, &labels, samples);
             }),
         }
     }
@@ -215,7 +215,7 @@ impl Reader {
 fn take<'a>(
     store: &mut Store,
     added: &mut Added,
-    labels: impl Iterator<Item = Label<'a>> + Clone,
+    labels: &(impl Iterator<Item = Label<'a>> + Clone),
     samples: impl Iterator<Item = (i64, u64)>,
 ) {
     let series = store.find(added::own(labels.clone())).filter(|_| added.explains(labels.clone()));

@@ -247,7 +247,9 @@ fn broken_series_of_a_fault_are_never_called_unexpected() {
             let broken = series.samples().next().unwrap();
             // As a backend mends them: the last of two values stays, names become valid, a label is added to all.
             if sample.k % 2 == 0 {
-                labels.iter_mut().for_each(|(name, _)| name.iter_mut().filter(|b| **b == b'-').for_each(|b| *b = b'_'));
+                for (name, _) in &mut labels {
+                    *name = String::from_utf8_lossy(name).replace('-', "_").into_bytes();
+                }
                 labels.reverse();
                 labels.dedup_by(|a, b| a.0 == b.0);
                 labels.push((b"cluster".to_vec(), b"x".to_vec()));
