@@ -160,7 +160,7 @@ impl Driver<'_> {
             self.gatherer.take_departed(self.engine.departed());
             let (workers, active) = self.gatherer.map();
             self.engine.met(&workers, active);
-            rates.sample(now, self.gatherer);
+            rates.sample(now, self.gatherer, &self.plan.test.faults);
             (self.progress)(self.snapshot(now, draining, rates));
 
             if let Some(why) = self.gatherer.failed_generator() {
@@ -296,7 +296,7 @@ impl Driver<'_> {
             acknowledged: account.acknowledged,
             refused: account.refused.values().sum(),
             drops: rates.drops_now(),
-            drops_by_reason: self.gatherer.drops_by_reason(),
+            drops_by_reason: self.gatherer.drops_by_reason(&self.plan.test.faults, false),
             backlog_seconds: reports().map(|report| report.backlog_seconds).fold(0.0, f64::max),
             trouble: reports().find_map(|report| report.last_error.clone()).or_else(|| self.gatherer.worker_trouble()),
             ..Progress::new(if draining { RunPhase::Draining } else { RunPhase::Running })

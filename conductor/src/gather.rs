@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use api::Fault;
 use floodmark_http::client::{Endpoint, Fetch, FetchError};
 use ledger::{GeneratorAccount, Seen, SlotTable, StoreReport};
 use measure::HistogramSet;
@@ -11,6 +12,7 @@ use protocol::{CpuUse, GeneratorReport, GeneratorState, OwnershipDoc, WorkerRepo
 
 use crate::drive::unix_ns;
 use crate::plan::Departed;
+use crate::rejected::rejected;
 use crate::state::Published;
 
 /// How far the instant of an end may be told too early.
@@ -327,13 +329,19 @@ impl Gatherer {
         sum
     }
 
-    /// Samples that generators skipped, and that workers dropped or had rejected.
-    pub(crate) fn drops_by_reason(&self) -> BTreeMap<String, u64> {
-        let mut sum = self.account().skipped;
-        let accounts = self.worker_lives.values().map(|life| &life.report.account);
-        for (reason, samples) in accounts.flat_map(|account| account.dropped.iter().chain(&account.rejected)) {
+    /// Samples given up on the way: by workers, by generators that were too late to send at all, and, as far as is known, those
+    /// that the backend refused although they were not sent to be refused.
+    pub(crate) fn drops_by_reason(&self, faults: &[Fault], complete: bool) -> BTreeMap<String, u64> {
+        let accounts = || self.worker_lives.values().map(|life| &life.report.account);
+        let mut sum: BTreeMap<String, u64> = BTreeMap::new();
+        for (reason, samples) in accounts().flat_map(|account| &account.dropped) {
             *sum.entry(reason.clone()).or_default() += samples;
         }
+        for (reason, samples) in self.account().skipped {
+            *sum.entry(format!("skipped_{reason}")).or_default() += samples;
+        }
+        let heard = self.generator_lives.iter().filter_map(|life| Some(&life.report.as_ref()?.faults));
+        sum.extend(rejected(faults, accounts(), heard, complete).map(|samples| ("rejected".to_owned(), samples)));
         sum.retain(|_, samples| *samples > 0);
         sum
     }

@@ -58,7 +58,7 @@ impl Judge<'_> {
         let context = self.context();
         let sides = self.sides();
         let held = match reader {
-            Some(reader) => Some(self.read_back(reader, &run, &sides, t0).await?),
+            Some(reader) => Some(self.read_back(reader, &sides, t0).await?),
             None if self.plan.receivers.is_empty() => None,
             None => Some(self.receivers().await?),
         };
@@ -243,7 +243,7 @@ impl Judge<'_> {
     }
 
     /// Reads until what was acknowledged is visible, or for as long as the backend may take to show it.
-    async fn read_back(&self, mut reader: Reader, run: &Run, sides: &[GeneratorSide], t0: u64) -> Result<Held, String> {
+    async fn read_back(&self, mut reader: Reader, sides: &[GeneratorSide], t0: u64) -> Result<Held, String> {
         // A store gives samples sorted: in which order they came is no longer to be seen. Prometheus keeps no duplicates either.
         let (patience, source, unproven) = match self.plan.read_back.as_ref().map(|plan| plan.kind) {
             Some(ReadBackKind::VictoriaMetrics) => (VISIBLE_VICTORIA, "VictoriaMetrics export", &["Reordered"][..]),
@@ -268,7 +268,6 @@ impl Judge<'_> {
             tracing::info!(missing, "not everything is visible yet, reading again");
             tokio::time::sleep(Duration::from_secs(1)).await;
         };
-        let _ = run;
         let added = reader.added().map(|labels| format!("; {labels}, which every series has there, was left out"));
         let coverage = Coverage {
             source: source.into(),

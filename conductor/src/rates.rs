@@ -1,5 +1,6 @@
 //! What flowed in each second, for the live view and the report's charts.
 
+use api::Fault;
 use measure::HistogramSet;
 use workload::Workload;
 
@@ -10,8 +11,7 @@ use crate::gather::Gatherer;
 pub(crate) struct Point {
     /// Nanoseconds since t0.
     pub(crate) at_ns: u64,
-    /// Samples acknowledged or definitely refused: answered.
-    pub(crate) answered: u64,
+    pub(crate) acknowledged: u64,
     pub(crate) drops: u64,
 }
 
@@ -22,22 +22,18 @@ pub(crate) struct Rates {
 }
 
 impl Rates {
-    pub(crate) fn sample(&mut self, at_ns: u64, gatherer: &Gatherer) {
-        let account = gatherer.account();
-        let skipped: u64 = account.skipped.values().sum();
-        let dropped: u64 =
-            gatherer.worker_lives.values().map(|life| life.report.account.dropped.values().sum::<u64>()).sum();
-        let answered = account.acknowledged + account.refused.values().sum::<u64>();
-        self.points.push(Point { at_ns, answered, drops: skipped + dropped });
+    pub(crate) fn sample(&mut self, at_ns: u64, gatherer: &Gatherer, faults: &[Fault]) {
+        let drops = gatherer.drops_by_reason(faults, false).into_values().sum();
+        self.points.push(Point { at_ns, acknowledged: gatherer.account().acknowledged, drops });
     }
 
-    /// Answered samples a second over about the last second.
+    /// Acknowledged samples a second over about the last second.
     pub(crate) fn now(&self) -> f64 {
         let Some(last) = self.points.last() else { return 0.0 };
         let from = self.points.iter().rev().find(|point| point.at_ns + 900_000_000 <= last.at_ns);
         let from = from.copied().unwrap_or_default();
         let seconds = last.at_ns.saturating_sub(from.at_ns) as f64 / 1e9;
-        if seconds > 0.0 { last.answered.saturating_sub(from.answered) as f64 / seconds } else { 0.0 }
+        if seconds > 0.0 { last.acknowledged.saturating_sub(from.acknowledged) as f64 / seconds } else { 0.0 }
     }
 
     pub(crate) fn drops_now(&self) -> u64 {

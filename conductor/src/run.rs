@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use api::Threshold;
 use faults::FaultPlan;
 use measure::HistogramSet;
 use protocol::{ChaosEvent, ExecutedChaos, Progress, RunPhase, RunPlan};
@@ -228,7 +229,7 @@ impl Conductor {
         self.published.publish(run, chaos.collect());
     }
 
-    /// The first threshold with `abortOnFail` that is missed already.
+    /// The first threshold with `abortOnFail` whose maximum is passed already. A minimum (of a rate, say) can only be judged at the end.
     fn missed(
         &self,
         plan: &ConductorPlan,
@@ -236,8 +237,8 @@ impl Conductor {
         gatherer: &Gatherer,
         engine: &SharedEngine,
     ) -> Option<String> {
-        let thresholds: Vec<_> =
-            plan.test.thresholds.iter().filter(|threshold| threshold.abort_on_fail).cloned().collect();
+        let maxima = plan.test.thresholds.iter().filter(|threshold| threshold.abort_on_fail && threshold.max.is_some());
+        let thresholds: Vec<_> = maxima.map(|threshold| Threshold { min: None, ..threshold.clone() }).collect();
         if thresholds.is_empty() {
             return None;
         }
@@ -245,12 +246,8 @@ impl Conductor {
         let histograms = summary::merge_histograms(gatherer);
         let figures = summary::build(plan, workload, gatherer, &course, &histograms, engine);
         let results = report::thresholds::evaluate(&thresholds, &figures);
-        // A minimum (of a rate, say) can only be judged at the end.
-        let missed = results
-            .into_iter()
-            .zip(&thresholds)
-            .find(|(result, threshold)| result.proven && !result.ok && threshold.max.is_some())?;
-        Some(format!("{} is {}, the bound is {}", missed.0.metric, missed.0.text, missed.0.bound))
+        let missed = results.into_iter().find(|result| result.proven && !result.ok)?;
+        Some(format!("{} is {}, the bound is {}", missed.metric, missed.text, missed.bound))
     }
 
     /// The conductor's own metrics and health.

@@ -14,7 +14,6 @@ use workload::Workload;
 use crate::drive::{Course, End};
 use crate::gather::Gatherer;
 use crate::plan::{ConductorPlan, SharedEngine};
-use crate::rejected::rejected;
 use crate::reshards::reshards;
 
 /// Share of a stage's due samples that has to be answered by its end and one second.
@@ -253,13 +252,11 @@ fn rate_series(workload: &Workload, course: &Course, histograms: &HistogramSet) 
             let (from, to) = (second * 1_000_000_000, (second + 1) * 1_000_000_000);
             let due = workload.samples_due_before(to).saturating_sub(workload.samples_due_before(from)) as f64;
             let flowed = |value: fn(&crate::rates::Point) -> u64| total_at(to, value) - total_at(from, value);
-            let answered = flowed(|point| point.answered);
             let latency = latencies.get(&second);
             RatePoint {
                 second,
                 target: due,
-                sent: answered,
-                acknowledged: answered,
+                acknowledged: flowed(|point| point.acknowledged),
                 drops: flowed(|point| point.drops),
                 p50: latency.map(|(p50, _)| *p50),
                 p99: latency.map(|(_, p99)| *p99),
@@ -306,20 +303,7 @@ fn processes(gatherer: &Gatherer) -> Vec<Process> {
 /// What was given up on the way, by reason: by workers, and by generators that were too late to send at all.
 fn drops(summary: &mut Summary, test: &LoadTestSpec, gatherer: &Gatherer, histograms: &HistogramSet, complete: bool) {
     let recorded = histograms.drops().unwrap_or_else(|_| Drops::new());
-    let mut by_reason: BTreeMap<String, u64> = BTreeMap::new();
-    for life in gatherer.worker_lives.values() {
-        for (reason, samples) in &life.report.account.dropped {
-            *by_reason.entry(reason.clone()).or_default() += samples;
-        }
-    }
-    for (reason, samples) in &summary.samples.skipped {
-        *by_reason.entry(format!("skipped_{reason}")).or_default() += samples;
-    }
-    let accounts = gatherer.worker_lives.values().map(|life| &life.report.account);
-    let heard = gatherer.generator_lives.iter().filter_map(|life| Some(&life.report.as_ref()?.faults));
-    if let Some(rejected) = rejected(&test.faults, accounts, heard, complete).filter(|rejected| *rejected > 0) {
-        by_reason.insert("rejected".into(), rejected);
-    }
+    let by_reason = gatherer.drops_by_reason(&test.faults, complete);
     let events = recorded.per_event();
     summary.drops.total = by_reason.values().sum();
     summary.drops.per_event = recorded.all_events().unwrap_or_default();

@@ -17,11 +17,11 @@ pub(crate) enum Error {
 }
 
 impl Error {
-    /// What the API server, or this operator, finds wrong with an object: trying again does not mend it. Any other error as it is.
-    pub(crate) fn refused(self) -> Result<String, Self> {
+    /// What the API server, or this operator, finds wrong with an object.
+    pub(crate) fn refused(&self) -> Option<&str> {
         match self {
-            Self::Call { fail: Fail::Invalid(words), .. } => Ok(words),
-            other @ Self::Call { .. } => Err(other),
+            Self::Call { fail: Fail::Invalid(words), .. } => Some(words),
+            Self::Call { .. } => None,
         }
     }
 

@@ -2,7 +2,9 @@
 //!
 //! Each is an object of its own: what merges equal reasons keeps the first one's words, and here the words differ.
 
-use std::time::Duration;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ObjectReference;
@@ -16,18 +18,22 @@ use crate::cluster::Cluster;
 /// Longest note that the API server takes, in bytes.
 const MAX_NOTE: usize = 1024;
 const LIMIT: Duration = Duration::from_secs(5);
+/// What goes on being true is told again after it.
+const REPEAT: Duration = Duration::from_secs(300);
 
 /// Tells users what happened to their objects.
 #[derive(Clone)]
 pub(crate) struct Events {
     cluster: Cluster,
     identity: String,
+    /// When something was told that goes on being true, by the object's identity.
+    lasting: Arc<Mutex<HashMap<String, Instant>>>,
 }
 
 impl Events {
     pub(crate) fn new(cluster: &Cluster, identity: &str) -> Self {
         // The API server takes 128 bytes.
-        Self { cluster: cluster.clone(), identity: cut(identity, 128).to_owned() }
+        Self { cluster: cluster.clone(), identity: cut(identity, 128).to_owned(), lasting: Arc::default() }
     }
 
     pub(crate) async fn normal(&self, resource: &ApiResource, about: &DynamicObject, reason: &str, note: &str) {
@@ -36,6 +42,21 @@ impl Events {
 
     pub(crate) async fn warning(&self, resource: &ApiResource, about: &DynamicObject, reason: &str, note: &str) {
         self.tell("Warning", resource, about, reason, note).await;
+    }
+
+    /// A warning that each look at the object would repeat: one within [`REPEAT`].
+    pub(crate) async fn lasting(&self, resource: &ApiResource, about: &DynamicObject, reason: &str, note: &str) {
+        let uid = about.metadata.uid.clone().unwrap_or_default();
+        let news = {
+            let mut lasting = self.lasting.lock().unwrap_or_else(PoisonError::into_inner);
+            lasting.retain(|_, since| since.elapsed() < REPEAT);
+            let news = !lasting.contains_key(&uid);
+            lasting.entry(uid).or_insert_with(Instant::now);
+            news
+        };
+        if news {
+            self.warning(resource, about, reason, note).await;
+        }
     }
 
     async fn tell(&self, kind: &str, resource: &ApiResource, about: &DynamicObject, reason: &str, note: &str) {

@@ -162,8 +162,10 @@ impl Pod {
 
     fn ownership(&self) -> Value {
         let control = self.obeyed();
+        let addresses = control["addresses"].as_array().into_iter().flatten().filter_map(Value::as_str);
+        let addresses: Vec<String> = addresses.map(|address| format!("http://{address}")).collect();
         json!({"sinkUid": control["sinkUid"], "epoch": control["epoch"], "replicas": control["from"],
-               "lanes": control["lanes"], "addresses": control["addresses"]})
+               "lanes": control["lanes"], "addresses": addresses})
     }
 
     fn account(&self) -> Value {

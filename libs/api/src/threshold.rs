@@ -23,7 +23,8 @@ pub struct Threshold {
     /// The least value that passes, in the same unit. Left out: no lower limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub min: Option<Limit>,
-    /// End the test as soon as it fails (and not only at its end). Default false.
+    /// End the test as soon as `max` is passed, by what the parts tell while they run; what only the store shows, and `min`, are judged at
+    /// the end. Default false.
     #[serde(default)]
     pub abort_on_fail: bool,
 }
@@ -207,7 +208,8 @@ named!(LedgerCount {
 pub enum ThresholdMetric {
     /// `response.p99` and its kind; a duration.
     Latency(LatencyKind, Percentile),
-    /// `rate.achieved`: acknowledged samples a second.
+    /// `rate.achieved`: samples a second that were acknowledged, or refused where that was asked for, by their stage's end and one
+    /// second; without warm-up.
     RateAchieved,
     /// `drops.total`: dropped samples.
     DropsTotal,

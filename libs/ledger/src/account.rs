@@ -45,14 +45,13 @@ impl GeneratorAccount {
         balance("generator", self.generated, &parts)
     }
 
-    /// Adds another generator's account.
+    /// Adds another generator's account; what was sent again stays each one's own, since lanes are numbered by each.
     pub fn merge(&mut self, other: &Self) {
         self.generated = self.generated.saturating_add(other.generated);
         self.acknowledged = self.acknowledged.saturating_add(other.acknowledged);
         add_all(&mut self.refused, &other.refused);
         add_all(&mut self.skipped, &other.skipped);
         self.unresolved = self.unresolved.saturating_add(other.unresolved);
-        self.repeats.merge(&other.repeats);
     }
 }
 
@@ -94,7 +93,7 @@ impl WorkerAccount {
         balance("sink-worker", self.accepted, &parts)
     }
 
-    /// Adds another life's or worker's account; the incarnation stays this one's.
+    /// Adds another life's or worker's account; the incarnation and what was sent again stay this one's.
     pub fn merge(&mut self, other: &Self) {
         self.accepted = self.accepted.saturating_add(other.accepted);
         self.delivered = self.delivered.saturating_add(other.delivered);
@@ -104,7 +103,6 @@ impl WorkerAccount {
         self.buffered = self.buffered.saturating_add(other.buffered);
         self.requests = self.requests.saturating_add(other.requests);
         self.retries = self.retries.saturating_add(other.retries);
-        self.repeats.merge(&other.repeats);
         self.faults = self.faults.saturating_add(other.faults);
         self.revoked = self.revoked.saturating_add(other.revoked);
     }

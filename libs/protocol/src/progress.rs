@@ -14,7 +14,9 @@ pub struct Progress {
     /// What is waited for, in words, in phases that wait.
     pub waiting_for: Option<String>,
     /// Seconds since t0, and the length of the schedule.
+    #[serde(default)]
     pub elapsed: f64,
+    #[serde(default)]
     pub duration: f64,
     /// Index of the stage, and how many there are.
     pub stage: usize,
@@ -32,6 +34,7 @@ pub struct Progress {
     pub drops: u64,
     pub drops_by_reason: BTreeMap<String, u64>,
     /// Seconds by which the slowest lane lags.
+    #[serde(default)]
     pub backlog_seconds: f64,
     /// Last trouble in words.
     pub trouble: Option<String>,

@@ -98,7 +98,6 @@ pub fn summary(failed: bool) -> Summary {
             RatePoint {
                 second,
                 target: wanted,
-                sent: got * (1.0 + 0.002 * noise.unit()),
                 acknowledged: got * (1.0 - 0.004 * noise.unit()),
                 drops: if failed && (86..90).contains(&second) { 1500.0 * (90 - second) as f64 } else { 0.0 },
                 p50: latency.map(|l| l.0),

@@ -155,7 +155,7 @@ impl Page {
             self.row("dropped", &format::count(sum), &by.join(", "));
         }
         if let Some(rate) = summary.shown_rate() {
-            self.row("rate", &format!("{} /s", format::number(rate)), "acknowledged, without warm-up");
+            self.row("rate", &format!("{} /s", format::number(rate)), "answered as asked for, without warm-up");
         }
     }
 

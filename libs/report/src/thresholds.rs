@@ -148,7 +148,7 @@ pub(crate) fn unproven(name: &str, summary: &Summary) -> Option<String> {
         .unproven
         .iter()
         .any(|one| one == name)
-        .then(|| format!("{} at depth {} does not show it; a deeper readBack does", coverage.source, coverage.depth))
+        .then(|| format!("{} does not show it; a RemoteWriteReceiver as the target does", coverage.source))
 }
 
 /// The ledger's name of what a metric counts.

@@ -35,6 +35,19 @@ pub(crate) async fn troubles(
             found.extend(events::of_pod(&events::about(cluster, namespace, uid).await?, pod));
         }
     }
+    found.extend(of_owners(cluster, namespace, pods, owners, now).await?);
+    Ok(found)
+}
+
+/// What keeps these owners from making their pods.
+pub(crate) async fn of_owners(
+    cluster: &Cluster,
+    namespace: &str,
+    pods: &[Pod],
+    owners: &[Owner<'_>],
+    now: Timestamp,
+) -> Result<Vec<Trouble>, Fail> {
+    let mut found = Vec::new();
     for owner in owners.iter().filter(|owner| !owner.complete) {
         let theirs = |pod: &&Pod| pod.metadata.owner_references.iter().flatten().any(|of| of.uid == owner.uid);
         let made = pods.iter().filter(theirs).filter_map(|pod| pod.metadata.creation_timestamp.as_ref()).map(|t| t.0);

@@ -12,6 +12,7 @@ use super::load_test::owns;
 use super::{Context, claims};
 use crate::build::meta::Owner;
 use crate::build::names;
+use crate::build::plans::Targets;
 use crate::cluster::Built;
 use crate::error::{Error, What};
 use crate::kinds::Test;
@@ -30,12 +31,18 @@ pub(super) async fn finished(
     released.map(|()| left)
 }
 
-/// Of a test whose spec is not understood: it keeps no generators, and what it holds is forgotten by its targets.
+/// Of a test whose spec is not understood: it keeps no generators; sinks and receivers forget by themselves that it held them.
 pub(super) async fn unread(
     context: &Context,
     owner: &Owner,
     status: &LoadTestStatus,
 ) -> Result<Option<Duration>, Error> {
+    let plan: Option<ConfigMap> =
+        context.cluster.get(&owner.namespace, &names::plan(&owner.name)).await.what(|| "plan".to_owned())?;
+    let targets = plan.filter(|plan| owns(owner, &plan.metadata)).map(|plan| Targets::of_plan(&plan));
+    if let Some(endpoint) = targets.and_then(|targets| targets.endpoint) {
+        remove::<ConfigMap>(context, owner, &endpoint).await?;
+    }
     leave(context, owner, status, &Results { keep_on_failure: false, ..Results::default() }).await
 }
 

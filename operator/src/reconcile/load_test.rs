@@ -88,10 +88,12 @@ pub(super) async fn reconcile(live: &DynamicObject, context: &Context) -> Result
                 finish::follow(&mut status, progress);
                 executed = tell::chaos(context, &test, &targets, &state, progress).await?;
             }
+            let whole = lost.is_empty();
             let news = News { executed, lost, stop };
             tell::engine(context, &test, &state, &news).await?;
-            // What keeps a part from being made again keeps nobody from being told.
-            match pass.parts(&resolved).await? {
+            // What keeps a part from being made again keeps nobody from being told. One that is lost is not made again.
+            let hindered = if whole { pass.parts(&resolved).await? } else { None };
+            match hindered {
                 Some((reason, message)) => pass.say(&mut status, phase, &reason, message),
                 None => pass.say(&mut status, phase, reason, message),
             }
@@ -178,7 +180,20 @@ impl Pass<'_> {
     async fn begin(&self, mut status: LoadTestStatus, resolved: &Resolved) -> Result<Option<Duration>, Error> {
         let deadline = self.test.spec.effective_deadline();
         let claim = match claims::claim(self.context, self.test, self.owner, resolved).await {
-            Err(error) if !error.is_conflict() => Claim::NotYet(error.to_string()),
+            Err(error) if !error.is_conflict() => {
+                let words = error.to_string();
+                // A clock that runs goes on: an error in between starts no new one.
+                let held = find(&status.conditions, "TargetBusy").is_some_and(|told| told.reason == "Held");
+                if !held {
+                    self.set(&mut status, Say::unknown("TargetBusy", "NotReady", words.clone()));
+                }
+                if since(&status, if held { "Held" } else { "NotReady" }, self.now) >= deadline {
+                    self.too_late(&mut status, &words);
+                } else {
+                    self.say(&mut status, Phase::Pending, "ApiError", words);
+                }
+                return self.write(&status, Some(HELD)).await;
+            }
             claim => claim?,
         };
         match claim {

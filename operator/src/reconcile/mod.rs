@@ -56,16 +56,11 @@ pub(crate) async fn reconcile(kind: Kind, seen: &Arc<DynamicObject>, context: &C
         Kind::Receiver => Box::pin(receiver::reconcile(&live, context)).await,
         Kind::LoadTest => Box::pin(load_test::reconcile(&live, context)).await,
     };
-    let again = match again {
-        Ok(again) => again,
+    if let Some(words) = again.as_ref().err().and_then(Error::refused) {
         // Not even its status can be written, so nothing else tells.
-        Err(error) => {
-            let words = error.refused()?;
-            context.events.warning(&resource(kind), &live, "Refused", &words).await;
-            None
-        }
-    };
-    Ok(Action::requeue(again.unwrap_or(SETTLED)))
+        context.events.lasting(&resource(kind), &live, "Refused", words).await;
+    }
+    Ok(Action::requeue(again?.unwrap_or(SETTLED)))
 }
 
 /// The sooner of when something is to be looked at again and when a status may be written.

@@ -79,7 +79,8 @@ async fn pass(
             return Ok(Some(SOON));
         }
         Err(error) => {
-            parts.hindrance = Some(("Refused".to_owned(), error.refused()?));
+            let words = error.refused().map(str::to_owned).ok_or(error)?;
+            parts.hindrance = Some(("Refused".to_owned(), words));
             return Ok(Some(SOON));
         }
     };

@@ -79,7 +79,7 @@ pub(super) async fn observe(
     let (tested, sets) = tested(context, owner, targets).await?;
     watched.extend(tested);
     let made = |component: Component, wanted: usize| of(component).count() >= wanted;
-    let mut owners = vec![
+    let owners = [
         observe::Owner {
             part: Component::Conductor.as_str(),
             uid: &conductor_uid,
@@ -91,9 +91,13 @@ pub(super) async fn observe(
             complete: generator_uid.is_empty() || made(Component::Generator, test.spec.generator.parallelism as usize),
         },
     ];
-    owners.extend(sets.iter().map(|(part, uid, complete)| observe::Owner { part, uid, complete: *complete }));
     let troubles = observe::troubles(cluster, namespace, &watched, &owners, now).await;
     state.troubles = troubles.what(|| "troubles".to_owned())?;
+    // Of a set that cannot make all of its pods the others go on: it is told, and nothing ends for it alone.
+    let sets: Vec<_> =
+        sets.iter().map(|(part, uid, complete)| observe::Owner { part, uid, complete: *complete }).collect();
+    let scarce = observe::of_owners(cluster, namespace, &watched, &sets, now).await.what(|| "troubles".to_owned())?;
+    state.troubles.extend(scarce.into_iter().map(|trouble| Trouble { terminal: false, ..trouble }));
     Ok(state)
 }
 
@@ -147,8 +151,8 @@ async fn conductor(context: &Context, state: &mut RunState, pod: Option<&Pod>, j
                     context.silence.broken(&uid);
                     Conductor::Says(Box::new(progress))
                 }
-                // It has nothing to tell yet.
-                Err(FetchError::Status { .. }) => {
+                // It has nothing to tell yet, or not to an operator of another version.
+                Err(FetchError::Status { .. } | FetchError::Json { .. }) => {
                     context.silence.broken(&uid);
                     Conductor::Silent(Duration::ZERO)
                 }

@@ -112,7 +112,8 @@ async fn pass(
             return Ok(Some(SOON));
         }
         Err(error) => {
-            parts.hindrance = Some(("Refused".to_owned(), error.refused()?));
+            let words = error.refused().map(str::to_owned).ok_or(error)?;
+            parts.hindrance = Some(("Refused".to_owned(), words));
             return Ok(Some(SOON));
         }
     };
@@ -204,7 +205,7 @@ async fn document(
         if !lives(cluster, owner).await? {
             return Ok(None);
         }
-        let document = first_document(cluster, object, owner).await?;
+        let Some(document) = first_document(cluster, object, owner).await? else { return Ok(None) };
         let map = maps::first(owner, Component::SinkWorker, name.clone(), &document, made);
         let map = cluster.create(&map).await.what(what)?;
         return Ok(Some(maps::Held { document, map }));
@@ -224,17 +225,20 @@ async fn document(
 }
 
 /// A sink's first; or, where its workers obey one that somebody has removed, the one that comes after: they take no older one.
-async fn first_document(cluster: &Cluster, object: &Sink, owner: &Owner) -> Result<ControlDocument, Error> {
+/// None while workers are there and none says which one that is.
+async fn first_document(cluster: &Cluster, object: &Sink, owner: &Owner) -> Result<Option<ControlDocument>, Error> {
     let labels = selector_text(owner, Some(Component::SinkWorker));
     let pods: Vec<Pod> = cluster.list(&object.namespace, &labels).await.what(|| "pods".to_owned())?;
     let first = first_control(&object.uid, named(object));
     let told: BTreeMap<u32, OwnershipDoc> = ask(&pods, protocol::path::OWNERSHIP).await;
     let obeyed = told.into_values().filter(|told| told.sink_uid == first.sink_uid && told.lanes == first.lanes);
     Ok(match obeyed.max_by_key(|told| told.epoch) {
-        Some(OwnershipDoc { epoch, replicas, addresses, .. }) => {
-            ControlDocument { epoch: epoch + 1, from: replicas, to: replicas, addresses, ..first }
+        Some(OwnershipDoc { epoch, replicas, .. }) => {
+            let addresses = (0..replicas).map(|ordinal| names::worker_address(&object.name, ordinal)).collect();
+            Some(ControlDocument { epoch: epoch + 1, from: replicas, to: replicas, addresses, ..first })
         }
-        None => first,
+        None if pods.iter().any(ready) => None,
+        None => Some(first),
     })
 }
 

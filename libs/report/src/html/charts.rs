@@ -198,7 +198,7 @@ impl Timeline {
     }
 
     pub(crate) fn rate(&self) -> String {
-        let y = Scale::from_zero(self.max(|p| p.target.max(p.sent).max(p.acknowledged)));
+        let y = Scale::from_zero(self.max(|p| p.target.max(p.acknowledged)));
         let mut plot = self.plot("Rate", "samples a second", 210, y, format::short);
         plot.series = vec![
             self.series("target", "c-target", |p| Some(p.target)),
@@ -250,7 +250,6 @@ fn together(points: &[RatePoint]) -> RatePoint {
     RatePoint {
         second: points.first().map_or(0, |p| p.second),
         target: mean(|p| p.target),
-        sent: mean(|p| p.sent),
         acknowledged: mean(|p| p.acknowledged),
         drops: mean(|p| p.drops),
         p50: worst(|p| p.p50),

@@ -106,9 +106,9 @@ fn figures(summary: &Summary) -> String {
             .filter_map(|stage| stage.target_rate)
             .fold(0.0, f64::max);
         let note = if target > 0.0 {
-            format!("acknowledged, without warm-up; highest target {}/s", format::short(target))
+            format!("answered as asked for, without warm-up; highest target {}/s", format::short(target))
         } else {
-            "acknowledged samples".to_owned()
+            "answered as asked for".to_owned()
         };
         figure("Rate", &format::number(rate), "/s", &note, "");
     }

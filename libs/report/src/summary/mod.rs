@@ -70,7 +70,7 @@ pub struct Summary {
     pub target: Target,
     /// Delivered, Durable or Buffered; none without a sink.
     pub ack_policy: Option<String>,
-    /// Acknowledged samples a second over the stages that are not warm-up; [`Summary::tidy`] fills it in.
+    /// Samples a second that were answered as they had to be, over the stages that are not warm-up; [`Summary::tidy`] fills it in.
     pub achieved_rate: Option<f64>,
     pub stages: Vec<StageResult>,
     pub samples: Samples,
@@ -174,7 +174,8 @@ impl Summary {
         self.findings.iter().find(|finding| finding.name == name)
     }
 
-    /// Acknowledged samples a second over the stages that are not warm-up; none before anything ran.
+    /// Samples a second that were acknowledged in time, or refused where that was asked for, over the stages that are not warm-up;
+    /// none before anything ran.
     pub fn rate_achieved(&self) -> Option<f64> {
         let counted = self.stages.iter().filter(|stage| !stage.warm_up);
         let (samples, seconds) = counted.fold((0u64, 0.0), |(samples, seconds), stage| {
@@ -206,7 +207,7 @@ impl Summary {
             }
         }
         for point in &mut self.rate_series {
-            for value in [&mut point.target, &mut point.sent, &mut point.acknowledged, &mut point.drops] {
+            for value in [&mut point.target, &mut point.acknowledged, &mut point.drops] {
                 round(value, 1.0);
             }
         }

@@ -33,10 +33,11 @@ pub struct StageResult {
     pub ramp: bool,
     pub warm_up: bool,
     pub due: u64,
-    /// Acknowledged by the stage's end and one second.
+    /// Acknowledged, or refused where that was asked for, by the stage's end and one second.
     pub acknowledged_in_time: u64,
+    /// Of these a second.
     pub achieved_rate: f64,
-    /// 99 % of what was due was acknowledged in time.
+    /// At least 99 % of what was due.
     pub reached: bool,
     /// The run was interrupted before it was over: whether it would have been reached is not known.
     pub cut: bool,
@@ -211,7 +212,6 @@ pub struct RatePoint {
     pub second: u64,
     /// Samples a second.
     pub target: f64,
-    pub sent: f64,
     pub acknowledged: f64,
     /// Samples given up in this second.
     pub drops: f64,
