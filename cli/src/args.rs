@@ -19,10 +19,11 @@ Exit codes:
 #[derive(Debug, Parser)]
 #[command(name = "floodmark", version, max_term_width = 110, after_help = EXIT_CODES)]
 pub(crate) struct Cli {
-    /// How log lines on standard error look.
+    /// How log lines on standard error look, those of the parts that `run` starts too.
     #[arg(long, global = true, value_enum, default_value_t = LogFormat::Text, env = "FLOODMARK_LOG_FORMAT", hide_env_values = true)]
     pub(crate) log_format: LogFormat,
-    /// What is logged: off, error, warn, info, debug, trace, or a filter such as `floodmark_sink_worker=debug`.
+    /// What is logged: off, error, warn, info, debug, trace, or a filter such as `floodmark_sink_worker=debug`. Left out: what the
+    /// environment's `FLOODMARK_LOG` says, else warn for `run` and info for its parts, which log to DIR/logs.
     #[arg(long, global = true, value_name = "LEVEL")]
     pub(crate) log_level: Option<String>,
     #[command(subcommand)]
@@ -74,7 +75,11 @@ Examples:
   floodmark run test.yaml -o results/nightly --secret mimir/password=/run/secrets/mimir
   floodmark run sink.yaml --listen 127.0.0.1:9400      # no LoadTest in it: the sink serves third-party senders until Ctrl-C
 
-Not available yet: protocol 2.0, Durable acknowledgements, other receiver profiles than Strict. Documents that ask for them are refused by name.")]
+Exit codes: 0 passed, 1 failed, 2 bad document or usage, 3 inconclusive or without results, 130 interrupted (0 where the file holds no LoadTest).
+
+Not available yet: protocol 2.0, sigv4, ackPolicy Durable (and storage), the dead letter, validation in the sink, ownership by Labels,
+receiver profiles other than Strict, forwardTo, client certificates, readBack depths other than Full, pushgateway, and the faults
+without * in `floodmark faults`. A document that asks for one is refused by name.")]
 pub(crate) struct Run {
     /// YAML files, or - for standard input; each may hold several documents.
     #[arg(required = true, value_name = "FILE")]

@@ -27,6 +27,7 @@ fn main() -> ExitCode {
         LogFormat::Text => telemetry::log::Format::Text,
         LogFormat::Json => telemetry::log::Format::Json,
     };
+    let logging = logging(&cli);
     let level = cli.log_level.as_deref();
     // A person who watches a run reads the run's own lines; the roles' logs go to files.
     let level = level.or(if matches!(cli.command, Command::Run(_)) && std::env::var_os("FLOODMARK_LOG").is_none() {
@@ -38,7 +39,7 @@ fn main() -> ExitCode {
         return fail(&error.into(), USAGE);
     }
     match cli.command {
-        Command::Run(run) => run::run(&run),
+        Command::Run(run) => run::run(&run, logging),
         Command::Validate(validate) => end(tools::validate(&validate)),
         Command::Crds(crds) => end(tools::crds(&crds)),
         Command::Faults(faults) => end(catalogue::faults(&faults)),
@@ -52,6 +53,13 @@ fn main() -> ExitCode {
         #[cfg(feature = "operator")]
         Command::Cluster(command) => cluster::run(command),
     }
+}
+
+/// What was asked for on the command line, for processes that are started: the environment passes on by itself.
+fn logging(cli: &Cli) -> Vec<(&'static str, String)> {
+    let json = (cli.log_format == LogFormat::Json).then(|| ("FLOODMARK_LOG_FORMAT", "json".to_owned()));
+    let level = cli.log_level.clone().map(|level| (telemetry::log::LEVEL_VARIABLE, level));
+    json.into_iter().chain(level).collect()
 }
 
 /// A server of ours takes 1024 connections, which is what many systems let a process have open if it does not ask for more.

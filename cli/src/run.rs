@@ -17,8 +17,9 @@ const INTERRUPTED: u8 = 130;
 const INCONCLUSIVE: u8 = 3;
 const FAILED: u8 = 1;
 
-pub(crate) fn run(arguments: &Run) -> ExitCode {
-    let options = match options(arguments) {
+/// `logging`: the variables that tell the parts how to log.
+pub(crate) fn run(arguments: &Run, logging: Vec<(&'static str, String)>) -> ExitCode {
+    let options = match options(arguments, logging) {
         Ok(options) => options,
         Err(error) => return fail(&error, USAGE),
     };
@@ -72,7 +73,7 @@ pub(crate) fn run(arguments: &Run) -> ExitCode {
     })
 }
 
-fn options(arguments: &Run) -> anyhow::Result<Options> {
+fn options(arguments: &Run, logging: Vec<(&'static str, String)>) -> anyhow::Result<Options> {
     let documents = documents::load(&arguments.files)?;
     let resolve = Hosts::parse(&arguments.resolve)?;
     let secrets = Secrets::parse(&arguments.secret)?;
@@ -84,6 +85,7 @@ fn options(arguments: &Run) -> anyhow::Result<Options> {
         secrets,
         resolve,
         listen: arguments.listen,
+        environment: logging,
     })
 }
 

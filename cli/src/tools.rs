@@ -38,11 +38,23 @@ fn valid(bundle: &api::Bundle, file: Option<&str>, out: &mut impl Write) -> anyh
     }
     let file = file.map(|name| format!("{name}: ")).unwrap_or_default();
     let names = bundle.sinks.iter().map(|object| ("RemoteWriteSink", &object.name));
-    let names = names.chain(bundle.receivers.iter().map(|object| ("RemoteWriteReceiver", &object.name)));
-    for (kind, name) in names.chain(bundle.load_tests.iter().map(|object| ("LoadTest", &object.name))) {
+    for (kind, name) in names.chain(bundle.receivers.iter().map(|object| ("RemoteWriteReceiver", &object.name))) {
         writeln!(out, "{file}{kind}/{name} is valid")?;
     }
+    for test in &bundle.load_tests {
+        writeln!(out, "{file}LoadTest/{} is valid{}", test.name, load(&test.spec))?;
+    }
     Ok(())
+}
+
+/// What a test is going to send: nobody should learn it from the server.
+fn load(test: &api::LoadTestSpec) -> String {
+    let Ok(workload) = workload::Workload::new(&test.workload, &test.stages, test.seed, "validate") else {
+        return String::new();
+    };
+    let (series, samples) = (workload.series(), workload.total_samples());
+    let seconds = workload.duration_ns() as f64 / 1e9;
+    format!(": {series} series, {samples} samples in {seconds} s ({:.0} a second)", samples as f64 / seconds)
 }
 
 pub(crate) fn crds(arguments: &Crds) -> anyhow::Result<()> {

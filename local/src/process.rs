@@ -71,13 +71,14 @@ pub(crate) struct Spawner {
 }
 
 impl Spawner {
-    pub(crate) fn start() -> io::Result<Self> {
+    /// `environment` is what the children get besides their parent's.
+    pub(crate) fn start(environment: Vec<(&'static str, String)>) -> io::Result<Self> {
         let executable = std::env::current_exe()?;
         let (requests, queue) = mpsc::channel::<Request>();
         thread::Builder::new().name("spawner".into()).spawn(move || {
             while let Ok((program, answer)) = queue.recv() {
                 // A caller that no longer waits drops the child's stdin with the answer, which ends the child.
-                let _ = answer.send(spawn(&executable, &program));
+                let _ = answer.send(spawn(&executable, &program, &environment));
             }
             // The senders are gone only when the run is over; stay, since this thread's end kills the children.
             loop {
@@ -95,11 +96,12 @@ impl Spawner {
     }
 }
 
-fn spawn(executable: &Path, program: &Program) -> io::Result<Child> {
+fn spawn(executable: &Path, program: &Program, environment: &[(&str, String)]) -> io::Result<Child> {
     let log = File::options().create(true).append(true).open(&program.log)?;
     let mut command = Command::new(executable);
     command
         .args(&program.arguments)
+        .envs(environment.iter().map(|(name, value)| (name, value)))
         .stdin(Stdio::piped())
         .stdout(log.try_clone()?)
         .stderr(log)

@@ -41,6 +41,8 @@ pub struct Options {
     pub resolve: Hosts,
     /// Address of sink-worker 0; the others take the ports after it.
     pub listen: Option<SocketAddr>,
+    /// Environment of the parts besides the caller's: how they log.
+    pub environment: Vec<(&'static str, String)>,
 }
 
 impl Options {
@@ -116,7 +118,7 @@ async fn run_all(
     stop: Stop,
     tell: Arc<dyn Fn(Event<'_>) + Send + Sync>,
 ) -> Result<Vec<Outcome>, RunError> {
-    let spawner = Spawner::start().map_err(RunError::Start)?;
+    let spawner = Spawner::start(options.environment.clone()).map_err(RunError::Start)?;
     let tests = &options.bundle.load_tests;
     if tests.is_empty() {
         serve(&options, &spawner, &stop, &*tell).await?;

@@ -14,36 +14,21 @@ use super::support::{http, wait_until};
 
 const LIMIT: Duration = Duration::from_secs(300);
 
-/// 100 k series, 5 M samples; a worker is killed and another paused on the way.
-fn flood(server: &Server, read_back: &str) -> (String, String) {
-    let backend = format!("{{url: 'http://{}/api/v1/write'}}", server.address);
-    let more = format!(
-        "  workload:
-    - {{name: app, targets: 100, seriesPerTarget: 1000, scrapeInterval: 1s, metrics: 100, values: Mixed}}
-  stages:
-    - {{for: 4s, rate: 50k, ramp: true, warmUp: true}}
-    - {{for: 50s, rate: 100k}}
-  chaos:
-    - {{at: 15s, action: Kill, sinkWorker: 1}}
-    - {{at: 25s, action: Pause, sinkWorker: 2, for: 3s}}
-  overload: {{maxBacklog: 60s}}
-  readBack: {{{read_back}: {{url: 'http://{}'}}, depth: Full}}
-  thresholds:
-    - {{metric: ledger.silentLoss, max: '0'}}
-    - {{metric: ledger.altered, max: '0'}}
-    - {{metric: rate.achieved, min: '1'}}
-  deadline: 5m",
-        server.address
-    );
-    (sink(3, 2, &backend, ""), load_test(&more))
+/// An example that names this server. It may take its time where processors are few: what counts here is what arrives.
+fn example(name: &str, usual: &str, server: &Server) -> String {
+    let text = super::examples::example(name);
+    assert!(text.contains(usual), "{name} names {usual}");
+    let patient = "  overload: {maxBacklog: 60s}\n  thresholds:\n    - {metric: rate.achieved, min: '1'}\n";
+    text.replace(usual, &server.address).replace("  thresholds:\n", patient)
 }
 
+/// 100 k series, 5 M samples; a worker is killed and another paused on the way.
 fn everything_arrives(version: Prometheus, test: &str) {
     let Some(server) = version.start("", &[]) else {
         return skip(test, &format!("{version:?} is not installed"));
     };
-    let (sink, test) = flood(&server, "prometheus");
-    let summary = Run::start(&(sink + &test), &[]).end(LIMIT).expect_code(0).summary();
+    let document = example("prometheus.yaml", "127.0.0.1:9090", &server);
+    let summary = Run::start(&document, &[]).end(LIMIT).expect_code(0).summary();
     complete(&summary, &server);
 }
 
@@ -52,6 +37,9 @@ fn complete(summary: &serde_json::Value, server: &Server) {
     let acknowledged = number(summary, "/samples/acknowledged");
     assert!(acknowledged >= 5_000_000, "{}", summary["samples"]);
     assert_eq!(number(summary, "/samples/stored"), acknowledged);
+    assert_eq!((&summary["ackPolicy"], &summary["coverage"]["depth"]), (&"Delivered".into(), &"Full".into()));
+    let chaos = summary["chaos"].as_array().expect("chaos");
+    assert!(chaos.len() == 2 && chaos.iter().all(|step| step["backAfter"].is_f64()), "{chaos:?}");
     assert!(
         finding(summary, "SilentLoss").is_none() && finding(summary, "Altered").is_none(),
         "{}",
@@ -80,9 +68,20 @@ fn victoria_metrics_holds_every_acknowledged_sample() {
     let Some(server) = victoria() else {
         return skip("victoria_metrics_holds_every_acknowledged_sample", "victoria-metrics is not installed");
     };
-    let (sink, test) = flood(&server, "victoriaMetrics");
-    let summary = Run::start(&(sink + &test), &[]).end(LIMIT).expect_code(0).summary();
+    let document = example("victoriametrics.yaml", "127.0.0.1:8428", &server);
+    let summary = Run::start(&document, &[]).end(LIMIT).expect_code(0).summary();
     complete(&summary, &server);
+}
+
+/// The smallest load, straight to the server.
+#[test]
+fn the_first_example_passes() {
+    let Some(server) = Prometheus::Three.start("", &[]) else {
+        return skip("the_first_example_passes", "Prometheus 3 is not installed");
+    };
+    let document = super::examples::example("first.yaml").replace("127.0.0.1:9090", &server.address);
+    let summary = Run::start(&document, &[]).end(LIMIT).expect_code(0).summary();
+    assert_eq!((number(&summary, "/samples/generated"), number(&summary, "/samples/stored")), (30_000, 30_000));
 }
 
 /// The faults' verdicts are the server's own, told by its version.
@@ -224,10 +223,7 @@ fn a_kill_under_buffered_is_counted_and_named() {
         server.address
     );
     let run = Run::start(&(sink(2, 2, &backend, "  ackPolicy: Buffered") + &load_test(&more)), &[]);
-    wait_until("samples flow", Duration::from_secs(60), || {
-        server.query("sum(prometheus_tsdb_head_samples_appended_total)", 0.0).is_some()
-            || run.output().contains("running")
-    });
+    wait_until("samples flow", Duration::from_secs(60), || run.output().contains("running"));
     let workers: Vec<(u32, String)> =
         run.children().into_iter().filter(|(_, line)| line.contains("sink-worker")).collect();
     let (pid, line) = workers.iter().find(|(_, line)| line.contains("--ordinal 0")).expect("worker 0");
@@ -244,7 +240,10 @@ fn a_kill_under_buffered_is_counted_and_named() {
     kill_process(pid, Signal::KILL).expect("SIGKILL");
     kill_process(server.pid(), Signal::CONT).expect("SIGCONT");
 
-    let summary = run.end(LIMIT).summary();
+    let ended = run.end(LIMIT);
+    let summary = ended.summary();
+    // Buffered allows this loss; the stopped server may have cost the rate.
+    assert!(matches!(ended.code(), Some(0 | 3)), "{:?}: {}", ended.code(), summary["reasons"]);
     let lost = finding(&summary, "AckedLoss").unwrap_or_else(|| panic!("no AckedLoss: {}", summary["findings"]));
     let acknowledged = number(&summary, "/samples/acknowledged");
     let stored = number(&summary, "/samples/stored");
@@ -256,9 +255,12 @@ fn a_kill_under_buffered_is_counted_and_named() {
     assert_eq!(lost["count"].as_u64(), Some(acknowledged + unacknowledged - stored));
     assert!(lost["count"].as_u64() > Some(0));
     assert!(finding(&summary, "SilentLoss").is_none(), "{}", summary["findings"]);
-    let example = &lost["examples"][0];
-    assert!(example["series"].as_str().is_some_and(|series| series.contains("instance=")), "{example}");
-    assert!(example["timestampMs"].as_i64() > Some(1_600_000_000_000), "{example}");
+    assert_eq!(lost["explained"], lost["count"]);
+    for example in lost["examples"].as_array().expect("examples") {
+        let series = example["series"].as_str().expect("a series");
+        let at = example["timestampMs"].as_i64().expect("a time") as f64 / 1e3;
+        assert_eq!(server.query(&format!("count_over_time({series}[1ms])"), at), None, "{example} is stored");
+    }
 }
 
 /// A gauge or counter of a role, summed over its labels; 0 while there is none.

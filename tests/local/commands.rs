@@ -6,6 +6,7 @@ use std::process::{Command, Output, Stdio};
 
 use tempfile::TempDir;
 
+use super::shared::root;
 use super::support::documents::{TO_STORE, receiver, sink};
 use super::support::wait_until;
 
@@ -69,6 +70,10 @@ fn files_that_are_complete_stand_alone_with_each() {
     for line in ["a.yaml: RemoteWriteSink/sink is valid", "b.yaml: RemoteWriteReceiver/store is valid"] {
         assert!(text(&each.stdout).lines().any(|printed| printed == line), "{}", text(&each.stdout));
     }
+
+    let first = root().join("examples/first.yaml");
+    let said = text(&floodmark(&["validate", &first.display().to_string()], &folder, "").stdout);
+    assert_eq!(said, "LoadTest/first is valid: 1000 series, 30000 samples in 30 s (1000 a second)\n");
 
     fs::write(folder.path().join("b.yaml"), sink(1, 1, TO_STORE, "")).expect("a document");
     let each = floodmark(&["validate", "--each", "a.yaml", "b.yaml"], &folder, "");

@@ -197,6 +197,31 @@ fn a_store_that_refuses_good_samples_fails_the_run_even_if_it_keeps_them() {
     assert!(refused["count"].as_u64() > Some(0));
 }
 
+/// A maximum that is passed ends the test; a minimum that is not reached yet does not.
+#[test]
+fn a_threshold_with_abort_on_fail_ends_the_test() {
+    let thresholds = |more: &str| {
+        format!(
+            "  workload:
+    - {{name: app, targets: 10, seriesPerTarget: 50, scrapeInterval: 1s, metrics: 10}}
+  stages: [{{for: 12s}}]
+  thresholds:
+    - {{metric: rate.achieved, min: '400', max: 1M, abortOnFail: true}}{more}
+  deadline: 60s"
+        )
+    };
+    let sink = sink(1, 2, TO_STORE, "");
+    let whole = Run::start(&(receiver("") + &sink + &load_test(&thresholds(""))), &[]).end(LIMIT).expect_code(0);
+    assert_eq!(number(&whole.summary(), "/samples/generated"), 6000);
+
+    let refuses = receiver("  answers:\n    - {type: StatusCode, status: 400, from: 2s}");
+    let more = thresholds("\n    - {metric: errors.share, max: 10%, abortOnFail: true}");
+    let cut = Run::start(&(refuses + &sink + &load_test(&more)), &[]).end(LIMIT).expect_code(1).summary();
+    let reason = cut["reasons"][0].as_str().expect("a reason");
+    assert!(reason.contains("aborted: errors.share is"), "{}", cut["reasons"]);
+    assert!(cut["durationSeconds"].as_f64() < Some(9.0), "{}", cut["durationSeconds"]);
+}
+
 #[test]
 fn faults_are_judged_under_buffered_too() {
     let more = SMALL.replace(

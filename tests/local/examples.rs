@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::shared::root;
 use super::support::run::{Run, number};
 
-fn example(name: &str) -> String {
+pub fn example(name: &str) -> String {
     let path = root().join("examples").join(name);
     std::fs::read_to_string(path).expect("an example")
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::shared::skip;
 use super::support::documents::{TO_STORE, load_test, receiver, sink};
 use super::support::run::{Run, number};
+use super::support::servers::installed;
 
 const LIMIT: Duration = Duration::from_secs(120);
 
@@ -15,7 +16,9 @@ const COMPLAINTS: [&str; 2] = [":CONSOLE", "Uncaught"];
 
 #[test]
 fn the_report_opens_in_a_browser_and_says_what_the_summary_says() {
-    let Some(browser) = chromium() else { return skip("page", "no chromium") };
+    let Some(browser) = chromium() else {
+        return skip("the_report_opens_in_a_browser_and_says_what_the_summary_says", "no chromium");
+    };
     let more = "  workload:
     - {name: app, targets: 20, seriesPerTarget: 100, scrapeInterval: 1s, metrics: 20}
   stages:
@@ -33,8 +36,12 @@ fn the_report_opens_in_a_browser_and_says_what_the_summary_says() {
     let summary = ended.summary();
     let (page, said) = open(&browser, &ended.results().join("report.html"), ended.folder.path());
 
-    let complaints: Vec<&str> = said.lines().filter(|line| COMPLAINTS.iter().any(|word| line.contains(word))).collect();
-    assert!(complaints.is_empty(), "the page complains:\n{}", complaints.join("\n"));
+    assert_eq!(complaints(&said), "", "the page complains");
+    // A page with an error is heard.
+    let wrong = ended.folder.path().join("wrong.html");
+    std::fs::write(&wrong, "<script>console.error('heard'); nothing.there</script>").expect("a page");
+    let said = complaints(&open(&browser, &wrong, ended.folder.path()).1);
+    assert!(said.contains("heard") && said.contains("Uncaught"), "{said:?}");
 
     let text = text_of(&page);
     let shows = |what: &str| assert!(text.contains(what), "{what:?} is not on the page:\n{text}");
@@ -59,11 +66,7 @@ fn the_report_opens_in_a_browser_and_says_what_the_summary_says() {
 }
 
 fn chromium() -> Option<PathBuf> {
-    let path = std::env::var_os("PATH")?;
-    let names = ["chromium", "chromium-browser", "google-chrome"];
-    std::env::split_paths(&path)
-        .flat_map(|folder| names.map(|name| folder.join(name)))
-        .find(|program| program.is_file())
+    ["chromium", "chromium-browser", "google-chrome"].into_iter().find_map(installed)
 }
 
 /// The document as the browser holds it after its scripts ran, and all that the browser said meanwhile.
@@ -82,6 +85,11 @@ fn open(browser: &Path, report: &Path, folder: &Path) -> (String, String) {
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(output.status.success(), "chromium ended with {}:\n{said}", output.status);
     (String::from_utf8_lossy(&output.stdout).into_owned(), said)
+}
+
+fn complaints(said: &str) -> String {
+    let lines: Vec<&str> = said.lines().filter(|line| COMPLAINTS.iter().any(|word| line.contains(word))).collect();
+    lines.join("\n")
 }
 
 /// What a reader sees of a page: no scripts, styles or tags, one plain space for any white space.

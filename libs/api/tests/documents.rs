@@ -265,3 +265,19 @@ fn no_text_takes_long() {
     let _ = read(&format!("{SINK}{}", (0..40_000).map(|i| format!("  z{i}: 1\n")).collect::<String>()));
     assert!(start.elapsed() < std::time::Duration::from_secs(20), "{:?}", start.elapsed());
 }
+
+#[test]
+fn the_guide_names_every_metric_of_thresholds() {
+    let guide = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/running.md")).unwrap();
+    for metric in ThresholdMetric::all() {
+        let name = metric.to_string();
+        let named = match metric {
+            // Percentiles are named once for all.
+            ThresholdMetric::Latency(kind, point) => {
+                guide.contains(&format!("`{}.P`", kind.name())) && guide.contains(&format!("`{}`", point.name()))
+            }
+            _ => guide.contains(&format!("`{name}`")),
+        };
+        assert!(named, "{name}");
+    }
+}

@@ -73,6 +73,12 @@ impl Server {
     }
 }
 
+/// A program of the search path.
+pub fn installed(name: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    std::env::split_paths(&path).map(|folder| folder.join(name)).find(|program| program.is_file())
+}
+
 /// Versions of Prometheus that tests may ask for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Prometheus {
@@ -85,7 +91,7 @@ pub enum Prometheus {
 impl Prometheus {
     pub fn program(self) -> Option<PathBuf> {
         match self {
-            Self::Two => Some(PathBuf::from("/usr/bin/prometheus")).filter(|path| path.exists()),
+            Self::Two => installed("prometheus"),
             Self::Three => std::env::var_os("FLOODMARK_PROMETHEUS3").map(PathBuf::from).filter(|path| path.exists()),
         }
     }
@@ -118,10 +124,7 @@ impl Prometheus {
 
 /// Starts a single VictoriaMetrics; `None` when the program is absent.
 pub fn victoria() -> Option<Server> {
-    let program = PathBuf::from("/usr/bin/victoria-metrics");
-    if !program.exists() {
-        return None;
-    }
+    let program = installed("victoria-metrics")?;
     let folder = TempDir::new().expect("a temporary folder");
     let address = format!("127.0.0.1:{}", free_port());
     let mut command = Command::new(program);
