@@ -300,10 +300,20 @@ impl Link {
                     self.trouble(&format!("{} {}", response.status, response.text(200)));
                     Next::After(after.unwrap_or_default())
                 }
-                Answer::Fatal(status) if !parcel.is_fault() => {
+                Answer::Fatal(status) | Answer::Unsupported(status) | Answer::Never(status) if !parcel.is_fault() => {
                     let url = &self.connection.endpoint().url;
                     let text = response.text(200);
-                    Next::Fatal(anyhow!("{url} answered {status} {text}: check the address and the credentials"))
+                    Next::Fatal(anyhow!(
+                        "{url} answered {status} {text}: check the address, the credentials and the protocol"
+                    ))
+                }
+                // What may be followed was.
+                Answer::Redirect { .. } if !parcel.is_fault() => {
+                    let (url, status) = (&self.connection.endpoint().url, response.status);
+                    let place = response.location().unwrap_or("nowhere");
+                    Next::Fatal(anyhow!(
+                        "{url} answers {status} to {place:?}, which is no place for the same POST: write the final URL"
+                    ))
                 }
                 _ => {
                     if !parcel.is_fault() {
