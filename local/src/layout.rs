@@ -7,10 +7,8 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use floodmark_http::{client, server};
-use ownership::{ControlDocument, Phase, RunRef};
-use protocol::receiver::{BasicFiles, ServerFiles};
-use protocol::{ReceiverControl, SinkWorkerPlan, Target};
+use ownership::{ControlDocument, RunRef};
+use plans::Named;
 use serde::Serialize;
 
 use crate::endpoint::Resolver;
@@ -29,8 +27,8 @@ pub(crate) struct Layout {
     pub(crate) generators: Vec<PartSpec>,
     /// The sink that may be scaled.
     pub(crate) sink: Option<Sink>,
-    /// Where each receiver serves what it holds.
-    pub(crate) stores: Vec<client::Endpoint>,
+    /// Base addresses of the receivers.
+    pub(crate) stores: Vec<String>,
     /// Write URL of each receiver by name.
     write_urls: Vec<(String, String)>,
 }
@@ -52,40 +50,19 @@ impl Builder<'_> {
         object: &api::Object<api::RemoteWriteReceiverSpec>,
     ) -> Result<(), RunError> {
         let address = self.ports.take().map_err(RunError::Start)?;
-        let mut scheme = "http";
-        let mut store =
-            client::Endpoint::new(String::new()).with_timeout(Duration::from_secs(30)).with_max_answer(64 << 20);
-        let tls = match &object.spec.tls_config {
-            None => None,
-            Some(tls) => {
-                scheme = "https";
-                // Only a question to a child process of this run on loopback: its certificate need not name 127.0.0.1.
-                store.tls.insecure_skip_verify = true;
-                Some(self.server_files(tls)?)
-            }
-        };
-        let basic_auth = match &object.spec.basic_auth {
-            None => None,
-            Some(basic) => {
-                let username = self.resolver.file(&basic.username, "spec.basicAuth.username")?;
-                let password = self.resolver.file(&basic.password, "spec.basicAuth.password")?;
-                store.basic_auth = Some(client::BasicAuth {
-                    username: client::Secret::File(username.clone()),
-                    password: Some(client::Secret::File(password.clone())),
-                });
-                Some(BasicFiles {
-                    username_file: username.to_string_lossy().into_owned(),
-                    password_file: password.to_string_lossy().into_owned(),
-                })
-            }
-        };
         let conductor = self.run.as_ref().map(|run| run.conductor.clone());
-        let control = ReceiverControl { spec: object.spec.clone(), conductor, tls, basic_auth };
+        let control = plans::receiver_control(&object.spec, conductor, self.resolver)?;
+        let scheme = match &control.tls {
+            None => "http",
+            Some(tls) => {
+                self.resolver.check_server(tls)?;
+                "https"
+            }
+        };
         let path = self.write(&format!("receiver-{}.json", object.name), &control)?;
         let base = format!("{scheme}://{address}");
         layout.write_urls.push((object.name.clone(), format!("{base}{}", protocol::path::WRITE)));
-        store.url = base;
-        layout.stores.push(store);
+        layout.stores.push(base);
         let ordinal = layout.receivers.len() as u32;
         let arguments = vec!["--control".into(), path.into(), "--ordinal".into(), ordinal.to_string().into()];
         layout.receivers.push(self.part(
@@ -100,65 +77,24 @@ impl Builder<'_> {
         Ok(())
     }
 
-    /// Certificate and key are loaded once here, so that a receiver does not refuse them later.
-    fn server_files(&self, tls: &api::ServerTlsConfig) -> Result<ServerFiles, RunError> {
-        let files = server::ServerFiles {
-            cert_file: self.resolver.certificate(Some(&tls.cert), "spec.tlsConfig.cert")?.unwrap_or_default(),
-            key_file: self.resolver.file(&tls.key_secret, "spec.tlsConfig.keySecret")?,
-            client_ca_file: self.resolver.certificate(tls.client_ca.as_ref(), "spec.tlsConfig.clientCa")?,
-        };
-        if let Err(error) = server::ServerTls::load(&files) {
-            let paths: Vec<&Path> = [&files.cert_file, &files.key_file]
-                .into_iter()
-                .chain(&files.client_ca_file)
-                .map(PathBuf::as_path)
-                .collect();
-            return Err(self.resolver.refuse("spec.tlsConfig", error, &paths));
-        }
-        let text = |path: PathBuf| path.to_string_lossy().into_owned();
-        Ok(ServerFiles {
-            cert_file: text(files.cert_file),
-            key_file: text(files.key_file),
-            client_ca_file: files.client_ca_file.map(text),
-        })
-    }
-
     /// The workers of a sink; the receivers that it names must have been laid out before. Room is left for `most` workers.
     pub(crate) fn sink(
         &mut self,
         layout: &mut Layout,
         object: &api::Object<api::RemoteWriteSinkSpec>,
         most: u32,
-    ) -> Result<Target, RunError> {
+    ) -> Result<(), RunError> {
         let spec = &object.spec;
         let url = spec.backend.receiver_ref.as_ref().and_then(|reference| layout.write_url(&reference.name));
-        let plan = SinkWorkerPlan {
-            name: object.name.clone(),
-            backend: self.resolver.endpoint(&spec.backend, url.as_deref(), "spec.backend")?,
-            protocol: spec.backend.protocol,
-            partial_writes: Self::partial_writes(layout, &spec.backend),
-            batching: spec.batching.clone(),
-            buffer: spec.buffer.clone(),
-            ack_policy: spec.ack_policy,
-            retry: spec.retry.clone(),
-            on_rejected: spec.on_rejected.clone(),
-            drain_timeout: spec.drain_timeout,
-        };
+        let named = Named { name: &object.name, spec };
+        let mut plan = plans::sink_plan(named, url.as_deref(), self.resolver)?;
+        self.resolver.settle(&mut plan.backend, "spec.backend")?;
         let plan_path = self.write(&format!("sink-{}.json", object.name), &plan)?;
         let addresses =
             (0..spec.replicas.max(most)).map(|ordinal| self.worker_address(ordinal)).collect::<Result<Vec<_>, _>>()?;
-        let control = ControlDocument {
-            sink_uid: format!("local-{}-{}", object.name, std::process::id()),
-            epoch: 1,
-            phase: Phase::Stable,
-            from: spec.replicas,
-            to: spec.replicas,
-            by: ownership::By::default(),
-            lanes: spec.lanes,
-            addresses: addresses.iter().take(spec.replicas as usize).map(ToString::to_string).collect(),
-            chaos: Vec::new(),
-            run: self.run.clone(),
-        };
+        let uid = format!("local-{}-{}", object.name, std::process::id());
+        let first = addresses.iter().take(spec.replicas as usize).map(ToString::to_string);
+        let control = ControlDocument { run: self.run.clone(), ..plans::first_control(&uid, spec, first.collect()) };
         let control_path = self.write(&format!("ownership-{}.json", object.name), &control)?;
         let mut workers = Vec::new();
         for (ordinal, address) in (0..).zip(&addresses) {
@@ -177,17 +113,7 @@ impl Builder<'_> {
         layout.workers.extend(first.cloned());
         let drain_timeout = spec.drain_timeout.0;
         layout.sink = Some(Sink { document: control, path: control_path, workers, drain_timeout });
-        let addresses = addresses.iter().take(spec.replicas as usize);
-        Ok(Target::Sink { workers: addresses.map(|address| format!("http://{address}")).collect() })
-    }
-
-    /// Our own receivers are known to keep the good samples of a request that they refuse, unless the document says otherwise.
-    fn partial_writes(layout: &Layout, backend: &api::Endpoint) -> api::PartialWrites {
-        let ours = backend.receiver_ref.as_ref().is_some_and(|reference| layout.write_url(&reference.name).is_some());
-        match backend.partial_writes {
-            api::PartialWrites::Unknown if ours => api::PartialWrites::KeepsGood,
-            said => said,
-        }
+        Ok(())
     }
 
     pub(crate) fn generators(&mut self, layout: &mut Layout, count: u32, conductor: &str) -> Result<(), RunError> {

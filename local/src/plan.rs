@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use api::{LoadTestSpec, Object};
-use conductor::{ConductorPlan, ReadBackKind, ReadBackPlan};
+use conductor::{ConductorPlan, ReadBackKind};
 use ownership::RunRef;
+use plans::{Named, Test};
 use protocol::Target;
 
-use crate::endpoint::Resolver;
 use crate::layout::{Builder, Layout};
 use crate::run::{Options, RunError};
 
@@ -39,82 +39,52 @@ pub(crate) fn lay_out(
             options.bundle.sink(&test.namespace, &reference.name).ok_or_else(|| missing("sinkRef", &reference.name))?,
         ),
     };
-    let receiver_name = sink
+    let receiver = sink
         .and_then(|sink| sink.spec.backend.receiver_ref.as_ref())
         .or(target.receiver_ref.as_ref())
-        .or_else(|| target.endpoint.as_ref().and_then(|endpoint| endpoint.receiver_ref.as_ref()))
-        .map(|reference| reference.name.clone());
-    let mut profile = None;
-    if let Some(name) = &receiver_name {
-        let receiver = options.bundle.receiver(&test.namespace, name).ok_or_else(|| missing("receiverRef", name))?;
-        profile = Some(receiver.spec.profile);
+        .or_else(|| target.endpoint.as_ref().and_then(|endpoint| endpoint.receiver_ref.as_ref()));
+    let receiver = match receiver {
+        None => None,
+        Some(reference) => {
+            let found = options.bundle.receiver(&test.namespace, &reference.name);
+            Some(found.ok_or_else(|| missing("receiverRef", &reference.name))?)
+        }
+    };
+    if let Some(receiver) = receiver {
         builder.receiver(&mut layout, receiver)?;
     }
-    let (plan_target, target_text, ack_policy, lanes, drain) = if let Some(sink) = sink {
-        let plan_target = builder.sink(
-            &mut layout,
-            sink,
-            test.spec.chaos.iter().filter_map(|step| step.replicas).max().unwrap_or(0),
-        )?;
-        let behind = receiver_name.as_deref().or(sink.spec.backend.url.as_deref()).unwrap_or("?");
-        let text =
-            format!("sink {} ({} workers × {} lanes) → {behind}", sink.name, sink.spec.replicas, sink.spec.lanes);
-        (plan_target, text, Some(sink.spec.ack_policy), sink.spec.lanes, sink.spec.drain_timeout.0)
-    } else {
-        let url = receiver_name.as_deref().and_then(|name| layout.write_url(name));
-        let endpoint = target.endpoint.clone().unwrap_or_default();
-        let mut endpoint = builder.resolver.endpoint(&endpoint, url.as_deref(), "spec.target.endpoint")?;
-        if target.receiver_ref.is_some() {
-            // Our own child on loopback: what its document demands is known here.
-            if let Some(store) = layout.stores.first() {
-                endpoint.tls = store.tls.clone();
-                endpoint.basic_auth.clone_from(&store.basic_auth);
-            }
-        }
-        let text = receiver_name.map_or_else(|| endpoint.url.clone(), |name| format!("receiver {name}"));
-        (Target::Endpoint { endpoint: Box::new(endpoint) }, text, None, 0, Duration::ZERO)
-    };
-    let read_back = match &spec.read_back {
-        None => None,
-        Some(read_back) => Some(read_back_plan(builder.resolver, read_back)?),
-    };
-    if let (Some(plan), true) = (&read_back, layout.receivers.is_empty()) {
-        // Refined by the conductor, which asks the server for its version.
-        profile = Some(match plan.kind {
-            ReadBackKind::Prometheus => api::Profile::Prometheus3,
-            ReadBackKind::VictoriaMetrics => api::Profile::VictoriaMetrics,
-        });
+    if let Some(sink) = sink {
+        let most = spec.chaos.iter().filter_map(|step| step.replicas).max().unwrap_or(0);
+        builder.sink(&mut layout, sink, most)?;
     }
     builder.generators(&mut layout, spec.generator.parallelism, conductor)?;
-    let plan = ConductorPlan {
-        name: test.name.clone(),
+    let test = Test {
+        name: &test.name,
+        spec,
         run,
         document: options.document.clone(),
         command: options.command.clone(),
-        test: spec.clone(),
-        profile,
-        target: plan_target,
-        target_text,
-        ack_policy,
-        lanes,
-        batch_samples: sink.map_or(0, |sink| sink.spec.batching.max_samples.0.try_into().unwrap_or(u32::MAX)),
-        generators: Layout::addresses(&layout.generators),
+        sink: sink.map(|sink| Named { name: &sink.name, spec: &sink.spec }),
+        receiver: receiver.map(|receiver| Named { name: &receiver.name, spec: &receiver.spec }),
+        receiver_base: layout.stores.first().cloned(),
         workers: Layout::addresses(&layout.workers),
-        receivers: layout.stores.clone(),
-        read_back,
+        generators: Layout::addresses(&layout.generators),
         ready_timeout: READY,
-        drain_timeout: drain,
     };
+    let resolver = builder.resolver;
+    let mut target = plans::target(&test, resolver)?;
+    if let Target::Endpoint { endpoint } = &mut target {
+        resolver.settle(endpoint, "spec.target.endpoint")?;
+    }
+    let mut plan = plans::conductor_plan(&test, target, resolver)?;
+    if let Some(read_back) = &mut plan.read_back {
+        let server = match read_back.kind {
+            ReadBackKind::Prometheus => "prometheus",
+            ReadBackKind::VictoriaMetrics => "victoriaMetrics",
+        };
+        resolver.settle(&mut read_back.endpoint, &format!("spec.readBack.{server}"))?;
+    }
     Ok((layout, plan))
-}
-
-fn read_back_plan(resolver: &Resolver, read_back: &api::ReadBack) -> Result<ReadBackPlan, RunError> {
-    let (kind, endpoint, field) = match (&read_back.prometheus, &read_back.victoria_metrics) {
-        (Some(endpoint), _) => (ReadBackKind::Prometheus, endpoint, "spec.readBack.prometheus"),
-        (None, Some(endpoint)) => (ReadBackKind::VictoriaMetrics, endpoint, "spec.readBack.victoriaMetrics"),
-        (None, None) => return Err(RunError::Usage("spec.readBack names no server".into())),
-    };
-    Ok(ReadBackPlan { kind, endpoint: resolver.endpoint(endpoint, None, field)? })
 }
 
 /// Eight hexadecimal digits: the label `floodmark_run`.

@@ -4,7 +4,6 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use floodmark_http::client::get_json;
-use protocol::Target;
 use telemetry::Stop;
 use tokio::time::Instant;
 
@@ -42,10 +41,11 @@ pub(crate) async fn serve(
         sinks.push((name, layout.write_url(&receiver.name).into_iter().collect::<Vec<_>>()));
     }
     for sink in &options.bundle.sinks {
-        if let Target::Sink { workers } = builder.sink(&mut layout, sink, 0)? {
-            let urls = workers.iter().map(|base| format!("{base}{}", protocol::path::WRITE)).collect();
-            sinks.push((format!("sink {}", sink.name), urls));
-        }
+        let before = layout.workers.len();
+        builder.sink(&mut layout, sink, 0)?;
+        let workers = Layout::addresses(&layout.workers[before..]);
+        let urls = workers.iter().map(|base| format!("{base}{}", protocol::path::WRITE)).collect();
+        sinks.push((format!("sink {}", sink.name), urls));
     }
     options.tell_unused(tell);
     // Others count on it from the start: what crashes comes back, and only what cannot use its configuration stays away.
