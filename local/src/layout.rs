@@ -147,7 +147,7 @@ impl Builder<'_> {
         }
     }
 
-    #[allow(clippy::too_many_arguments)]
+    #[expect(clippy::too_many_arguments, reason = "each differs from role to role")]
     fn part(
         &self,
         role: Role,

@@ -43,7 +43,7 @@ fn ctrl_c_writes_a_partial_report_and_leaves_no_process() {
     let run = long_run(&[]);
     let children = run.children();
     assert_eq!(children.len(), 4, "{children:?}");
-    run.signal(Signal::INT);
+    run.signal_all(Signal::INT);
     let ended = run.end(Duration::from_secs(40)).expect_code(130);
     let summary = ended.summary();
     assert_eq!(summary["verdict"], "Inconclusive");

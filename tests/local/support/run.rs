@@ -2,6 +2,7 @@
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
@@ -49,6 +50,8 @@ impl Run {
             .stdin(Stdio::null())
             .stdout(File::create(folder.path().join("stdout")).expect("stdout"))
             .stderr(File::create(folder.path().join("stderr")).expect("stderr"))
+            // As a shell with a terminal has it: Ctrl-C goes to all of this group.
+            .process_group(0)
             .spawn()
             .expect("the command starts");
         Self { folder, child: Tied(child) }
@@ -60,6 +63,11 @@ impl Run {
 
     pub fn signal(&self, signal: rustix::process::Signal) {
         rustix::process::kill_process(self.pid(), signal).expect("the signal is delivered");
+    }
+
+    /// What the terminal does with Ctrl-C.
+    pub fn signal_all(&self, signal: rustix::process::Signal) {
+        rustix::process::kill_process_group(self.pid(), signal).expect("the signal is delivered");
     }
 
     pub fn output(&self) -> String {
