@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 pub use latency::{Latencies, Latency, second_latencies};
 pub use parts::{
-    Chaos, Condition, Coverage, DropReason, Drops, Example, FaultResult, Finding, Process, RatePoint, Requests,
+    Chaos, Coverage, DropReason, Drops, Example, FaultResult, Finding, Process, RatePoint, Requests,
     Samples, Slots, StageResult, Target, ThresholdResult, Worker,
 };
 
@@ -91,7 +91,6 @@ pub struct Summary {
     pub coverage: Option<Coverage>,
     /// Why nothing was read back although there is a store to read; none otherwise.
     pub unread: Option<String>,
-    pub conditions: Vec<Condition>,
     /// The documents that were run, as YAML.
     pub document: Option<String>,
     /// The command that runs it again.
@@ -131,7 +130,6 @@ impl Default for Summary {
             limit: None,
             coverage: None,
             unread: None,
-            conditions: Vec::new(),
             document: None,
             command: None,
         }

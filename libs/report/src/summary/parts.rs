@@ -261,14 +261,3 @@ pub struct Slots {
     /// Count and checksum say that exactly what was acknowledged is stored.
     pub equal: u32,
 }
-
-/// A condition of the test, as its status has it.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub struct Condition {
-    pub r#type: String,
-    /// True, False or Unknown.
-    pub status: String,
-    pub reason: String,
-    pub message: String,
-}
