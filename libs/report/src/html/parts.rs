@@ -162,7 +162,7 @@ pub(crate) fn faults(summary: &Summary) -> String {
         Number("sent"),
         Number("refused"),
         Number("accepted"),
-        Number("unresolved"),
+        Number("open"),
         Text("Wrong"),
     ];
     table("Injected faults, expected against got", &columns, &rows)
