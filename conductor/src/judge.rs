@@ -14,7 +14,9 @@ use protocol::{GeneratorReport, SentEpoch, path};
 use report::{Coverage, Slots, Summary};
 use workload::{LaneMap, Workload};
 
+use crate::apart::apart;
 use crate::drive::{Course, unix_ns};
+use crate::findings::put_findings;
 use crate::gather::Gatherer;
 use crate::plan::{ConductorPlan, ReadBackKind, SharedEngine};
 use crate::readback::{ReadError, Reader, Window};
@@ -67,23 +69,28 @@ impl Judge<'_> {
             wrong(summary, &run, &[]);
             let run = Run { keeps_good: false, ..run };
             let context = Context { unread: true, ..context };
-            let findings = Settlement::new(run, &sides, unseen(t0, &sides), context).findings();
-            put_findings(summary, &findings);
+            let settle = move || Settlement::new(run, &sides, unseen(t0, &sides), context).findings();
+            put_findings(summary, &apart(settle).await?);
             return Ok(());
         };
         let counters = held.report.counters;
         held.coverage.slots = Some(compare(&acknowledged(&sides), &held.report.distinct));
         wrong(summary, &run, &held.report.faults);
-        let mut settlement = Settlement::new(run, &sides, held.report, context);
+        let mut settlement = apart(move || Settlement::new(run, &sides, held.report, context)).await?;
         let slots = settlement.slots().to_vec();
         for portion in slots.chunks(SLOTS_AT_ONCE) {
             let series = match &held.read_back {
                 Some(store) => store.seen_in(portion),
                 None => self.seen(portion).await?,
             };
-            settlement.settle_series(portion, &series);
+            let portion = portion.to_vec();
+            let settle = move || {
+                settlement.settle_series(&portion, &series);
+                settlement
+            };
+            settlement = apart(settle).await?;
         }
-        let findings = settlement.findings();
+        let findings = apart(move || settlement.findings()).await?;
         summary.samples.arrivals = Some(counters.arrivals);
         summary.samples.stored = Some(counters.distinct);
         summary.samples.duplicates = Some(counters.duplicates);
@@ -119,6 +126,7 @@ impl Judge<'_> {
             faults: Arc::clone(self.faults),
             expect: self.plan.test.faults.iter().map(|fault| faults::expect(fault.r#type, self.plan.profile)).collect(),
             t0_ns,
+            ended_ns: self.course.ended,
             lanes,
             generators: self.plan.generators.len() as u32,
             samples_per_request: self.plan.test.generator.samples_per_request,
@@ -348,33 +356,6 @@ fn compare(acknowledged: &SlotTable, stored: &SlotTable) -> Slots {
     let either = (0..ledger::SLOTS as u16).filter(|slot| acknowledged.slot(*slot).count + stored.slot(*slot).count > 0);
     let compared = either.count() as u32;
     Slots { compared, equal: compared - acknowledged.diff(stored).len() as u32 }
-}
-
-fn put_findings(summary: &mut Summary, findings: &[Finding]) {
-    summary.findings = findings
-        .iter()
-        .map(|finding| report::Finding {
-            name: finding.name.to_string(),
-            count: finding.count,
-            explained: finding.explained,
-            examples: finding
-                .examples
-                .iter()
-                .map(|example| report::Example {
-                    series: example.series.clone(),
-                    timestamp_ms: example.timestamp_ms,
-                    value: example.value.clone(),
-                    detail: example.detail.clone(),
-                })
-                .collect(),
-        })
-        .collect();
-    if let Some(unproven) = findings.iter().find(|finding| finding.name == FindingName::Unproven)
-        && let Some(coverage) = &mut summary.coverage
-    {
-        coverage.unproven.extend(["SilentLoss".to_owned(), "AckedLoss".to_owned()]);
-        coverage.detail = format!("{} samples could not be settled", unproven.count);
-    }
 }
 
 #[cfg(test)]

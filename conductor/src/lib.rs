@@ -5,9 +5,11 @@
 //! parts are, carries out the timeline that it publishes, and answers a few questions (`Engine`). In a process of its own (`role`)
 //! the answers are pulled too: from the supervisors of the parts, and from a file.
 
+mod apart;
 mod artifacts;
 mod cluster_engine;
 mod drive;
+mod findings;
 mod gather;
 mod judge;
 mod plan;

@@ -314,6 +314,7 @@ impl Course {
             end: End::Completed,
             t0,
             started: std::time::SystemTime::now(),
+            ended: u64::MAX,
             deadline: std::time::Instant::now(),
             complete: false,
             left_buffered: Ok(0),

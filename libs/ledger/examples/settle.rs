@@ -26,6 +26,7 @@ fn main() {
         faults: Arc::clone(&faults),
         expect: Vec::new(),
         t0_ns: T0,
+        ended_ns: u64::MAX,
         lanes,
         generators: 1,
         samples_per_request: 2000,

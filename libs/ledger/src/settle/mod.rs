@@ -39,6 +39,8 @@ pub struct Run {
     pub expect: Vec<Expect>,
     /// Start of the schedule, Unix nanoseconds.
     pub t0_ns: u64,
+    /// When the generators had closed their accounts, Unix nanoseconds: nothing that is due later was ever sent.
+    pub ended_ns: u64,
     /// Which slot goes through which lane; a generator may say otherwise of itself.
     pub lanes: LaneMap,
     /// Generators in all.
@@ -182,8 +184,7 @@ impl Settlement {
         let workload = &self.run.workload;
         let mut scratch = Vec::new();
         for base in 0..workload.series() {
-            let samples = workload.samples_before(base, u64::MAX);
-            let newest = samples.checked_sub(1).map_or(0, |k| workload.generation_at(base, k));
+            let newest = self.carriers.sent(base).checked_sub(1).map_or(0, |k| workload.generation_at(base, k));
             for generation in 0..=newest {
                 let id = SeriesId { base, generation };
                 let slot = slot_of(workload.series_hash(id, &mut scratch));

@@ -45,6 +45,7 @@ pub fn run_for(seconds: u32, churn: bool, faults: &str, expect: Vec<Expect>) -> 
         faults,
         expect,
         t0_ns: T0,
+        ended_ns: u64::MAX,
         lanes,
         generators: GENERATORS,
         samples_per_request: PER_REQUEST,

@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 
 pub use latency::{Latencies, Latency, second_latencies};
 pub use parts::{
-    Chaos, Coverage, DropReason, Drops, Example, FaultResult, Finding, Process, RatePoint, Requests,
-    Samples, Slots, StageResult, Target, ThresholdResult, Worker,
+    Chaos, Coverage, DropReason, Drops, Example, FaultResult, Finding, Process, RatePoint, Requests, Samples, Slots,
+    StageResult, Target, ThresholdResult, Worker,
 };
 
 /// The schema that this crate writes and reads.
