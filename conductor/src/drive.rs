@@ -111,7 +111,7 @@ impl Driver<'_> {
                 self.gatherer.poll_generators().await;
                 let mut waiting = self.gatherer.waiting_for();
                 if waiting.is_none() {
-                    waiting = self.gatherer.targets_ready(&self.plan.run).await.err();
+                    waiting = self.gatherer.targets_ready().await.err();
                 }
                 self.gatherer.poll_workers(false).await;
                 waiting

@@ -7,7 +7,7 @@ use api::ChaosAction;
 use faults::FaultPlan;
 use floodmark_http::client::Fetch;
 use ledger::{
-    Context, Disturbance, FaultAccount, FaultSeen, Finding, FindingName, GeneratorSide, Move, Outcome, Run, SeriesSeen,
+    Context, Disturbance, FaultAccount, FaultSeen, FindingName, GeneratorSide, Move, Outcome, Run, SeriesSeen,
     Settlement, SlotTable, Store, StoreReport,
 };
 use protocol::{GeneratorReport, SentEpoch, path};
@@ -107,6 +107,7 @@ impl Judge<'_> {
         for side in &mut sides {
             // Without the others the replay ends with the last request that counts.
             side.exceptions.retain(|exception| exception.outcome == Outcome::Unresolved);
+            side.faults.clear();
         }
         let context = Context { unread: true, ..Context::default() };
         let mut findings = Settlement::new(self.run(t0), &sides, unseen(t0, &sides), context).findings();
