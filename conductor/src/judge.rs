@@ -16,10 +16,10 @@ use workload::{LaneMap, Workload};
 
 use crate::apart::apart;
 use crate::drive::{Course, unix_ns};
-use crate::findings::put_findings;
 use crate::gather::Gatherer;
 use crate::plan::{ConductorPlan, ReadBackKind, SharedEngine};
 use crate::readback::{ReadError, Reader, Window};
+use crate::settled::put;
 
 /// Slots asked for at once: a receiver answers with every series in them.
 const SLOTS_AT_ONCE: usize = 256;
@@ -69,8 +69,8 @@ impl Judge<'_> {
             wrong(summary, &run, &[]);
             let run = Run { keeps_good: false, ..run };
             let context = Context { unread: true, ..context };
-            let settle = move || Settlement::new(run, &sides, unseen(t0, &sides), context).findings();
-            put_findings(summary, &apart(settle).await?);
+            let settle = move || Settlement::new(run, &sides, unseen(t0, &sides), context).finish();
+            put(summary, apart(settle).await?);
             return Ok(());
         };
         let counters = held.report.counters;
@@ -90,13 +90,13 @@ impl Judge<'_> {
             };
             settlement = apart(settle).await?;
         }
-        let findings = apart(move || settlement.findings()).await?;
+        let settled = apart(move || settlement.finish()).await?;
         summary.samples.arrivals = Some(counters.arrivals);
         summary.samples.stored = Some(counters.distinct);
         summary.samples.duplicates = Some(counters.duplicates);
         summary.samples.unexpected = Some(counters.unexpected);
         summary.coverage = Some(held.coverage);
-        put_findings(summary, &findings);
+        put(summary, settled);
         Ok(())
     }
 
@@ -110,9 +110,9 @@ impl Judge<'_> {
             side.faults.clear();
         }
         let context = Context { unread: true, ..Context::default() };
-        let mut findings = Settlement::new(self.run(t0), &sides, unseen(t0, &sides), context).findings();
-        findings.retain(|finding| finding.name == FindingName::Unresolved);
-        put_findings(summary, &findings);
+        let mut settled = Settlement::new(self.run(t0), &sides, unseen(t0, &sides), context).finish();
+        settled.findings.retain(|finding| finding.name == FindingName::Unresolved);
+        put(summary, settled);
     }
 
     fn run(&self, t0_ns: u64) -> Run {

@@ -9,7 +9,6 @@ mod apart;
 mod artifacts;
 mod cluster_engine;
 mod drive;
-mod findings;
 mod gather;
 mod judge;
 mod plan;
@@ -23,6 +22,7 @@ mod reshards;
 mod role;
 mod run;
 mod serve;
+mod settled;
 mod state;
 mod summary;
 

@@ -70,7 +70,7 @@ fn main() {
         for portion in slots.chunks(256) {
             settlement.settle_series(portion, &store.seen_in(portion));
         }
-        let findings = settlement.findings();
+        let findings = settlement.finish().findings;
         let told: Vec<_> = findings.iter().map(|f| format!("{} {}", f.name, f.count)).collect();
         println!(
             "{case}: {} of 10 M samples, {} slots, {:?} in {:?}",

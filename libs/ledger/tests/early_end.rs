@@ -7,10 +7,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use common::settling::{settle, store};
+use common::settling::{finish, store};
 use common::{T0, find};
 use faults::{Expect, FaultPlan};
-use floodmark_ledger::{Context, Disturbance, Exception, FaultAccount, GeneratorSide, Outcome, Run, digest};
+use floodmark_ledger::{Context, Disturbance, Exception, FaultAccount, GeneratorSide, Outcome, Run, Settled, digest};
 use remote_write::{STALE_MARKER, slot_of};
 use workload::{LaneMap, LanePlan, LaneWalk, Workload};
 
@@ -95,9 +95,11 @@ fn a_day_that_ends_after_seconds_is_settled_at_once() {
     let killed = vec![Disturbance { worker: 0, from_unix_ns: at, to_unix_ns: at, seen: None }];
     let context = Context { buffered: true, lanes_per_worker: 2, killed, ..Context::default() };
     let begun = Instant::now();
-    let findings = settle(&run, &[side], &[held], context);
+    let Settled { findings, gaps } = finish(&run, &[side], &[held], context);
     let took = begun.elapsed();
     let expected = [("AckedLoss", (acked, acked)), ("SilentLoss", (silent, 0)), ("WronglyRefused", (1, 0))];
     assert_eq!(common::counts(&findings), BTreeMap::from(expected));
+    // What the end cut off is no gap.
+    assert_eq!(gaps.keys().collect::<Vec<_>>(), [&"AckedLoss", &"SilentLoss"]);
     assert!(took < Duration::from_secs(2), "{took:?}");
 }

@@ -185,7 +185,7 @@ impl Settlement {
     }
 
     fn name_missing(&mut self, walk: LaneWalk<'_>, carrier: Carrier, span: Span, missing: &Missing, runs: &mut [Run]) {
-        let mut examples = std::mem::take(&mut self.examples);
+        let (mut examples, mut holes) = (std::mem::take(&mut self.examples), std::mem::take(&mut self.holes));
         let killed = self.context.killed.len();
         let mut left = runs.iter_mut();
         let mut run = None;
@@ -217,8 +217,11 @@ impl Settlement {
             let explained = name == FindingName::AckedLoss;
             examples
                 .add(name, explained, || self.truth.scheduled(sample.id, sample.k, sample.stale, detail.to_owned()));
+            if !sample.stale {
+                holes.add(name.as_str(), sample.id, sample.k);
+            }
         });
-        self.examples = examples;
+        (self.examples, self.holes) = (examples, holes);
     }
 
     /// Tells the acknowledged good samples of a generator's lane in their order: each, whether it is missing, and whether it

@@ -6,6 +6,7 @@
 mod again;
 mod carrier;
 mod explain;
+mod gaps;
 mod kills;
 mod replay;
 mod series;
@@ -20,6 +21,7 @@ use workload::{LaneMap, SeriesId, Workload};
 
 pub use carrier::Move;
 pub use explain::{Context, Disturbance, Seen};
+pub use gaps::Gaps;
 pub use verdicts::wrong;
 
 use crate::truth::Truth;
@@ -27,6 +29,7 @@ use crate::{Examples, Exception, FaultAccount, Finding, FindingName, Repeats, Sl
 use again::Again;
 use carrier::{Carrier, Carriers};
 use explain::Doubled;
+use gaps::Holes;
 use kills::Missing;
 use replay::Fates;
 
@@ -98,6 +101,15 @@ pub struct Settlement {
     doubled: Doubled,
     late_explained: u64,
     examples: Examples,
+    holes: Holes,
+}
+
+/// What a settlement comes to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settled {
+    /// The worst first.
+    pub findings: Vec<Finding>,
+    pub gaps: Gaps,
 }
 
 impl Settlement {
@@ -132,6 +144,7 @@ impl Settlement {
             doubled: Doubled::default(),
             late_explained: 0,
             examples: Examples::default(),
+            holes: Holes::default(),
             store,
             run,
         };
@@ -196,8 +209,8 @@ impl Settlement {
         self.members.sort_unstable();
     }
 
-    /// The findings, the worst first.
-    pub fn findings(mut self) -> Vec<Finding> {
+    /// The end of it: what is left is named.
+    pub fn finish(mut self) -> Settled {
         self.settle_missing();
         let counters = self.store.counters;
         let faults = self.judge_fault_repeats();
@@ -214,6 +227,6 @@ impl Settlement {
         // What the series do not add up to was forgotten by a full store, or is a defect of ours: it proves nothing.
         let open = u64::try_from((self.net - self.named).unsigned_abs()).unwrap_or(u64::MAX);
         self.examples.count(FindingName::Unproven, open, 0);
-        self.examples.into_findings()
+        Settled { findings: self.examples.into_findings(), gaps: self.holes.finish() }
     }
 }

@@ -154,8 +154,7 @@ impl Settlement {
         } else {
             (FindingName::SilentLoss, "acknowledged, not stored".into())
         };
-        let truth = &self.truth;
-        self.examples.add(name, false, || truth.scheduled(id, k, stale, detail));
+        self.name_gone(name, id, k, stale, detail);
     }
 
     /// Names a sample that is stored though it was not acknowledged.
@@ -167,7 +166,7 @@ impl Settlement {
             Fate::Unresolved => (FindingName::StoredUnacknowledged, true, "the answer was lost".to_owned()),
             Fate::Refused(status) => (FindingName::WronglyRefused, false, format!("answered {status}, but stored")),
             // Account and store contradict each other, and no target makes up right values: the account proves nothing.
-            Fate::Skipped => {
+            Fate::Skipped | Fate::Cut => {
                 (FindingName::Unproven, false, "never sent by the generator's account, but stored".to_owned())
             }
         };

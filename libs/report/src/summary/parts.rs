@@ -101,7 +101,7 @@ pub struct Drops {
     pub by_reason: BTreeMap<String, DropReason>,
     /// Over all reasons.
     pub per_event: measure::DropSummary,
-    /// Lengths of the gaps in series, by cause.
+    /// Lengths of the gaps in series, by the finding that names their samples; `skipped` where none does.
     pub gaps: BTreeMap<String, measure::DropSummary>,
 }
 

@@ -1,9 +1,13 @@
 //! What the settlement came to, as the summary tells it.
 
-use ledger::{Finding, FindingName};
+use ledger::{FindingName, Settled};
+use measure::DropSummary;
 use report::Summary;
 
-pub(crate) fn put_findings(summary: &mut Summary, findings: &[Finding]) {
+pub(crate) fn put(summary: &mut Summary, settled: Settled) {
+    let Settled { findings, gaps } = settled;
+    let gaps = gaps.into_iter().map(|(cause, lengths)| (cause.to_owned(), DropSummary::exactly(&lengths)));
+    summary.drops.gaps = gaps.collect();
     summary.findings = findings
         .iter()
         .map(|finding| report::Finding {
