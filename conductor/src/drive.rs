@@ -49,6 +49,9 @@ pub(crate) struct Course {
     /// Unix nanoseconds; `None` when the schedule never began.
     pub(crate) t0: Option<u64>,
     pub(crate) started: SystemTime,
+    /// When the generators' reports had been taken, and nothing more was sent that they tell of: Unix nanoseconds. `u64::MAX`:
+    /// they went to the end of the schedule.
+    pub(crate) ended: u64,
     /// When all has to be over, the reading of the store included.
     pub(crate) deadline: Instant,
     /// Whether all generators' reports were taken.
@@ -79,6 +82,7 @@ impl Driver<'_> {
             end: End::Completed,
             t0: None,
             started,
+            ended: u64::MAX,
             deadline,
             complete: false,
             left_buffered: Ok(0),
@@ -107,7 +111,7 @@ impl Driver<'_> {
                 self.gatherer.poll_generators().await;
                 let mut waiting = self.gatherer.waiting_for();
                 if waiting.is_none() {
-                    waiting = self.gatherer.targets_ready(&self.plan.run).await.err();
+                    waiting = self.gatherer.targets_ready().await.err();
                 }
                 self.gatherer.poll_workers(false).await;
                 waiting
@@ -222,6 +226,9 @@ impl Driver<'_> {
             };
             tracing::warn!(index, error, "the generator's report could not be taken");
             course.complete = false;
+        }
+        if course.end != End::Completed {
+            course.ended = unix_ns();
         }
         let settled = async {
             if hurried {

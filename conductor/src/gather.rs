@@ -85,6 +85,8 @@ impl Peer {
 
 /// All parts.
 pub(crate) struct Gatherer {
+    /// What workers tell of another run is not heard: their lives until then are none of this one's.
+    run: String,
     /// Workers are told there that their last account was taken.
     published: Arc<Published>,
     generators: Vec<Peer>,
@@ -109,11 +111,13 @@ pub(crate) struct Gatherer {
 impl Gatherer {
     pub(crate) fn new(
         published: Arc<Published>,
+        run: &str,
         generators: &[String],
         workers: &[String],
         receivers: &[Endpoint],
     ) -> Result<Self, FetchError> {
         Ok(Self {
+            run: run.to_owned(),
             published,
             generators: generators.iter().map(|base| Peer::new(base)).collect::<Result<_, _>>()?,
             workers: workers.iter().map(|base| Peer::new(base)).collect::<Result<_, _>>()?,
@@ -130,7 +134,7 @@ impl Gatherer {
     }
 
     /// Why the first receiver or worker that is not ready for this run is not.
-    pub(crate) async fn targets_ready(&mut self, run: &str) -> Result<(), String> {
+    pub(crate) async fn targets_ready(&mut self) -> Result<(), String> {
         for (ordinal, receiver) in self.receivers.iter_mut().enumerate() {
             receiver.ready().await.map_err(|why| format!("receiver {ordinal}: {why}"))?;
         }
@@ -139,7 +143,7 @@ impl Gatherer {
             worker.ready().await.map_err(|why| format!("sink-worker {ordinal}: {why}"))?;
             // Of an earlier run its account would begin with that one's samples.
             match worker.fetch.json::<WorkerReport>(Some(path::ACCOUNT)).await {
-                Ok(report) if report.run.as_deref() == Some(run) => {}
+                Ok(report) if report.run.as_deref() == Some(&*self.run) => {}
                 Ok(_) => return Err(format!("sink-worker {ordinal} has not been told of this run yet")),
                 Err(error) => return Err(format!("sink-worker {ordinal}: {error}")),
             }
@@ -194,6 +198,9 @@ impl Gatherer {
     /// What workers said last that the sink has no place for any more.
     pub(crate) fn take_departed(&mut self, departed: Vec<Departed>) {
         for Departed { ordinal, report, histograms } in departed {
+            if report.run.as_deref() != Some(&*self.run) {
+                continue;
+            }
             let key = (ordinal, report.account.incarnation.clone());
             let life = self.worker_lives.entry(key).or_insert_with(|| WorkerLife::new(report.clone(), 0));
             (life.report, life.histograms, life.last_asked) = (report, histograms, unix_ns());
@@ -218,6 +225,10 @@ impl Gatherer {
                     continue;
                 }
             };
+            if report.run.as_deref() != Some(&*self.run) {
+                self.current[ordinal] = None;
+                continue;
+            }
             let incarnation = report.account.incarnation.clone();
             self.current[ordinal] = Some(incarnation.clone());
             let key = (ordinal as u32, incarnation);

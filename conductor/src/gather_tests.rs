@@ -6,28 +6,32 @@ use super::*;
 
 const SECOND: u64 = 1_000_000_000;
 
-/// Worker 0's life of this name, known from its first to its last account: seconds.
-pub(crate) fn live(gatherer: &mut Gatherer, name: &str, (first, last): (u64, u64), account: WorkerAccount) {
+fn told(run: Option<&str>, account: WorkerAccount) -> WorkerReport {
     let cpu = CpuUse::default();
-    let report = WorkerReport {
+    WorkerReport {
         ordinal: 0,
         epoch: 1,
         drained: None,
-        run: None,
+        run: run.map(str::to_owned),
         account,
         closed: false,
         fatal: None,
         last_error: None,
         stalls: Vec::new(),
         cpu,
-    };
+    }
+}
+
+/// Worker 0's life of this name, known from its first to its last account: seconds.
+pub(crate) fn live(gatherer: &mut Gatherer, name: &str, (first, last): (u64, u64), account: WorkerAccount) {
+    let report = told(Some("r"), account);
     let life = WorkerLife { report, histograms: None, first_seen: first * SECOND, last_asked: last * SECOND };
     gatherer.worker_lives.insert((0, name.to_owned()), life);
 }
 
 #[test]
 fn an_end_is_held_against_the_last_account_of_the_life_that_ended() {
-    let mut gatherer = Gatherer::new(Arc::default(), &[], &[], &[]).unwrap();
+    let mut gatherer = Gatherer::new(Arc::default(), "r", &[], &[], &[]).unwrap();
     let holding = |buffered| WorkerAccount { buffered, ..WorkerAccount::default() };
     // Names say nothing of the order.
     live(&mut gatherer, "b", (10, 20), holding(7));
@@ -48,4 +52,38 @@ fn an_end_is_held_against_the_last_account_of_the_life_that_ended() {
     assert_eq!(words(&gatherer, 55, 60), Some((60, 4)));
     gatherer.worker_lives.get_mut(&(0, "c".to_owned())).unwrap().report.closed = true;
     assert_eq!(words(&gatherer, 55, 60), Some((60, 6)));
+}
+
+/// A worker of a shared sink may still tell of the run before, end, and come back.
+#[tokio::test]
+async fn what_a_worker_tells_of_another_run_is_not_heard() {
+    let account = |incarnation: &str| WorkerAccount { incarnation: incarnation.to_owned(), ..WorkerAccount::default() };
+    let reports = [told(Some("before"), account("a")), told(None, account("b")), told(Some("r"), account("c"))];
+    for (report, heard) in reports.into_iter().zip([0, 0, 1]) {
+        let departed = Departed { ordinal: 0, report: report.clone(), histograms: None };
+        let base = serve(report).await;
+        let mut gatherer = Gatherer::new(Arc::default(), "r", &[], &[base], &[]).unwrap();
+        gatherer.poll_workers(false).await;
+        assert_eq!((gatherer.worker_lives.len(), gatherer.buffered().is_ok()), (heard, heard == 1));
+        gatherer.worker_lives.clear();
+        gatherer.take_departed(vec![departed]);
+        assert_eq!(gatherer.worker_lives.len(), heard);
+    }
+}
+
+/// A worker that says always the same.
+async fn serve(report: WorkerReport) -> String {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let base = format!("http://{}", listener.local_addr().unwrap());
+    let body = serde_json::to_string(&report).unwrap();
+    tokio::spawn(async move {
+        while let Ok((mut socket, _)) = listener.accept().await {
+            let mut request = [0; 4096];
+            let _ = socket.read(&mut request).await;
+            let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", body.len());
+            let _ = socket.write_all((head + &body).as_bytes()).await;
+        }
+    });
+    base
 }

@@ -7,17 +7,19 @@ use api::ChaosAction;
 use faults::FaultPlan;
 use floodmark_http::client::Fetch;
 use ledger::{
-    Context, Disturbance, FaultAccount, FaultSeen, Finding, FindingName, GeneratorSide, Move, Outcome, Run, SeriesSeen,
+    Context, Disturbance, FaultAccount, FaultSeen, FindingName, GeneratorSide, Move, Outcome, Run, SeriesSeen,
     Settlement, SlotTable, Store, StoreReport,
 };
 use protocol::{GeneratorReport, SentEpoch, path};
 use report::{Coverage, Slots, Summary};
 use workload::{LaneMap, Workload};
 
+use crate::apart::apart;
 use crate::drive::{Course, unix_ns};
 use crate::gather::Gatherer;
 use crate::plan::{ConductorPlan, ReadBackKind, SharedEngine};
 use crate::readback::{ReadError, Reader, Window};
+use crate::settled::put;
 
 /// Slots asked for at once: a receiver answers with every series in them.
 const SLOTS_AT_ONCE: usize = 256;
@@ -67,29 +69,34 @@ impl Judge<'_> {
             wrong(summary, &run, &[]);
             let run = Run { keeps_good: false, ..run };
             let context = Context { unread: true, ..context };
-            let findings = Settlement::new(run, &sides, unseen(t0, &sides), context).findings();
-            put_findings(summary, &findings);
+            let settle = move || Settlement::new(run, &sides, unseen(t0, &sides), context).finish();
+            put(summary, apart(settle).await?);
             return Ok(());
         };
         let counters = held.report.counters;
         held.coverage.slots = Some(compare(&acknowledged(&sides), &held.report.distinct));
         wrong(summary, &run, &held.report.faults);
-        let mut settlement = Settlement::new(run, &sides, held.report, context);
+        let mut settlement = apart(move || Settlement::new(run, &sides, held.report, context)).await?;
         let slots = settlement.slots().to_vec();
         for portion in slots.chunks(SLOTS_AT_ONCE) {
             let series = match &held.read_back {
                 Some(store) => store.seen_in(portion),
                 None => self.seen(portion).await?,
             };
-            settlement.settle_series(portion, &series);
+            let portion = portion.to_vec();
+            let settle = move || {
+                settlement.settle_series(&portion, &series);
+                settlement
+            };
+            settlement = apart(settle).await?;
         }
-        let findings = settlement.findings();
+        let settled = apart(move || settlement.finish()).await?;
         summary.samples.arrivals = Some(counters.arrivals);
         summary.samples.stored = Some(counters.distinct);
         summary.samples.duplicates = Some(counters.duplicates);
         summary.samples.unexpected = Some(counters.unexpected);
         summary.coverage = Some(held.coverage);
-        put_findings(summary, &findings);
+        put(summary, settled);
         Ok(())
     }
 
@@ -100,11 +107,12 @@ impl Judge<'_> {
         for side in &mut sides {
             // Without the others the replay ends with the last request that counts.
             side.exceptions.retain(|exception| exception.outcome == Outcome::Unresolved);
+            side.faults.clear();
         }
         let context = Context { unread: true, ..Context::default() };
-        let mut findings = Settlement::new(self.run(t0), &sides, unseen(t0, &sides), context).findings();
-        findings.retain(|finding| finding.name == FindingName::Unresolved);
-        put_findings(summary, &findings);
+        let mut settled = Settlement::new(self.run(t0), &sides, unseen(t0, &sides), context).finish();
+        settled.findings.retain(|finding| finding.name == FindingName::Unresolved);
+        put(summary, settled);
     }
 
     fn run(&self, t0_ns: u64) -> Run {
@@ -119,6 +127,7 @@ impl Judge<'_> {
             faults: Arc::clone(self.faults),
             expect: self.plan.test.faults.iter().map(|fault| faults::expect(fault.r#type, self.plan.profile)).collect(),
             t0_ns,
+            ended_ns: self.course.ended,
             lanes,
             generators: self.plan.generators.len() as u32,
             samples_per_request: self.plan.test.generator.samples_per_request,
@@ -348,33 +357,6 @@ fn compare(acknowledged: &SlotTable, stored: &SlotTable) -> Slots {
     let either = (0..ledger::SLOTS as u16).filter(|slot| acknowledged.slot(*slot).count + stored.slot(*slot).count > 0);
     let compared = either.count() as u32;
     Slots { compared, equal: compared - acknowledged.diff(stored).len() as u32 }
-}
-
-fn put_findings(summary: &mut Summary, findings: &[Finding]) {
-    summary.findings = findings
-        .iter()
-        .map(|finding| report::Finding {
-            name: finding.name.to_string(),
-            count: finding.count,
-            explained: finding.explained,
-            examples: finding
-                .examples
-                .iter()
-                .map(|example| report::Example {
-                    series: example.series.clone(),
-                    timestamp_ms: example.timestamp_ms,
-                    value: example.value.clone(),
-                    detail: example.detail.clone(),
-                })
-                .collect(),
-        })
-        .collect();
-    if let Some(unproven) = findings.iter().find(|finding| finding.name == FindingName::Unproven)
-        && let Some(coverage) = &mut summary.coverage
-    {
-        coverage.unproven.extend(["SilentLoss".to_owned(), "AckedLoss".to_owned()]);
-        coverage.detail = format!("{} samples could not be settled", unproven.count);
-    }
 }
 
 #[cfg(test)]

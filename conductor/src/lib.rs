@@ -5,6 +5,7 @@
 //! parts are, carries out the timeline that it publishes, and answers a few questions (`Engine`). In a process of its own (`role`)
 //! the answers are pulled too: from the supervisors of the parts, and from a file.
 
+mod apart;
 mod artifacts;
 mod cluster_engine;
 mod drive;
@@ -21,6 +22,7 @@ mod reshards;
 mod role;
 mod run;
 mod serve;
+mod settled;
 mod state;
 mod summary;
 

@@ -123,7 +123,7 @@ mod tests {
     }
 
     fn gatherer() -> Gatherer {
-        Gatherer::new(std::sync::Arc::default(), &[], &[], &[]).unwrap()
+        Gatherer::new(std::sync::Arc::default(), "r", &[], &[], &[]).unwrap()
     }
 
     /// What a generator says besides its account and exceptions.
@@ -172,7 +172,7 @@ mod tests {
     #[test]
     fn a_worker_that_does_not_say_what_it_holds_leaves_the_run_open() {
         let worker = ["http://127.0.0.1:9".to_owned()];
-        let silent = Gatherer::new(std::sync::Arc::default(), &[], &worker, &[]).unwrap();
+        let silent = Gatherer::new(std::sync::Arc::default(), "r", &[], &worker, &[]).unwrap();
         assert_eq!((silent.buffered(), gatherer().buffered()), (Err(0), Ok(0)));
         for (left_buffered, told) in
             [(silent.buffered(), "sink-worker 0 did not say"), (Ok(7), "still held 7"), (Ok(0), "")]

@@ -128,7 +128,8 @@ impl Conductor {
         }
         self.publish(plan);
 
-        let mut gatherer = Gatherer::new(Arc::clone(&self.published), &plan.generators, &plan.workers, &plan.receivers)
+        let published = Arc::clone(&self.published);
+        let mut gatherer = Gatherer::new(published, &plan.run, &plan.generators, &plan.workers, &plan.receivers)
             .map_err(|error| error.to_string())?;
         let abort = |gatherer: &Gatherer| self.missed(plan, &workload, gatherer, engine);
         let driver = Driver {
@@ -314,6 +315,7 @@ impl Course {
             end: End::Completed,
             t0,
             started: std::time::SystemTime::now(),
+            ended: u64::MAX,
             deadline: std::time::Instant::now(),
             complete: false,
             left_buffered: Ok(0),

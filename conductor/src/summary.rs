@@ -307,7 +307,6 @@ fn drops(summary: &mut Summary, test: &LoadTestSpec, gatherer: &Gatherer, histog
     let events = recorded.per_event();
     summary.drops.total = by_reason.values().sum();
     summary.drops.per_event = recorded.all_events().unwrap_or_default();
-    summary.drops.gaps = recorded.gaps();
     summary.drops.by_reason = by_reason
         .into_iter()
         .map(|(reason, samples)| {

@@ -155,9 +155,11 @@ impl Lane {
             Delivered::NotSent | Delivered::Moved { .. } => return,
         };
         let Some(kind) = self.prepared.faults.fault(fault) else { return };
-        let doubtful =
-            if needs_good_before(kind) { samples.iter().filter(|(_, s)| self.in_doubt(s)).count() } else { 0 };
-        let wrong = match (expect(kind, self.prepared.profile), heard) {
+        let expected = expect(kind, self.prepared.profile);
+        // Without the good sample before it, it would be stored: where it is to be stored anyway there is no doubt.
+        let doubts = expected == Expect::Refused && needs_good_before(kind);
+        let doubtful = if doubts { samples.iter().filter(|(_, s)| self.in_doubt(s)).count() } else { 0 };
+        let wrong = match (expected, heard) {
             (Expect::Refused, Heard::Acknowledged) => Some("2xx".to_owned()),
             (Expect::Stored | Expect::AcceptedNotStored, Heard::Refused(status)) => Some(status.to_string()),
             _ => None,

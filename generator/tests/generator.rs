@@ -13,7 +13,7 @@ use floodmark_http::server::Abort;
 use house::expected::{expected, plan, samples_in, stored};
 use house::{House, answer};
 use ledger::{Outcome, SlotTable};
-use protocol::{GeneratorState, Target};
+use protocol::{GeneratorState, RunPlan, Target};
 use remote_write::{Scratch, Snappy, slot_of, v1};
 use workload::Workload;
 
@@ -260,19 +260,26 @@ async fn the_longest_lag_is_told_though_it_was_in_the_warm_up() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn faults_are_judged_however_much_was_refused_before() {
     // One good request of four is refused, more than a hundred in all; a fault follows upon a sample of one cycle before.
-    let turn = AtomicU64::new(0);
-    let house = House::new(Box::new(move |a, _| {
-        let refused = a.fault.is_none() && turn.fetch_add(1, Ordering::Relaxed).is_multiple_of(4);
-        answer(if refused { 400 } else { 200 })
-    }));
+    let house = || {
+        let turn = AtomicU64::new(0);
+        House::new(Box::new(move |a, _| {
+            let refused = a.fault.is_none() && turn.fetch_add(1, Ordering::Relaxed).is_multiple_of(4);
+            answer(if refused { 400 } else { 200 })
+        }))
+    };
+    let (house, lenient) = (house(), house());
     let document = r#"{"connections": 1, "samplesPerRequest": 10, "stages": [{"for": "4s"}],
         "faults": [{"type": "OutOfOrder", "share": "10%", "from": "3s"}]}"#;
     let plan = plan(&house.endpoint(), 1, document);
-    let (_, reports, _) = house.run(plan, None).await;
+    // What is to be stored has its verdict whatever came before.
+    let stored = RunPlan { profile: Some(api::Profile::VictoriaMetrics), target: lenient.endpoint(), ..plan.clone() };
+    let ((_, reports, _), (_, clear, _)) = tokio::join!(house.run(plan, None), lenient.run(stored, None));
     let refused = house.arrivals.lock().unwrap().iter().filter(|a| a.status == 400).count();
     assert!(refused > 100, "{refused}");
     let heard = reports[0].faults[0].account;
     assert!(4 * heard.acknowledged > heard.sent && heard.indeterminate > 0, "{heard:?}");
+    let heard = clear[0].faults[0].account;
+    assert!(heard.sent > 0 && heard.acknowledged == heard.sent, "{heard:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -26,6 +26,7 @@ fn main() {
         faults: Arc::clone(&faults),
         expect: Vec::new(),
         t0_ns: T0,
+        ended_ns: u64::MAX,
         lanes,
         generators: 1,
         samples_per_request: 2000,
@@ -69,7 +70,7 @@ fn main() {
         for portion in slots.chunks(256) {
             settlement.settle_series(portion, &store.seen_in(portion));
         }
-        let findings = settlement.findings();
+        let findings = settlement.finish().findings;
         let told: Vec<_> = findings.iter().map(|f| format!("{} {}", f.name, f.count)).collect();
         println!(
             "{case}: {} of 10 M samples, {} slots, {:?} in {:?}",

@@ -19,7 +19,7 @@ pub use exception::{Exception, FaultAccount, Outcome, push_exception};
 pub use finding::{Example, Examples, Finding, FindingName, MAX_EXAMPLES};
 pub use repeats::{Repeat, Repeats};
 pub use report::{FaultRepeat, FaultSeen, SeriesSeen, StoreCounters, StoreReport};
-pub use settle::{Context, Disturbance, GeneratorSide, Move, Run, Seen, Settlement, wrong};
+pub use settle::{Context, Disturbance, Gaps, GeneratorSide, Move, Run, Seen, Settled, Settlement, wrong};
 pub use slots::{SlotSum, SlotTable, SlotTableError, digest};
 
 pub use remote_write::SLOTS;

@@ -42,6 +42,11 @@ fn losing(run: &Run, lost: impl Fn(&Sent) -> bool, context: Context) -> (BTreeMa
     (common::counts(&settle(run, &sides, &[held], context)), count)
 }
 
+fn count(run: &Run, of: impl Fn(&Sent) -> bool) -> u64 {
+    let all = common::schedule(&run.workload, &run.faults, &run.lanes, GENERATORS);
+    all.iter().flat_map(|(_, samples)| samples).filter(|sent| of(sent)).count() as u64
+}
+
 fn acked(count: u64) -> (&'static str, (u64, u64)) {
     ("AckedLoss", (count, count))
 }
@@ -114,6 +119,38 @@ fn a_kill_takes_no_more_than_its_worker_last_said_it_held() {
     let after = |sent: &Sent| of(sent, 53.0, 60.0);
     let (counts, [_, own]) = losing(&run, after, context(Some((55.0, 0))));
     assert_eq!(counts, BTreeMap::from([acked(own)]));
+}
+
+/// Ten seconds behind, a worker loses its buffer twice and stores nothing in between: one run, and each life's account bounds
+/// what that life alone can have had.
+#[test]
+fn kills_share_a_run_and_each_answers_for_what_its_own_life_held() {
+    let run = run_for(90, false, "[]", Vec::new());
+    let of = |sent: &Sent, from: f64, to: f64| sent.lane / LANES == 1 && (from..to).contains(&seconds(sent));
+    let held = |from, to| count(&run, |sent| of(sent, from, to));
+    let kill = |at_seconds: f64, held| {
+        let seen = Some(Seen { at_unix_ns: at(at_seconds - 1.0), held });
+        Disturbance { seen, ..disturbance(1, at_seconds, at_seconds) }
+    };
+    let lost = |from: f64, to: f64, killed: Vec<Disturbance>| {
+        let context = Context { killed, lag_ns: 10 * SECOND, ..self::killed(0.0, 0.0) };
+        losing(&run, |sent| of(sent, from, to), context).0
+    };
+    let all = |from, to, passed| {
+        let counts = [acked(held(from, to) - passed), silent(passed)];
+        counts.into_iter().filter(|(_, (count, _))| *count > 0).collect::<BTreeMap<_, _>>()
+    };
+    let (first, second) = (held(20.0, 29.0), held(30.0, 39.0));
+    assert_eq!(lost(20.0, 40.0, vec![kill(40.0, first), kill(50.0, second)]), all(20.0, 40.0, 0));
+    // What was due from 28 s on the first life may have taken after its account, or the second.
+    let sure = held(20.0, 28.0);
+    assert_eq!(lost(20.0, 40.0, vec![kill(40.0, sure - 3), kill(50.0, second)]), all(20.0, 40.0, 3));
+    assert_eq!(lost(20.0, 40.0, vec![kill(40.0, first), kill(50.0, 0)]), all(20.0, 40.0, 0));
+    // What was due after 41 and before 58 s no life had but the second.
+    let sure = held(41.01, 58.0);
+    assert_eq!(lost(20.0, 60.0, vec![kill(40.0, first), kill(70.0, sure)]), all(20.0, 60.0, 0));
+    let early = held(20.0, 28.0);
+    assert_eq!(lost(20.0, 60.0, vec![kill(70.0, sure - 5), kill(40.0, early - 3)]), all(20.0, 60.0, 8));
 }
 
 /// What a worker still holds at the end, or may hold, is neither stored nor lost; the rest is.
@@ -191,6 +228,7 @@ proptest! {
     #[test]
     fn all_that_a_killed_worker_held_is_explained(
         hold in 0.0..4.0_f64, behind in 0.0..2.0_f64, down in 0.0..1.5_f64, first in 1.0..5.0_f64, apart in 1.6..4.0_f64,
+        told in 0.0..1.0_f64,
     ) {
         let run = run(true, "[]", Vec::new());
         let kills = [first, first + apart];
@@ -202,8 +240,19 @@ proptest! {
             let from = sent_at(sent);
             sent.lane / LANES == 1 && kills.iter().any(|kill| from < *kill && *kill <= from + hold)
         };
+        // A moment before each kill the worker told what it held.
+        let seen = |kill: f64| {
+            let account = kill - told;
+            let before = kills.iter().copied().filter(|other| *other < kill).fold(f64::MIN, f64::max);
+            let had = |sent: &Sent| {
+                let from = sent_at(sent);
+                sent.lane / LANES == 1 && before <= from && from < account && account <= from + hold
+            };
+            Seen { at_unix_ns: at(account), held: count(&run, had) }
+        };
+        let kill = |at: &f64| Disturbance { seen: Some(seen(*at)), ..disturbance(1, *at, at + down) };
         let context = Context {
-            killed: kills.iter().map(|kill| disturbance(1, *kill, kill + down)).collect(),
+            killed: kills.iter().map(kill).collect(),
             lag_ns: ((behind + down) * SECOND as f64) as u64,
             ..killed(0.0, 0.0)
         };

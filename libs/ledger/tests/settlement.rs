@@ -6,18 +6,20 @@ mod common;
 use std::collections::{BTreeMap, BTreeSet};
 
 use common::Draws;
-use common::settling::{GENERATORS, run, send, settle, sides, store};
+use common::settling::{GENERATORS, finish, run, send, settle, sides, store};
 use floodmark_ledger::{
-    Context, Exception, FindingName, Outcome, Settlement, Store, StoreReport, digest, push_exception,
+    Context, Exception, FindingName, Gaps, Outcome, Settled, Settlement, Store, StoreReport, digest, push_exception,
 };
 use proptest::prelude::*;
-use remote_write::slot_of;
+use remote_write::{STALE_MARKER, slot_of};
+use workload::SeriesId;
 
 /// What the bookkeeper notes: name → (samples, of them explained), and who they are.
 #[derive(Default)]
 struct Book {
     counts: BTreeMap<&'static str, (u64, u64)>,
     who: BTreeMap<&'static str, BTreeSet<(i64, String)>>,
+    gone: BTreeSet<(&'static str, SeriesId, u32)>,
 }
 
 impl Book {
@@ -27,6 +29,17 @@ impl Book {
         let value = f64::from_bits(value);
         let text = if value.is_nan() { "NaN".to_owned() } else { value.to_string() };
         self.who.entry(name.as_str()).or_default().insert((timestamp, text));
+    }
+
+    fn gaps(&self) -> Gaps {
+        let mut gaps = Gaps::new();
+        let before =
+            |&(cause, id, k): &(_, _, u32)| k.checked_sub(1).is_some_and(|k| self.gone.contains(&(cause, id, k)));
+        for &(cause, id, first) in self.gone.iter().filter(|one| !before(one)) {
+            let length = (first..u32::MAX).take_while(|&k| self.gone.contains(&(cause, id, k))).count() as u64;
+            *gaps.entry(cause).or_default().entry(length).or_default() += 1;
+        }
+        gaps
     }
 }
 
@@ -74,6 +87,15 @@ proptest! {
                     _ => {}
                 }
                 if lost {
+                    let cause = match outcome {
+                        None => "SilentLoss",
+                        Some(Outcome::Unresolved) => "Unresolved",
+                        Some(Outcome::Refused { .. }) => "WronglyRefused",
+                        Some(Outcome::Skipped) => "skipped",
+                    };
+                    if sent.bits != STALE_MARKER {
+                        book.gone.insert((cause, sent.id, sent.k));
+                    }
                     continue;
                 }
                 let mut deliver = |at: usize| {
@@ -87,8 +109,9 @@ proptest! {
                 }
             }
         }
-        let findings = settle(&run, &sides, &held, Context::default());
-        prop_assert_eq!(common::counts(&findings), book.counts);
+        let Settled { findings, gaps } = finish(&run, &sides, &held, Context::default());
+        prop_assert_eq!(gaps, book.gaps());
+        prop_assert_eq!(&common::counts(&findings), &book.counts);
         for finding in &findings {
             let who = &book.who[finding.name.as_str()];
             prop_assert!(finding.examples.len() as u64 <= finding.count.min(10));
@@ -109,7 +132,7 @@ fn a_clean_run_needs_no_series() {
     let (sides, held) = send(&run, |_| 1);
     let settlement = Settlement::new(run, &sides, held.report(), Context::default());
     assert!(settlement.slots().is_empty());
-    assert_eq!(settlement.findings(), []);
+    assert_eq!(settlement.finish().findings, []);
 }
 
 #[test]
@@ -117,7 +140,7 @@ fn a_store_that_knows_another_run_proves_nothing() {
     let run = run(false, "[]", Vec::new());
     let (sides, _) = send(&run, |_| 1);
     let sent: u64 = sides.iter().map(|s| s.acknowledged.total().count).sum();
-    let findings = Settlement::new(run, &sides, StoreReport::default(), Context::default()).findings();
+    let findings = Settlement::new(run, &sides, StoreReport::default(), Context::default()).finish().findings;
     assert_eq!(common::counts(&findings), BTreeMap::from([("Unproven", (sent, 0))]));
 }
 

@@ -174,7 +174,7 @@ fn stored_faults_without_a_verdict_are_not_called_wrongly_accepted() {
     let settled = |stored| {
         let mut report = held.report();
         report.faults[0].stored = stored;
-        common::counts(&Settlement::new(run.clone(), &sides, report, Context::default()).findings())
+        common::counts(&Settlement::new(run.clone(), &sides, report, Context::default()).finish().findings)
     };
     assert_eq!(settled(4), BTreeMap::new());
     assert_eq!(settled(6), BTreeMap::from([("WronglyAccepted", (2, 0))]));

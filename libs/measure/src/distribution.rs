@@ -118,11 +118,6 @@ impl Distribution {
         Quantile { us: self.max_us, at_least: self.over_range > 0 }
     }
 
-    /// The mean in microseconds, to the resolution of the buckets.
-    pub fn mean_us(&self) -> f64 {
-        self.total.mean()
-    }
-
     /// The points that reports show.
     pub fn percentiles(&self) -> Percentiles {
         Percentiles {

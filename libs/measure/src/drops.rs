@@ -1,4 +1,4 @@
-//! Drop histograms: how many samples each loss took with it, and how long the gaps in a series are, by cause.
+//! Drop histograms: how many samples each loss took with it, by cause.
 
 use std::collections::BTreeMap;
 
@@ -26,7 +26,6 @@ struct Counted {
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Drops {
     per_event: BTreeMap<String, Counted>,
-    gaps: BTreeMap<String, Counted>,
 }
 
 /// The recorder of drops is the distribution itself.
@@ -45,6 +44,29 @@ pub struct DropSummary {
     pub max: u64,
 }
 
+impl DropSummary {
+    /// Of counts that are known exactly: how many events have so many samples.
+    pub fn exactly(counts: &BTreeMap<u64, u64>) -> Self {
+        let mut all = Self::default();
+        for (&samples, &times) in counts {
+            all.events = all.events.saturating_add(times);
+            all.samples = all.samples.saturating_add(samples.saturating_mul(times));
+            all.max = samples;
+        }
+        let at = |quantile: f64| {
+            let mut left = (all.events as f64 * quantile).ceil() as u64;
+            for (&samples, &times) in counts {
+                if left <= times {
+                    return samples;
+                }
+                left -= times;
+            }
+            all.max
+        };
+        Self { p50: at(0.5), p99: at(0.99), ..all }
+    }
+}
+
 impl Drops {
     pub fn new() -> Self {
         Self::default()
@@ -55,15 +77,6 @@ impl Drops {
         add(&mut self.per_event, cause, samples);
     }
 
-    /// A series misses `samples` in a row.
-    pub fn record_gap(&mut self, cause: &str, samples: u64) {
-        add(&mut self.gaps, cause, samples);
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.per_event.is_empty() && self.gaps.is_empty()
-    }
-
     /// Samples lost, by cause.
     pub fn by_cause(&self) -> BTreeMap<String, u64> {
         self.per_event.iter().map(|(c, h)| (c.clone(), h.sum)).collect()
@@ -72,11 +85,6 @@ impl Drops {
     /// Samples lost per event, by cause.
     pub fn per_event(&self) -> BTreeMap<String, DropSummary> {
         self.per_event.iter().map(|(c, h)| (c.clone(), h.summary())).collect()
-    }
-
-    /// Gap lengths, by cause.
-    pub fn gaps(&self) -> BTreeMap<String, DropSummary> {
-        self.gaps.iter().map(|(c, h)| (c.clone(), h.summary())).collect()
     }
 
     /// Samples lost per event over all causes.
@@ -90,35 +98,25 @@ impl Drops {
 
     /// Adds another set of drop histograms, exactly.
     pub fn merge(&mut self, other: &Self) -> Result<(), CodecError> {
-        for (mine, theirs) in [(&mut self.per_event, &other.per_event), (&mut self.gaps, &other.gaps)] {
-            for (cause, one) in theirs {
-                slot(mine, cause).merge(one)?;
-            }
+        for (cause, one) in &other.per_event {
+            slot(&mut self.per_event, cause).merge(one)?;
         }
         Ok(())
     }
 
     pub fn encode(&self) -> Result<EncodedDrops, CodecError> {
-        let encode = |map: &BTreeMap<String, Counted>| {
-            map.iter()
-                .map(|(cause, one)| {
-                    Ok((
-                        cause.clone(),
-                        EncodedCount { histogram: codec::to_text(&one.histogram)?, sum: one.sum, max: one.max },
-                    ))
-                })
-                .collect::<Result<BTreeMap<_, _>, CodecError>>()
-        };
-        Ok(EncodedDrops { per_event: encode(&self.per_event)?, gaps: encode(&self.gaps)? })
+        let encoded = self.per_event.iter().map(|(cause, one)| {
+            let histogram = codec::to_text(&one.histogram)?;
+            Ok((cause.clone(), EncodedCount { histogram, sum: one.sum, max: one.max }))
+        });
+        Ok(EncodedDrops { per_event: encoded.collect::<Result<_, CodecError>>()? })
     }
 
     pub fn decode(encoded: &EncodedDrops) -> Result<Self, CodecError> {
         let mut drops = Self::new();
-        for (mine, theirs) in [(&mut drops.per_event, &encoded.per_event), (&mut drops.gaps, &encoded.gaps)] {
-            for (cause, one) in theirs {
-                let counted = Counted { histogram: codec::from_text(&one.histogram)?, sum: one.sum, max: one.max };
-                slot(mine, cause).merge(&counted)?;
-            }
+        for (cause, one) in &encoded.per_event {
+            let counted = Counted { histogram: codec::from_text(&one.histogram)?, sum: one.sum, max: one.max };
+            slot(&mut drops.per_event, cause).merge(&counted)?;
         }
         Ok(drops)
     }

@@ -45,14 +45,12 @@ pub struct EncodedInterval {
     pub histogram: String,
 }
 
-/// [`Drops`] in exchange form: by cause, the histogram of samples lost per event and that of gap lengths.
+/// [`Drops`] in exchange form: by cause, the histogram of samples lost per event.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct EncodedDrops {
     #[serde(default)]
     pub per_event: BTreeMap<String, EncodedCount>,
-    #[serde(default)]
-    pub gaps: BTreeMap<String, EncodedCount>,
 }
 
 /// A histogram of counts with its exact sum.

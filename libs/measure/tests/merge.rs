@@ -3,7 +3,9 @@
 
 use std::collections::BTreeMap;
 
-use floodmark_measure::{Distribution, Drops, HIGHEST_US, HistogramSet, Merger, Recorder, TOTAL_DIGITS, names};
+use floodmark_measure::{
+    Distribution, DropSummary, Drops, HIGHEST_US, HistogramSet, Merger, Recorder, TOTAL_DIGITS, names,
+};
 use proptest::prelude::*;
 
 #[derive(Debug, Clone)]
@@ -86,17 +88,13 @@ proptest! {
     }
 
     #[test]
-    fn drops_merge_exactly(events in proptest::collection::vec((0usize..70, 1u64..100_000, any::<bool>()), 0..100)) {
+    fn drops_merge_exactly(events in proptest::collection::vec((0usize..70, 1u64..100_000), 0..100)) {
         let mut one = Drops::new();
         let mut parts = vec![Drops::new(), Drops::new()];
-        for (index, (cause, samples, gap)) in events.iter().enumerate() {
+        for (index, (cause, samples)) in events.iter().enumerate() {
             let cause = format!("status_{}", cause % 40);
             for drops in [&mut one, &mut parts[index % 2]] {
-                if *gap {
-                    drops.record_gap(&cause, *samples);
-                } else {
-                    drops.record(&cause, *samples);
-                }
+                drops.record(&cause, *samples);
             }
         }
         let mut merged = HistogramSet::default();
@@ -106,10 +104,22 @@ proptest! {
             merged.merge(&set).unwrap();
         }
         let merged = merged.drops().unwrap();
-        let sum: u64 = events.iter().filter(|e| !e.2).map(|e| e.1).sum();
+        let sum: u64 = events.iter().map(|e| e.1).sum();
         prop_assert_eq!(one.by_cause().values().sum::<u64>(), sum);
         prop_assert_eq!(merged.per_event(), one.per_event());
-        prop_assert_eq!(merged.gaps(), one.gaps());
+    }
+
+    /// As a histogram has it whose buckets are fine enough.
+    #[test]
+    fn exact_counts_have_exact_points(lengths in proptest::collection::vec(1u64..1000, 1..200)) {
+        let mut drops = Drops::new();
+        let mut counts = std::collections::BTreeMap::new();
+        for &length in &lengths {
+            drops.record("gap", length);
+            *counts.entry(length).or_insert(0u64) += 1;
+        }
+        prop_assert_eq!(DropSummary::exactly(&counts), drops.per_event()["gap"]);
+        prop_assert_eq!(DropSummary::exactly(&std::collections::BTreeMap::new()), DropSummary::default());
     }
 }
 

@@ -214,7 +214,7 @@ fn ledger(summary: &mut Summary, failed: bool) {
         ]
         .into(),
         per_event: event(9, 15_000, 2000, 2000, 2000),
-        gaps: [("retries_exhausted".to_owned(), event(12_000, 12_400, 1, 2, 4))].into(),
+        gaps: [("AckedLoss".to_owned(), event(12_000, 12_400, 1, 2, 4))].into(),
     };
 }
 

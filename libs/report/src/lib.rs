@@ -18,8 +18,8 @@ pub use format::rfc3339;
 pub use html::render_html;
 pub use junit::render_junit;
 pub use summary::{
-    Chaos, Condition, Coverage, DropReason, Drops, Example, FaultResult, Finding, Latencies, Latency, Process,
-    RatePoint, Requests, SCHEMA, Samples, Slots, StageResult, Summary, SummaryError, Target, ThresholdResult, Verdict,
-    Worker, second_latencies,
+    Chaos, Coverage, DropReason, Drops, Example, FaultResult, Finding, Latencies, Latency, Process, RatePoint,
+    Requests, SCHEMA, Samples, Slots, StageResult, Summary, SummaryError, Target, ThresholdResult, Verdict, Worker,
+    second_latencies,
 };
 pub use text::{render_text, render_verdict};

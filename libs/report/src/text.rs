@@ -208,7 +208,7 @@ impl Page {
                 _ => ("wrong", RED),
             };
             let mut text = format!(
-                "{} {}, expected {}: {} sent, {} refused, {} accepted, {} unresolved",
+                "{} {}, expected {}: {} sent, {} refused, {} accepted, {} open",
                 clean(&fault.id),
                 clean(&fault.r#type),
                 clean(&fault.expected),

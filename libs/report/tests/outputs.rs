@@ -241,8 +241,8 @@ fn the_text_tells_faults_and_chaos() {
     summary.chaos.push(Chaos { worker: Some(2), executed_at: Some(9.5), ..unasked });
     let plain = render_text(&summary, false, 200).replace('\u{202f}', " ");
     let shows = |line: &str| assert!(plain.contains(line), "{line}\n{plain}");
-    shows("wrong     D5 OutOfOrder, expected Refused: 7 200 sent, 7 200 refused, 3 accepted, 0 unresolved, 3 wrong");
-    shows("open      D8 ConflictingDuplicate, expected Refused: 4 100 sent, 4 100 refused, 0 accepted, 5 unresolved");
+    shows("wrong     D5 OutOfOrder, expected Refused: 7 200 sent, 7 200 refused, 3 accepted, 0 open, 3 wrong");
+    shows("open      D8 ConflictingDuplicate, expected Refused: 4 100 sent, 4 100 refused, 0 accepted, 5 open");
     shows("ok        D11 FutureTimestamp");
     shows("done      Kill (sink-worker 1) at 85 s: carried out at 85.02 s, back after 1.84 s");
     shows("not done  Pause 2s (sink-worker 0) at 120 s: not carried out");

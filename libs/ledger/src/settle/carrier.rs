@@ -7,7 +7,8 @@ use workload::{LaneChain, LaneMap, LanePlan, LaneWalk, Position, SeriesId, Workl
 use super::{Context, Disturbance, GeneratorSide, Run};
 use crate::Exception;
 
-/// How far a move may lie from the disturbance of a worker that it is held to belong to: clocks, and requests in flight.
+/// How far a move may lie from the disturbance of a worker that it is held to belong to, or a due time from the end of the
+/// accounts: clocks, and requests in flight.
 const SLACK_NS: u64 = 1_000_000_000;
 
 /// The change of one generator from one map of the target to the next.
@@ -60,6 +61,8 @@ pub(super) struct Carriers {
     workload: Arc<Workload>,
     generators: u32,
     chains: Vec<Chain>,
+    /// Nothing that is due then or later was sent, ns since t0.
+    end_ns: u64,
 }
 
 impl Carriers {
@@ -80,7 +83,13 @@ impl Carriers {
             Chain { lanes: Arc::new(lanes), held }
         };
         let generators = run.generators.max(1);
-        Self { workload: Arc::clone(&run.workload), generators, chains: (0..generators).map(chain).collect() }
+        let end_ns = run.ended_ns.saturating_add(SLACK_NS).saturating_sub(run.t0_ns);
+        Self { workload: Arc::clone(&run.workload), generators, chains: (0..generators).map(chain).collect(), end_ns }
+    }
+
+    /// How many samples of a base were ever due: those of a run that ended early are never walked to the end of its schedule.
+    pub(super) fn sent(&self, base: u32) -> u32 {
+        self.workload.samples_before(base, self.end_ns)
     }
 
     /// Who carried sample `k` of a series of this slot, or its stale marker sent as `k`.
@@ -144,7 +153,8 @@ impl Carriers {
     pub(super) fn plans(&self, generator: u32) -> Plans {
         let lanes = self.chains.get(generator as usize).map(|chain| Arc::clone(&chain.lanes));
         let (workload, generators) = (Arc::clone(&self.workload), self.generators);
-        Plans { lanes, workload, generator, generators, next: 0, plan: None }
+        let end = Position { due_ns: self.end_ns, ..Position::START };
+        Plans { lanes, workload, generator, generators, end, next: 0, plan: None }
     }
 }
 
@@ -154,6 +164,8 @@ pub(super) struct Plans {
     workload: Arc<Workload>,
     generator: u32,
     generators: u32,
+    /// Where everything ends.
+    end: Position,
     next: usize,
     plan: Option<LanePlan>,
 }
@@ -171,9 +183,9 @@ impl Plans {
         Some(((self.next - 1) as u32, self.plan.insert(plan).lanes()))
     }
 
-    /// A lane of the map turned to last, up to its cut.
+    /// A lane of the map turned to last, up to its cut or the end.
     pub(super) fn walk(&self, lane: u32) -> Option<LaneWalk<'_>> {
         let (plan, lanes) = self.plan.as_ref().zip(self.lanes.as_ref())?;
-        Some(LaneWalk::new(plan, lane).until(lanes.cut(self.next - 1, lane)))
+        Some(LaneWalk::new(plan, lane).until(lanes.cut(self.next - 1, lane).min(self.end)))
     }
 }

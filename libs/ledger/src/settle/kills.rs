@@ -2,8 +2,8 @@
 //!
 //! A lane passes samples on in the order in which it took them, so a kill takes the newest of those acknowledged until then:
 //! one unbroken run of each generator's sequence in the lane. A run after which something sent before the kill was stored is
-//! none of it, and neither is a second run, nor what fell due after the kill. Of what the worker had taken by its last account,
-//! a kill takes no more than was held then.
+//! none of it, and neither is a second run, nor what fell due after the kill. What several kills took in a row is one run.
+//! Of what a life of the worker had taken by its last account, its end takes no more than was held then.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
@@ -60,8 +60,10 @@ struct Run {
     first_due: u64,
     /// When the next stored sample is due; None: there is none.
     followed: Option<u64>,
-    /// The kill that it was lost with; None: none.
+    /// The last kill that it was lost with; None: none.
     taken: Option<Taken>,
+    /// Every kill that may have taken some of it, the earliest first.
+    shares: Vec<Share>,
 }
 
 /// What a kill took of a run.
@@ -71,8 +73,24 @@ struct Taken {
     kill: usize,
     /// Samples due until then.
     until: u64,
-    /// But for so many of the oldest: the worker no longer held them.
+}
+
+/// What one kill may have taken of a run.
+struct Share {
+    taken: Taken,
+    /// What is due before this instant was taken by the last account.
+    before: u64,
+    /// So many of the oldest of that the worker no longer held.
     passed: u64,
+}
+
+impl Run {
+    /// The kill that alone can have taken a sample, and before which the worker gave an account of it. A sample is not sent
+    /// before it is due, so no earlier kill took it; what had been taken by the account was not there for a later life to take.
+    fn accounted(&mut self, due: u64) -> Option<&mut Share> {
+        let share = self.shares.iter_mut().find(|share| due <= share.taken.until)?;
+        (due < share.before).then_some(share)
+    }
 }
 
 impl Settlement {
@@ -95,24 +113,30 @@ impl Settlement {
                         self.bound_kills(walk, carrier, span, &missing, &mut runs, &mut held);
                     }
                     if let Some(walk) = walk() {
-                        self.name_missing(walk, carrier, span, &missing, &runs);
+                        self.name_missing(walk, carrier, span, &missing, &mut runs);
                     }
                 }
             }
         }
     }
 
-    /// Gives each kill of a lane's worker the newest run that it may have taken, the last kill first.
+    /// Gives each kill of a lane's worker the newest run that it may have taken, the last kill first, and a share in every run
+    /// that it may have taken: which of several it was, runs do not tell.
     fn match_kills(&self, carrier: Carrier, runs: &mut [Run]) {
         let mut kills: Vec<(usize, &Disturbance)> = self.carriers.ends(&self.context, carrier).collect();
         kills.sort_unstable_by_key(|(_, kill)| Reverse(kill.from_unix_ns));
         for (at, kill) in kills {
-            let until = kill.last_before();
-            let begun = runs.partition_point(|run| run.first_due <= until);
-            let free = runs[..begun].iter_mut().rev().find(|run| run.taken.is_none());
+            let taken = Taken { kill: at, until: kill.last_before() };
             let sent_before = self.context.sent_before(kill);
-            if let Some(run) = free.filter(|run| run.followed.is_none_or(|due| due >= sent_before)) {
-                run.taken = Some(Taken { kill: at, until, passed: 0 });
+            let begun = runs.partition_point(|run| run.first_due <= taken.until);
+            let from = runs.partition_point(|run| run.followed.is_some_and(|due| due < sent_before));
+            let mine = runs.get_mut(from..begun).unwrap_or_default();
+            let before = kill.seen.map_or(0, |seen| self.context.taken_before(seen));
+            for run in &mut *mine {
+                run.shares.insert(0, Share { taken, before, passed: 0 });
+            }
+            if let Some(run) = mine.iter_mut().rev().find(|run| run.taken.is_none()) {
+                run.taken = Some(taken);
             }
         }
     }
@@ -128,25 +152,22 @@ impl Settlement {
         runs: &mut [Run],
         held: &mut [u64],
     ) {
-        let seen = |run: &Run| self.context.ends().nth(run.taken?.kill)?.seen;
-        let before: Vec<_> = runs.iter().map(|run| Some(self.context.taken_before(seen(run)?))).collect();
-        if before.iter().all(Option::is_none) {
+        if runs.iter().flat_map(|run| &run.shares).all(|share| share.before == 0) {
             return;
         }
-        let mut old = vec![0u64; runs.len()];
         let mut begun = 0;
         self.follow(walk, carrier, span, missing, |sample, lost, starts| {
             begun += usize::from(starts);
             let Some(at) = begun.checked_sub(1).filter(|_| lost) else { return };
-            let due = self.run.t0_ns.saturating_add(sample.due_ns);
-            old[at] += u64::from(before[at].is_some_and(|before| due < before));
+            if let Some(share) = runs[at].accounted(self.run.t0_ns.saturating_add(sample.due_ns)) {
+                share.passed += 1;
+            }
         });
-        for (run, old) in runs.iter_mut().zip(old) {
-            let Some(taken) = &mut run.taken else { continue };
-            let left = &mut held[taken.kill];
-            let explained = old.min(*left);
+        for share in runs.iter_mut().filter(|run| run.taken.is_some()).flat_map(|run| &mut run.shares) {
+            let left = &mut held[share.taken.kill];
+            let explained = share.passed.min(*left);
             *left -= explained;
-            taken.passed = old - explained;
+            share.passed -= explained;
         }
     }
 
@@ -155,7 +176,7 @@ impl Settlement {
         self.follow(walk, carrier, span, missing, |sample, lost, starts| {
             let due = self.run.t0_ns.saturating_add(sample.due_ns);
             match runs.last_mut() {
-                _ if starts => runs.push(Run { first_due: due, followed: None, taken: None }),
+                _ if starts => runs.push(Run { first_due: due, followed: None, taken: None, shares: Vec::new() }),
                 Some(run) if !lost => run.followed = run.followed.or(Some(due)),
                 _ => {}
             }
@@ -163,37 +184,44 @@ impl Settlement {
         runs
     }
 
-    fn name_missing(&mut self, walk: LaneWalk<'_>, carrier: Carrier, span: Span, missing: &Missing, runs: &[Run]) {
-        let mut examples = std::mem::take(&mut self.examples);
+    fn name_missing(&mut self, walk: LaneWalk<'_>, carrier: Carrier, span: Span, missing: &Missing, runs: &mut [Run]) {
+        let (mut examples, mut holes) = (std::mem::take(&mut self.examples), std::mem::take(&mut self.holes));
         let killed = self.context.killed.len();
-        let mut left = runs.iter();
-        let mut taken = None;
+        let mut left = runs.iter_mut();
+        let mut run = None;
         self.follow(walk, carrier, span, missing, |sample, lost, starts| {
             if starts {
-                taken = left.next().and_then(|run| run.taken);
+                run = left.next().filter(|run| run.taken.is_some());
             }
             if !lost {
                 return;
             }
             let due = self.run.t0_ns.saturating_add(sample.due_ns);
-            let (name, detail) = match &mut taken {
-                Some(Taken { passed, .. }) if *passed > 0 => {
-                    *passed -= 1;
+            let taken = run.as_ref().and_then(|run| run.taken).filter(|taken| due <= taken.until);
+            let passed = run.as_mut().and_then(|run| run.accounted(due)).filter(|share| share.passed > 0);
+            let (name, detail) = match (passed, taken) {
+                (Some(share), _) => {
+                    share.passed -= 1;
                     (FindingName::SilentLoss, "acknowledged, not stored, and more than its worker held before it ended")
                 }
-                Some(Taken { kill, until, .. }) if due <= *until && *kill >= killed => {
+                (None, Some(taken)) if taken.kill >= killed => {
                     (FindingName::Unproven, "acknowledged, not stored; its worker still held samples, or did not say")
                 }
-                Some(Taken { until, .. }) if due <= *until => {
+                (None, Some(_)) => {
                     (FindingName::AckedLoss, "acknowledged by a worker that ended before it passed it on")
                 }
-                _ => (FindingName::SilentLoss, "acknowledged, not stored, and no end of its worker explains it"),
+                (None, None) => {
+                    (FindingName::SilentLoss, "acknowledged, not stored, and no end of its worker explains it")
+                }
             };
             let explained = name == FindingName::AckedLoss;
             examples
                 .add(name, explained, || self.truth.scheduled(sample.id, sample.k, sample.stale, detail.to_owned()));
+            if !sample.stale {
+                holes.add(name.as_str(), sample.id, sample.k);
+            }
         });
-        self.examples = examples;
+        (self.examples, self.holes) = (examples, holes);
     }
 
     /// Tells the acknowledged good samples of a generator's lane in their order: each, whether it is missing, and whether it

@@ -6,6 +6,7 @@
 mod again;
 mod carrier;
 mod explain;
+mod gaps;
 mod kills;
 mod replay;
 mod series;
@@ -20,6 +21,7 @@ use workload::{LaneMap, SeriesId, Workload};
 
 pub use carrier::Move;
 pub use explain::{Context, Disturbance, Seen};
+pub use gaps::Gaps;
 pub use verdicts::wrong;
 
 use crate::truth::Truth;
@@ -27,6 +29,7 @@ use crate::{Examples, Exception, FaultAccount, Finding, FindingName, Repeats, Sl
 use again::Again;
 use carrier::{Carrier, Carriers};
 use explain::Doubled;
+use gaps::Holes;
 use kills::Missing;
 use replay::Fates;
 
@@ -39,6 +42,8 @@ pub struct Run {
     pub expect: Vec<Expect>,
     /// Start of the schedule, Unix nanoseconds.
     pub t0_ns: u64,
+    /// When the generators had closed their accounts, Unix nanoseconds: nothing that is due later was ever sent.
+    pub ended_ns: u64,
     /// Which slot goes through which lane; a generator may say otherwise of itself.
     pub lanes: LaneMap,
     /// Generators in all.
@@ -96,6 +101,15 @@ pub struct Settlement {
     doubled: Doubled,
     late_explained: u64,
     examples: Examples,
+    holes: Holes,
+}
+
+/// What a settlement comes to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settled {
+    /// The worst first.
+    pub findings: Vec<Finding>,
+    pub gaps: Gaps,
 }
 
 impl Settlement {
@@ -130,6 +144,7 @@ impl Settlement {
             doubled: Doubled::default(),
             late_explained: 0,
             examples: Examples::default(),
+            holes: Holes::default(),
             store,
             run,
         };
@@ -182,8 +197,7 @@ impl Settlement {
         let workload = &self.run.workload;
         let mut scratch = Vec::new();
         for base in 0..workload.series() {
-            let samples = workload.samples_before(base, u64::MAX);
-            let newest = samples.checked_sub(1).map_or(0, |k| workload.generation_at(base, k));
+            let newest = self.carriers.sent(base).checked_sub(1).map_or(0, |k| workload.generation_at(base, k));
             for generation in 0..=newest {
                 let id = SeriesId { base, generation };
                 let slot = slot_of(workload.series_hash(id, &mut scratch));
@@ -195,8 +209,8 @@ impl Settlement {
         self.members.sort_unstable();
     }
 
-    /// The findings, the worst first.
-    pub fn findings(mut self) -> Vec<Finding> {
+    /// The end of it: what is left is named.
+    pub fn finish(mut self) -> Settled {
         self.settle_missing();
         let counters = self.store.counters;
         let faults = self.judge_fault_repeats();
@@ -213,6 +227,6 @@ impl Settlement {
         // What the series do not add up to was forgotten by a full store, or is a defect of ours: it proves nothing.
         let open = u64::try_from((self.net - self.named).unsigned_abs()).unwrap_or(u64::MAX);
         self.examples.count(FindingName::Unproven, open, 0);
-        self.examples.into_findings()
+        Settled { findings: self.examples.into_findings(), gaps: self.holes.finish() }
     }
 }

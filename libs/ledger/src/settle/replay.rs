@@ -6,6 +6,7 @@ use faults::Expect;
 use remote_write::slot_of;
 use workload::{LaneWalk, RequestPlan, Scheduled, SeriesId};
 
+use super::gaps::SKIPPED;
 use super::{GeneratorSide, Settlement};
 use crate::{Exception, FindingName, Outcome};
 
@@ -19,6 +20,8 @@ pub(super) enum Fate {
     /// The same, by a receiver that stores the good samples all the same.
     RefusedKeeping(u16),
     Skipped,
+    /// Its lane had come to its end.
+    Cut,
     Unresolved,
 }
 
@@ -114,6 +117,7 @@ impl Settlement {
             }
             let fate = match exception.outcome {
                 Outcome::Refused { status } => self.refused(&walk, &request, status),
+                Outcome::Skipped if exception.to_request == u64::MAX => Fate::Cut,
                 Outcome::Skipped => Fate::Skipped,
                 Outcome::Unresolved => Fate::Unresolved,
             };
@@ -165,9 +169,23 @@ impl Settlement {
                 let stored = if self.context.unread { "nobody looked whether it is stored" } else { "not stored" };
                 (FindingName::Unresolved, format!("never acknowledged, and {stored}"))
             }
-            Fate::Skipped => return,
+            Fate::Skipped => {
+                if !stale {
+                    self.holes.add(SKIPPED, id, k);
+                }
+                return;
+            }
+            Fate::Cut => return,
         };
+        self.name_gone(name, id, k, stale, detail);
+    }
+
+    /// Names a sample that is not stored.
+    pub(super) fn name_gone(&mut self, name: FindingName, id: SeriesId, k: u32, stale: bool, detail: String) {
         let truth = &self.truth;
         self.examples.add(name, false, || truth.scheduled(id, k, stale, detail));
+        if !stale {
+            self.holes.add(name.as_str(), id, k);
+        }
     }
 }

@@ -39,7 +39,7 @@ impl Settlement {
     fn settle_shared(&mut self, id: SeriesId, slot: u16, stores: &[&SeriesSeen]) {
         let held = |k: u32| stores.iter().filter(|store| store.holds(k)).count() as u64;
         let again: Vec<(u32, u64)> =
-            self.truth.samples(id).map(|k| (k, held(k).saturating_sub(1))).filter(|(_, again)| *again > 0).collect();
+            self.samples(id).map(|k| (k, held(k).saturating_sub(1))).filter(|(_, again)| *again > 0).collect();
         for (k, again) in again {
             if self.truth.replaced(id.base, k).is_none() {
                 self.shared += again;
@@ -52,8 +52,14 @@ impl Settlement {
         self.named -= i128::from(markers.saturating_sub(1));
     }
 
+    /// The samples of a series that were ever due.
+    fn samples(&self, id: SeriesId) -> Range<u32> {
+        let Range { start, end } = self.truth.samples(id);
+        start..end.min(self.carriers.sent(id.base)).max(start)
+    }
+
     fn settle_one(&mut self, id: SeriesId, slot: u16, seen: &SeriesSeen) {
-        let samples = self.truth.samples(id);
+        let samples = self.samples(id);
         for missing in missing(seen, &samples) {
             for k in missing {
                 if self.truth.replaced(id.base, k).is_some() {
@@ -93,7 +99,8 @@ impl Settlement {
     }
 
     fn settle_stale(&mut self, id: SeriesId, slot: u16, seen: &SeriesSeen) {
-        let Some(k) = self.run.workload.stale_k(id) else { return };
+        let sent = self.carriers.sent(id.base);
+        let Some(k) = self.run.workload.stale_k(id).filter(|k| *k < sent) else { return };
         let again = clipped(&seen.duplicates, &(k..k + 1)).next().is_some();
         if again {
             self.explain_duplicates(id, slot, k, 1);
@@ -147,8 +154,7 @@ impl Settlement {
         } else {
             (FindingName::SilentLoss, "acknowledged, not stored".into())
         };
-        let truth = &self.truth;
-        self.examples.add(name, false, || truth.scheduled(id, k, stale, detail));
+        self.name_gone(name, id, k, stale, detail);
     }
 
     /// Names a sample that is stored though it was not acknowledged.
@@ -160,7 +166,7 @@ impl Settlement {
             Fate::Unresolved => (FindingName::StoredUnacknowledged, true, "the answer was lost".to_owned()),
             Fate::Refused(status) => (FindingName::WronglyRefused, false, format!("answered {status}, but stored")),
             // Account and store contradict each other, and no target makes up right values: the account proves nothing.
-            Fate::Skipped => {
+            Fate::Skipped | Fate::Cut => {
                 (FindingName::Unproven, false, "never sent by the generator's account, but stored".to_owned())
             }
         };

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use faults::Expect;
-use floodmark_ledger::{Context, Finding, GeneratorSide, Run, Settlement, SlotTable, Store, StoreReport, digest};
+use floodmark_ledger::{
+    Context, Finding, GeneratorSide, Run, Settled, Settlement, SlotTable, Store, StoreReport, digest,
+};
 use remote_write::slot_of;
 use workload::LaneMap;
 
@@ -18,6 +20,10 @@ pub fn sides() -> Vec<GeneratorSide> {
 }
 
 pub fn settle(run: &Run, sides: &[GeneratorSide], stores: &[Store], context: Context) -> Vec<Finding> {
+    finish(run, sides, stores, context).findings
+}
+
+pub fn finish(run: &Run, sides: &[GeneratorSide], stores: &[Store], context: Context) -> Settled {
     let mut report = stores[0].report();
     for store in &stores[1..] {
         report.merge(&store.report());
@@ -30,7 +36,7 @@ pub fn settle(run: &Run, sides: &[GeneratorSide], stores: &[Store], context: Con
         let seen: Vec<_> = stores.iter().flat_map(|store| store.seen_in(chunk)).collect();
         settlement.settle_series(chunk, &seen);
     }
-    settlement.findings()
+    settlement.finish()
 }
 
 pub fn run(churn: bool, faults: &str, expect: Vec<Expect>) -> Run {
@@ -45,6 +51,7 @@ pub fn run_for(seconds: u32, churn: bool, faults: &str, expect: Vec<Expect>) -> 
         faults,
         expect,
         t0_ns: T0,
+        ended_ns: u64::MAX,
         lanes,
         generators: GENERATORS,
         samples_per_request: PER_REQUEST,

@@ -17,7 +17,6 @@ pub fn render_html(summary: &Summary) -> String {
     body.push_str(&verdict(summary));
     body.push_str(&figures(summary));
     section(&mut body, "Thresholds", &parts::thresholds(summary));
-    section(&mut body, "Conditions", &parts::conditions(summary));
     let mut time = String::new();
     if !timeline.is_empty() {
         time.push_str(&timeline.rate());

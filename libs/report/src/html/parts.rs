@@ -29,22 +29,6 @@ pub(crate) fn thresholds(summary: &Summary) -> String {
     if table.is_empty() { table } else { format!("<div class=\"stack\">{table}</div>\n") }
 }
 
-pub(crate) fn conditions(summary: &Summary) -> String {
-    let rows: Vec<Vec<Cell>> = summary
-        .conditions
-        .iter()
-        .map(|c| {
-            let what = [c.reason.as_str(), c.message.as_str()]
-                .into_iter()
-                .filter(|text| !text.is_empty())
-                .collect::<Vec<_>>()
-                .join(": ");
-            vec![c.r#type.clone().into(), c.status.clone().into(), what.into()]
-        })
-        .collect();
-    table("Conditions", &[Text("Condition"), Text("Status"), Wide("Reason")], &rows)
-}
-
 pub(crate) fn latency(summary: &Summary) -> String {
     let rows: Vec<Vec<Cell>> = summary
         .latency
@@ -178,7 +162,7 @@ pub(crate) fn faults(summary: &Summary) -> String {
         Number("sent"),
         Number("refused"),
         Number("accepted"),
-        Number("unresolved"),
+        Number("open"),
         Text("Wrong"),
     ];
     table("Injected faults, expected against got", &columns, &rows)

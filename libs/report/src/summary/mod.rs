@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 
 pub use latency::{Latencies, Latency, second_latencies};
 pub use parts::{
-    Chaos, Condition, Coverage, DropReason, Drops, Example, FaultResult, Finding, Process, RatePoint, Requests,
-    Samples, Slots, StageResult, Target, ThresholdResult, Worker,
+    Chaos, Coverage, DropReason, Drops, Example, FaultResult, Finding, Process, RatePoint, Requests, Samples, Slots,
+    StageResult, Target, ThresholdResult, Worker,
 };
 
 /// The schema that this crate writes and reads.
@@ -91,7 +91,6 @@ pub struct Summary {
     pub coverage: Option<Coverage>,
     /// Why nothing was read back although there is a store to read; none otherwise.
     pub unread: Option<String>,
-    pub conditions: Vec<Condition>,
     /// The documents that were run, as YAML.
     pub document: Option<String>,
     /// The command that runs it again.
@@ -131,7 +130,6 @@ impl Default for Summary {
             limit: None,
             coverage: None,
             unread: None,
-            conditions: Vec::new(),
             document: None,
             command: None,
         }

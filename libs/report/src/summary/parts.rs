@@ -101,7 +101,7 @@ pub struct Drops {
     pub by_reason: BTreeMap<String, DropReason>,
     /// Over all reasons.
     pub per_event: measure::DropSummary,
-    /// Lengths of the gaps in series, by cause.
+    /// Lengths of the gaps in series, by the finding that names their samples; `skipped` where none does.
     pub gaps: BTreeMap<String, measure::DropSummary>,
 }
 
@@ -260,15 +260,4 @@ pub struct Slots {
     pub compared: u32,
     /// Count and checksum say that exactly what was acknowledged is stored.
     pub equal: u32,
-}
-
-/// A condition of the test, as its status has it.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub struct Condition {
-    pub r#type: String,
-    /// True, False or Unknown.
-    pub status: String,
-    pub reason: String,
-    pub message: String,
 }
