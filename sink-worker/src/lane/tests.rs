@@ -260,6 +260,60 @@ fn what_is_given_up_is_told_apart_by_what_its_sender_heard() {
     assert_eq!(given_up(true, false, Answer::Delivered), (0, 0));
 }
 
+#[test]
+fn an_outage_in_which_something_gets_through_now_and_then_costs_nothing() {
+    for (elsewhere, here) in [(2, 0), (9, 0), (25, 0), (60, 0), (0, 11), (0, 14), (0, 16), (0, 40)] {
+        let mut lane = Lane::new(Rules { once: true, ..RULES }, 1);
+        lane.push(part(1, &[&[(0, 1), (1, 1), (2, 1), (3, 1), (4, 1)]]));
+        let mut delivered = HashSet::new();
+        let mut now = 0;
+        while lane.held() > 0 {
+            now += 1000;
+            assert!(now < 300_000);
+            let samples = send(&mut lane, now);
+            if now == elsewhere * 1000 {
+                lane.elsewhere();
+            }
+            let up = now > 200_000 || now == here * 1000;
+            if up {
+                delivered.extend(samples);
+            }
+            let settled = lane.answered(now, if up { Answer::Delivered } else { suspect(500) }).settled;
+            assert!(settled.iter().all(|one| one.0 == How::Delivered), "{elsewhere} {here}: {settled:?}");
+        }
+        assert_eq!(delivered.len(), 5);
+    }
+}
+
+#[test]
+fn a_lane_alone_finds_every_series_that_its_backend_chokes_on() {
+    for bad in 1..31_u64 {
+        let mut lane = Lane::new(RULES, 1);
+        lane.push(part(1, &[&[(0, 1), (1, 1), (2, 1), (3, 1), (4, 1)]]));
+        let is_bad = |sample: &(u64, i64)| bad & (1 << sample.0) != 0;
+        let mut settled = HashMap::new();
+        let (mut now, mut sent, mut repeated) = (0, HashMap::new(), 0);
+        while lane.held() > 0 {
+            now += 1000;
+            assert!(now < 1_000_000, "{bad:b}");
+            let samples = send(&mut lane, now);
+            for sample in &samples {
+                *sent.entry(*sample).or_insert(0_u64) += 1;
+            }
+            let choked = samples.iter().any(is_bad);
+            let effects = lane.answered(now, if choked { suspect(500) } else { Answer::Delivered });
+            repeated += effects.repeated;
+            for (how, samples) in effects.settled {
+                *settled.entry(format!("{how:?}")).or_insert(0) += samples;
+            }
+        }
+        let poison = u64::from(bad.count_ones());
+        assert_eq!(settled, HashMap::from([("Rejected(\"poison\")".into(), poison), ("Delivered".into(), 5 - poison)]));
+        let doubled = sent.iter().filter(|sent| !is_bad(sent.0)).map(|sent| sent.1 - 1).sum::<u64>();
+        assert!(repeated >= doubled, "{bad:b}: {repeated} told of {doubled}");
+    }
+}
+
 #[derive(Clone, Debug)]
 enum Do {
     Push(Vec<(u8, u8)>),
@@ -325,7 +379,7 @@ proptest! {
                     prop_assert!(!samples.is_empty());
                     let mut seen = HashSet::new();
                     prop_assert!(!once || samples.iter().all(|sample| seen.insert(sample.0)));
-                    if answer == Answer::Delivered {
+                    if answer == Answer::Delivered && !lane.asking {
                         for (hash, time) in samples {
                             let before = delivered.insert(hash, time);
                             prop_assert!(before.is_none_or(|before| before < time), "{before:?} then {time}");

@@ -5,6 +5,7 @@
 
 mod answers;
 mod cost;
+mod doubt;
 mod drain;
 mod harness;
 mod prometheus;
