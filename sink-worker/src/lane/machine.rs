@@ -274,19 +274,22 @@ impl Lane {
     }
 
     fn rejected(&mut self, mut batch: Batch, status: u16, text: String, effects: &mut Effects) {
-        // What is sent again must not be able to spoil what the backend may have kept of it.
-        let harmless = batch.once || self.rules.partial == Partial::Atomic;
+        let divisible = match self.rules.partial {
+            Partial::Atomic => true,
+            // What it kept would be there twice, and tells nothing new.
+            Partial::KeepsGood => false,
+            // What is sent again must not be able to spoil what the backend may have kept of it.
+            Partial::Unknown => batch.once,
+        };
         match self.rules.on_rejected {
             OnRejected::Fail => return self.halt(batch, format!("{status}: {text}"), effects),
-            _ if batch.pieces.len() > 1 && harmless => {
+            _ if batch.pieces.len() > 1 && divisible => {
                 // Several requests share the batch: each stands for itself.
                 if let Some(halves) = batch.halve() {
-                    return self.divide(&batch, halves, effects);
+                    return self.divide_refused(&batch, halves, effects);
                 }
             }
-            OnRejected::Isolate { max_extra }
-                if harmless && !batch.fault && self.rules.partial != Partial::KeepsGood =>
-            {
+            OnRejected::Isolate { max_extra } if divisible && !batch.fault => {
                 if let Some(halves) = batch.halve() {
                     if !batch.isolating {
                         self.extra_left = max_extra;
@@ -296,7 +299,7 @@ impl Lane {
                         batch.isolating = true;
                         let (mut left, mut right) = halves;
                         (left.isolating, right.isolating) = (true, true);
-                        return self.divide(&batch, (left, right), effects);
+                        return self.divide_refused(&batch, (left, right), effects);
                     }
                     if batch.isolating {
                         note(&batch, status, "collateral", &text, effects);
@@ -323,6 +326,13 @@ impl Lane {
         };
         note(batch, status, &reason, &text, effects);
         self.settle(batch, &how, Some(&Verdict::Rejected { status, text }), effects);
+    }
+
+    fn divide_refused(&mut self, batch: &Batch, halves: (Batch, Batch), effects: &mut Effects) {
+        self.divide(batch, halves, effects);
+        if self.rules.partial != Partial::Atomic {
+            effects.repeated = effects.again;
+        }
     }
 
     pub(super) fn divide(&mut self, batch: &Batch, (left, right): (Batch, Batch), effects: &mut Effects) {
