@@ -310,7 +310,7 @@ impl World<'_> {
                     body,
                     &self.map,
                     false,
-                    SplitRules { once: true, max_samples: self.rules.max_samples, most: 100 },
+                    SplitRules { once: true, max_samples: self.rules.max_samples, most: 100, max_bytes: 1 << 20 },
                 )
                 .unwrap();
             let offer = |share: crate::admit::Share| Offer {
