@@ -48,6 +48,8 @@ pub(crate) struct Sliced {
 ///
 /// `None` when they take more than `max_bytes`: labels are copied into every slice.
 pub(crate) fn slice(items: &[Item<'_>], once: bool, max_samples: u64, max_bytes: u64) -> Option<Sliced> {
+    // Fields know their place in 32 bits.
+    let max_bytes = max_bytes.min(u64::from(u32::MAX));
     let mut build = Build {
         layers: Vec::new(),
         newest: HashMap::with_capacity(items.len()),

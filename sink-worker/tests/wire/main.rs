@@ -11,3 +11,5 @@ mod drain;
 mod harness;
 mod prometheus;
 mod requests;
+#[path = "../../../tests/skip.rs"]
+mod skip;
