@@ -18,8 +18,9 @@ use tokio::time::sleep;
 
 use crate::clock::Clock;
 use crate::epoch::Epoch;
+use crate::meaning::{Taken, UNDECIDED, given_up, maybe_taken, ruling};
 use crate::outcome::Measured;
-use crate::poison::{Ruling, Streak};
+use crate::poison::Streak;
 use crate::prepare::protocol_headers;
 use crate::shared::Shared;
 
@@ -32,9 +33,6 @@ const CAPS: Caps = Caps { max_retry_after: Duration::from_secs(10) };
 const LAST_WORDS: Duration = Duration::from_secs(2);
 /// Redirects followed for one request.
 const REDIRECTS: u32 = 3;
-
-/// A worker's answer to faults that were neither taken nor refused: it forgets them.
-const UNDECIDED: u16 = 504;
 
 static REFUSALS: Limiter = Limiter::new(5, Duration::from_secs(10));
 static TROUBLES: Limiter = Limiter::new(5, Duration::from_secs(10));
@@ -107,22 +105,6 @@ pub(crate) struct Link {
     halt: watch::Receiver<bool>,
     next_map: watch::Receiver<Option<Arc<OwnershipDoc>>>,
     jitter: u64,
-}
-
-/// An attempt that the target may have taken.
-#[derive(Clone, Copy)]
-struct Taken {
-    /// The map that it named.
-    epoch: u64,
-    /// A worker knows a repeat of it by its number, and does not pass it on: while it lives, and under the same map.
-    known_again: bool,
-}
-
-impl Taken {
-    /// Whether the next attempt, which names this map, is a new one to the target.
-    fn comes_twice(self, named: u64) -> bool {
-        !self.known_again || named != self.epoch
-    }
 }
 
 /// The end of a delivery: what came of it and how many times it was sent.
@@ -413,32 +395,6 @@ impl Link {
         let text = format!("{} {}", response.status, response.text(300));
         telemetry::warn_limited!(REFUSALS, lane = self.lane, samples, answer = text, "refused for good");
         self.shared.books().last_error = Some(text);
-    }
-}
-
-/// Whether the target may have taken what it answered so. It throttles (429) and redirects without looking inside, and a sink
-/// names its map in a refusal of all of it.
-fn maybe_taken(answer: &Result<Response, TransportError>, sink: bool) -> bool {
-    match answer {
-        Ok(response) if sink && response.status == 503 => response.header(ours::EPOCH).is_none(),
-        Ok(response) => response.status >= 500,
-        Err(error) => error.maybe_processed(),
-    }
-}
-
-/// What became of a request whose lane cannot go on.
-fn given_up(maybe_taken: bool, status: u16) -> Delivered {
-    if maybe_taken { Delivered::Unresolved } else { Delivered::Refused(status) }
-}
-
-/// A fault that the target cannot digest would stop the lane for ever.
-fn ruling(parcel: &Parcel<'_>, streak: &Streak, at: u64, good: u64) -> Option<Delivered> {
-    let Contents::Fault { before, may_wait, .. } = parcel.contents else { return None };
-    match streak.rule(at, good) {
-        Ruling::Refused => Some(Delivered::Refused(streak.status)),
-        Ruling::Undecided if may_wait && before.is_none() => Some(Delivered::Undecided(*streak)),
-        Ruling::Again | Ruling::Undecided => None,
-        Ruling::Unknown => Some(Delivered::Unresolved),
     }
 }
 

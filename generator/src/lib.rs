@@ -15,6 +15,7 @@ mod follow;
 mod handover;
 mod lane;
 mod lane_faults;
+mod meaning;
 mod metrics;
 mod outcome;
 mod pack;

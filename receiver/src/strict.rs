@@ -88,7 +88,7 @@ impl Refusals {
         self.0.entry(why).or_insert_with(|| (0, example())).0 += 1;
     }
 
-    /// 2xx, 400, or 429 when only the limit of series stood against it.
+    /// 2xx, 400, or 429 when the limit of series stood against all of it.
     pub(crate) fn status(&self) -> u16 {
         if self.0.is_empty() {
             204

@@ -1,5 +1,7 @@
 //! What arrived: the store of the run, and the series of everybody else. All of it behind one lock a request.
 
+use std::collections::HashSet;
+
 use ledger::{Foreign, ForeignTable, SeriesRef, SeriesSeen, Store, StoreCounters, StoreReport};
 use remote_write::rules::check_series;
 use remote_write::v1::{self, Series};
@@ -61,14 +63,20 @@ impl Tables {
         let horizon_ms = rules.now_ms.saturating_add(AHEAD_MS);
         let half = samples.len().div_ceil(2);
         let samples = if rules.part == Part::Half { &samples[..half] } else { samples };
+        if self.lacks_room(plain, samples, rules.policy.max_series) {
+            for sample in samples {
+                refusals.add(Why::SeriesLimit, || text(of(plain, sample), sample));
+            }
+            return refusals;
+        }
         let mut previous = None;
         for sample in samples {
-            let raw = || plain.get(sample.from as usize..sample.to as usize).unwrap_or_default();
+            let raw = || of(plain, sample);
             if rules.refuse_one && *self.refused_series.get_or_insert(sample.hash) == sample.hash {
                 refusals.add(Why::OnPurpose, || text(raw(), sample));
                 continue;
             }
-            match self.find(sample, previous, raw, rules) {
+            match self.find(sample, previous, raw) {
                 Ok(Whose::Run(series)) => {
                     previous = Some(series.base);
                     if let Some(why) = self.take_own(series, sample, horizon_ms, rules) {
@@ -98,6 +106,26 @@ impl Tables {
         refusals
     }
 
+    /// Whether the request has more new series than there is room for. Then nothing of it may be stored: whoever is answered
+    /// 429 sends all of it again, and takes none of it for stored.
+    fn lacks_room(&mut self, plain: &[u8], samples: &[Arrived], max_series: u64) -> bool {
+        let room = max_series.saturating_sub(self.series());
+        if samples.len() as u64 <= room {
+            return false;
+        }
+        let mut new = HashSet::new();
+        samples.iter().any(|sample| {
+            let good = || first(of(plain, sample)).is_some_and(|series| check_series(&series).is_ok());
+            !self.knows(sample.hash) && good() && new.insert(sample.hash) && new.len() as u64 > room
+        })
+    }
+
+    fn knows(&mut self, hash: u64) -> bool {
+        self.store.as_mut().is_some_and(|store| store.lookup(hash, None).is_some())
+            || self.foreign.holds(hash)
+            || self.strangers.holds(hash)
+    }
+
     /// Finds the series; one seen for the first time is held to the rules of labels and recognised.
     #[inline]
     fn find<'a>(
@@ -105,7 +133,6 @@ impl Tables {
         sample: &Arrived,
         previous: Option<u32>,
         raw: impl FnOnce() -> &'a [u8],
-        rules: &Rules<'_>,
     ) -> Result<Whose, Why> {
         if let Some(broken) = sample.broken {
             return Err(Why::Broken(broken));
@@ -120,17 +147,14 @@ impl Tables {
         } else if self.strangers.holds(sample.hash) {
             Ok(Whose::Stranger)
         } else {
-            self.meet(sample, raw(), rules)
+            self.meet(sample, raw())
         }
     }
 
     #[cold]
-    fn meet(&mut self, sample: &Arrived, raw: &[u8], rules: &Rules<'_>) -> Result<Whose, Why> {
+    fn meet(&mut self, sample: &Arrived, raw: &[u8]) -> Result<Whose, Why> {
         let Some(series) = first(raw) else { return Ok(Whose::Other) };
         check_series(&series).map_err(Why::Broken)?;
-        if self.series() >= rules.policy.max_series {
-            return Err(Why::SeriesLimit);
-        }
         let Some(store) = &mut self.store else { return Ok(Whose::Other) };
         Ok(match store.introduce(sample.hash, series.labels()) {
             Some(own) => Whose::Run(own),
@@ -201,6 +225,11 @@ fn take_other(
     let kept = refused.is_none() || kind == Foreign::Duplicate;
     table.record(hash, timestamp, sample.bits, kind, kept, counters);
     refused
+}
+
+/// The bytes of its series.
+fn of<'a>(plain: &'a [u8], sample: &Arrived) -> &'a [u8] {
+    plain.get(sample.from as usize..sample.to as usize).unwrap_or_default()
 }
 
 fn first(raw: &[u8]) -> Option<Series<'_>> {

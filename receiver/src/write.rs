@@ -114,6 +114,7 @@ impl Scratch {
     /// Gives back what one huge request needed.
     pub(crate) fn release(&mut self) {
         self.snappy.release(KEEP);
+        self.labels.release(KEEP);
         if self.samples.capacity() * size_of::<Arrived>() > KEEP {
             self.samples = Vec::new();
         }

@@ -81,9 +81,14 @@ async fn windows_and_limits_are_kept() {
     assert_eq!(sender.send(&[named("a", vec![(now, 1.0)]), named("b", vec![(now, 1.0)])]).await.unwrap().status, 204);
     assert_eq!(sender.send(&[named("a", vec![(now - 9_000, 1.0)])]).await.unwrap().status, 204);
     assert_eq!(sender.send(&[named("a", vec![(now - 11_000, 1.0)])]).await.unwrap().status, 400);
+    let stored = receiver.store().await.counters.foreign_samples;
     let over = sender.send(&[named("c", vec![(now, 1.0)]), named("b", vec![(now + 1, 1.0)])]).await.unwrap();
     assert_eq!(over.status, 429);
-    assert_eq!(receiver.store().await.counters.foreign_series, 2);
+    let counters = receiver.store().await.counters;
+    assert_eq!((counters.foreign_series, counters.foreign_samples), (2, stored), "a 429 took nothing");
+    let known = sender.send(&[named("b", vec![(now + 1, 1.0)]), (vec![(b"a", b"1")], vec![(now, 1.0)])]).await.unwrap();
+    assert_eq!(known.status, 400, "what is broken needs no room");
+    assert_eq!(receiver.store().await.counters.foreign_samples, stored + 1);
     receiver.end().await;
 }
 

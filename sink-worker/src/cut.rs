@@ -26,24 +26,26 @@ pub(crate) struct Cut<'a> {
 impl<'a> Cut<'a> {
     /// Parses a whole field, tag and length included; `None` when it is not one.
     pub(crate) fn parse(raw: &'a [u8]) -> Option<Self> {
-        let mut reader = Reader { bytes: raw, at: 0 };
-        if reader.varint()? != 0x0a || reader.varint()? != (raw.len() - reader.at) as u64 {
-            return None;
-        }
         let mut cut = Self { raw, common: Vec::new(), points: Vec::new(), exemplars: Vec::new() };
-        while reader.at < raw.len() {
-            let start = reader.at;
-            let (key, payload) = reader.field()?;
-            let range = start..reader.at;
-            match key {
-                // sample: timestamp = 2; histogram: timestamp = 15
-                0x12 => cut.point(range, &raw[payload], 2)?,
-                0x22 => cut.point(range, &raw[payload], 15)?,
-                0x1a => cut.exemplars.push(range),
-                _ => cut.common.push(range),
+        visit(raw, |range, field| {
+            let ranges = match field {
+                Inner::Point { timestamp } => return cut.points.push(Point { timestamp, range }),
+                Inner::Exemplar => &mut cut.exemplars,
+                Inner::Common => &mut cut.common,
+            };
+            match ranges.last_mut() {
+                Some(last) if last.end == range.start => last.end = range.end,
+                _ => ranges.push(range),
             }
-        }
+        })?;
         Some(cut)
+    }
+
+    /// How many points [`Self::parse`] would find, without memory for them.
+    pub(crate) fn count(raw: &[u8]) -> Option<u64> {
+        let mut points = 0;
+        visit(raw, |_, field| points += u64::from(matches!(field, Inner::Point { .. })))?;
+        Some(points)
     }
 
     /// Samples and histograms in wire order.
@@ -94,22 +96,49 @@ impl<'a> Cut<'a> {
             last: times().max().unwrap_or(0),
         }
     }
+}
 
-    fn point(&mut self, range: Range<usize>, message: &[u8], number: u64) -> Option<()> {
-        let mut reader = Reader { bytes: message, at: 0 };
-        let mut timestamp = 0;
-        while reader.at < message.len() {
-            let start = reader.at;
-            let (key, _) = reader.field()?;
-            if key == number << 3 {
-                let mut value = Reader { bytes: message, at: start };
-                value.varint()?;
-                timestamp = value.varint()?.cast_signed();
-            }
-        }
-        self.points.push(Point { timestamp, range });
-        Some(())
+/// A field of a series.
+enum Inner {
+    Point { timestamp: i64 },
+    Exemplar,
+    Common,
+}
+
+/// Passes over the fields of a series; `None` when it is not one.
+fn visit(raw: &[u8], mut see: impl FnMut(Range<usize>, Inner)) -> Option<()> {
+    let mut reader = Reader { bytes: raw, at: 0 };
+    if reader.varint()? != 0x0a || reader.varint()? != (raw.len() - reader.at) as u64 {
+        return None;
     }
+    while reader.at < raw.len() {
+        let start = reader.at;
+        let (key, payload) = reader.field()?;
+        let field = match key {
+            // sample: timestamp = 2; histogram: timestamp = 15
+            0x12 => Inner::Point { timestamp: timestamp(&raw[payload], 2)? },
+            0x22 => Inner::Point { timestamp: timestamp(&raw[payload], 15)? },
+            0x1a => Inner::Exemplar,
+            _ => Inner::Common,
+        };
+        see(start..reader.at, field);
+    }
+    Some(())
+}
+
+fn timestamp(message: &[u8], number: u64) -> Option<i64> {
+    let mut reader = Reader { bytes: message, at: 0 };
+    let mut timestamp = 0;
+    while reader.at < message.len() {
+        let start = reader.at;
+        let (key, _) = reader.field()?;
+        if key == number << 3 {
+            let mut value = Reader { bytes: message, at: start };
+            value.varint()?;
+            timestamp = value.varint()?.cast_signed();
+        }
+    }
+    Some(timestamp)
 }
 
 struct Reader<'a> {
@@ -174,6 +203,7 @@ mod tests {
     fn pieces_hold_every_sample_once_and_the_same_labels() {
         let raw = series(&[5, 7, -1, i64::MAX]);
         let cut = Cut::parse(&raw).unwrap();
+        assert_eq!(Cut::count(&raw), Some(4));
         let times: Vec<_> = cut.points().iter().map(|point| point.timestamp).collect();
         assert_eq!(times, [5, 7, -1, i64::MAX]);
         let mut body = Vec::new();
@@ -210,6 +240,19 @@ mod tests {
         };
         assert_eq!(one(&older), (true, false));
         assert_eq!(one(&newer), (true, true));
+    }
+
+    #[test]
+    fn labels_take_no_memory_each() {
+        let mut literal = v1::Literal::new();
+        for _ in 0..1000 {
+            literal.label(b"", b"");
+        }
+        literal.field(4, &[0x78, 33]);
+        literal.field(99, b"who knows");
+        let mut encoder = v1::Encoder::new();
+        encoder.fields(literal.fields());
+        assert_eq!(Cut::parse(encoder.body()).unwrap().common.len(), 2);
     }
 
     #[test]

@@ -22,6 +22,15 @@ thread_local! {
     static DECODER: RefCell<Decoder> = RefCell::new(Decoder::default());
 }
 
+/// Never keeps more of a request than the next one needs.
+fn decode<T>(with: impl FnOnce(&mut Decoder) -> T) -> T {
+    DECODER.with_borrow_mut(|decoder| {
+        let decoded = with(decoder);
+        decoder.release();
+        decoded
+    })
+}
+
 /// An answer.
 #[derive(Debug)]
 pub(crate) struct Reply {
@@ -68,7 +77,7 @@ impl Reply {
 impl From<Refusal> for Reply {
     fn from(refusal: Refusal) -> Self {
         let status = match &refusal {
-            Refusal::Snappy(SnappyError::TooLarge { .. }) | Refusal::TooMany { .. } => 413,
+            Refusal::Snappy(SnappyError::TooLarge { .. }) | Refusal::TooMany { .. } | Refusal::TooLarge { .. } => 413,
             _ => 400,
         };
         Self::new(status, refusal.to_string())
@@ -134,7 +143,7 @@ async fn generator(
     let fault = id.fault.is_some();
     // With the same map a series that is not this worker's is a mistake, which fetching the map again would not mend.
     let named = fault || sent.mixed;
-    let pure = DECODER.with_borrow_mut(|decoder| decoder.pure(&body, map, named))?;
+    let pure = decode(|decoder| decoder.pure(&body, map, named))?;
     let lanes = u32::from(map.ownership.lanes);
     let lane = if named {
         if id.lane / lanes != map.ordinal {
@@ -155,7 +164,7 @@ async fn generator(
     let small = shared.plan.ack_policy == AckPolicy::Buffered && samples.saturating_mul(2) <= most;
     // The verdict on faults must be on them alone, and the bytes of some cannot be read.
     let (slices, bytes) = if (small && !named) || (samples > most && !fault) {
-        let fields = DECODER.with_borrow_mut(|decoder| decoder.fields(&body))?;
+        let fields = decode(|decoder| decoder.fields(&body))?;
         let bytes = fields.bytes.len() as u64;
         (fields.cut(most), bytes)
     } else {
@@ -191,9 +200,9 @@ async fn third_party(shared: &Arc<Shared>, map: &Map, forwarded: Option<&str>, b
         return Err(Reply::later(format!("this worker has the map of epoch {epoch}, the forwarding one another")));
     }
     let rules = &shared.rules;
-    let most = shared.plan.buffer.max_samples.0;
-    let split_rules = SplitRules { once: rules.once, max_samples: rules.max_samples, most };
-    let split = DECODER.with_borrow_mut(|decoder| decoder.split(&body, map, forwarded.is_some(), split_rules));
+    let (most, max_bytes) = (shared.plan.buffer.max_samples.0, shared.plan.buffer.max_bytes.0);
+    let split_rules = SplitRules { once: rules.once, max_samples: rules.max_samples, most, max_bytes };
+    let split = decode(|decoder| decoder.split(&body, map, forwarded.is_some(), split_rules));
     drop(body);
     let wait = shared.plan.ack_policy != AckPolicy::Buffered;
     let split = match split {

@@ -28,6 +28,18 @@ impl Scratch {
     pub fn new() -> Self {
         Self::default()
     }
+
+    /// Gives back buffers above `keep` bytes, so that one huge label set does not occupy memory for good.
+    pub fn release(&mut self, keep: usize) {
+        for buffer in [&mut self.bytes, &mut self.block] {
+            if buffer.capacity() > keep {
+                *buffer = Vec::new();
+            }
+        }
+        if self.spans.capacity() * size_of::<Span>() > keep {
+            self.spans = Vec::new();
+        }
+    }
 }
 
 /// Appends one label in canonical encoding. Order, repeats and empty values are the caller's business, so wrong label

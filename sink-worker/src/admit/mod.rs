@@ -13,6 +13,7 @@ use xxhash_rust::xxh3::Xxh3Default;
 pub(crate) use map::Map;
 pub(crate) use slice::{Item, Sliced, slice};
 
+use crate::cut::Cut;
 use crate::lane::{Field, Fields, MAX_DECODED, measure};
 
 /// Reused memory of one thread.
@@ -60,6 +61,18 @@ pub(crate) enum Refusal {
         /// Samples that the buffer takes.
         most: u64,
     },
+    /// More bytes than the whole buffer takes.
+    #[error("more than {most} bytes with the labels before each sample, the size of the buffer; send smaller requests")]
+    TooLarge {
+        /// Bytes that the buffer takes.
+        most: u64,
+    },
+    /// A native histogram whose bytes are no message.
+    #[error("series {series} has a broken native histogram; send it as prometheus.Histogram declares it")]
+    Histogram {
+        /// Position in the request.
+        series: usize,
+    },
     /// A generator's request repeats a series.
     #[error(
         "{samples} samples of {series} series: send one sample a series in a request, so that repeating it is harmless"
@@ -105,6 +118,8 @@ pub(crate) struct SplitRules {
     pub(crate) max_samples: u64,
     /// Samples in the request: what the buffer takes.
     pub(crate) most: u64,
+    /// Bytes in this worker's share: what the buffer takes.
+    pub(crate) max_bytes: u64,
 }
 
 /// A request split by owner and lane.
@@ -129,7 +144,7 @@ impl Decoder {
         for (at, series) in v1::walk(plain).enumerate() {
             let series = series?;
             found.series += 1;
-            found.samples += count(&series);
+            found.samples += count(at, &series)?;
             if fault {
                 continue;
             }
@@ -151,8 +166,13 @@ impl Decoder {
         if !fault && found.samples > u64::from(found.series) {
             return Err(Refusal::Repeats { samples: found.samples, series: found.series });
         }
-        self.snappy.release(KEEP);
         Ok(found)
+    }
+
+    /// Gives back what one huge request needed.
+    pub(crate) fn release(&mut self) {
+        self.snappy.release(KEEP);
+        self.labels.release(KEEP);
     }
 
     /// The series of a request that was checked by [`Self::pure`], so that it can be merged with others.
@@ -189,7 +209,7 @@ impl Decoder {
         for (at, series) in v1::walk(plain).enumerate() {
             let series = series?;
             split.series += 1;
-            let count = count(&series);
+            let count = count(at, &series)?;
             samples += count;
             if samples > rules.most {
                 return Err(Refusal::TooMany { most: rules.most });
@@ -209,6 +229,7 @@ impl Decoder {
                 None => others.entry(owner).or_default().extend_from_slice(series.raw()),
             }
         }
+        let mut left = rules.max_bytes;
         for (lane, items) in (0..).zip(&lanes) {
             if items.is_empty() {
                 continue;
@@ -217,23 +238,24 @@ impl Decoder {
             for item in items {
                 key.update(item.raw);
             }
-            let sliced = slice(items, rules.once, rules.max_samples);
+            let sliced = slice(items, rules.once, rules.max_samples, left);
+            let sliced = sliced.ok_or(Refusal::TooLarge { most: rules.max_bytes })?;
+            left -= sliced.bytes;
             split.own.push(Share { lane, key: key.digest128(), sliced });
         }
         for (owner, plain) in others {
             split.others.push((owner, Bytes::copy_from_slice(self.snappy.compress(&plain))));
         }
-        self.snappy.release(KEEP);
         Ok(split)
     }
 }
 
 /// Samples and histograms of a series.
 #[inline]
-fn count(series: &v1::Series<'_>) -> u64 {
+fn count(at: usize, series: &v1::Series<'_>) -> Result<u64, Refusal> {
     if series.has_histograms() {
-        crate::cut::Cut::parse(series.raw()).map_or(0, |cut| cut.points().len() as u64)
+        Cut::count(series.raw()).ok_or(Refusal::Histogram { series: at })
     } else {
-        series.sample_count() as u64
+        Ok(series.sample_count() as u64)
     }
 }

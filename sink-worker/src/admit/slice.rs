@@ -45,21 +45,25 @@ pub(crate) struct Sliced {
 /// With `once` each holds at most one sample a series: then a slice that is sent twice changes nothing, and one that is
 /// refused because a later one is stored already takes nothing down. Otherwise a slice ends before a sample that is not
 /// newer than the one before it of that series, which a backend may answer 2xx and lose.
-pub(crate) fn slice(items: &[Item<'_>], once: bool, max_samples: u64) -> Sliced {
+///
+/// `None` when they take more than `max_bytes`: labels are copied into every slice.
+pub(crate) fn slice(items: &[Item<'_>], once: bool, max_samples: u64, max_bytes: u64) -> Option<Sliced> {
+    // Fields know their place in 32 bits.
+    let max_bytes = max_bytes.min(u64::from(u32::MAX));
     let mut build = Build {
         layers: Vec::new(),
         newest: HashMap::with_capacity(items.len()),
         repeats: false,
         once,
+        bytes: 0,
         longest: usize::try_from(max_samples).unwrap_or(usize::MAX).max(1),
     };
     for item in items {
-        build.take(item);
+        build.take(item, max_bytes)?;
     }
     let once = !build.repeats || once;
-    let mut sliced = Sliced { once, ..Sliced::default() };
+    let mut sliced = Sliced { once, bytes: build.bytes, ..Sliced::default() };
     for layer in build.layers {
-        sliced.bytes += (layer.bytes.len() + layer.list.len() * size_of::<Field>()) as u64;
         let bytes = bytes::Bytes::from(layer.bytes);
         let mut list = Vec::new();
         let mut samples = 0;
@@ -80,7 +84,7 @@ pub(crate) fn slice(items: &[Item<'_>], once: bool, max_samples: u64) -> Sliced 
         }
         push(list);
     }
-    sliced
+    Some(sliced)
 }
 
 #[derive(Default)]
@@ -95,23 +99,24 @@ struct Build {
     newest: HashMap<u64, (usize, i64)>,
     repeats: bool,
     once: bool,
+    /// What all layers occupy.
+    bytes: u64,
     longest: usize,
 }
 
 impl Build {
-    fn take(&mut self, item: &Item<'_>) {
+    /// Copies a series into the layers; `None` once they occupy more than `max_bytes`.
+    fn take(&mut self, item: &Item<'_>, max_bytes: u64) -> Option<()> {
         let raw = item.raw;
         if let Some(time) = item.only {
             let at = self.place(item.hash, time);
-            let layer = self.layer(at);
-            let start = layer.bytes.len() as u32;
-            layer.bytes.extend_from_slice(raw);
-            let end = layer.bytes.len() as u32;
-            let field = Field { start, end, samples: 1, hash: item.hash, first: time, last: time };
-            layer.list.push(field);
-            return;
+            return self.put(at, max_bytes, |bytes| {
+                let start = bytes.len() as u32;
+                bytes.extend_from_slice(raw);
+                Field { start, end: bytes.len() as u32, samples: 1, hash: item.hash, first: time, last: time }
+            });
         }
-        let Some(cut) = Cut::parse(raw) else { return };
+        let cut = Cut::parse(raw)?;
         let mut from = 0;
         while let Some(first) = cut.points().get(from) {
             let at = self.place(item.hash, first.timestamp);
@@ -122,17 +127,18 @@ impl Build {
                 let last = cut.points()[to - 1].timestamp;
                 self.newest.insert(item.hash, (at, last));
             }
-            let layer = self.layer(at);
-            let field = if to - from == cut.points().len() {
-                let start = layer.bytes.len() as u32;
-                layer.bytes.extend_from_slice(raw);
-                cut.field(start..layer.bytes.len() as u32, from..to, item.hash)
-            } else {
-                cut.append(&mut layer.bytes, from..to, item.hash)
-            };
-            layer.list.push(field);
+            self.put(at, max_bytes, |bytes| {
+                if to - from == cut.points().len() {
+                    let start = bytes.len() as u32;
+                    bytes.extend_from_slice(raw);
+                    cut.field(start..bytes.len() as u32, from..to, item.hash)
+                } else {
+                    cut.append(bytes, from..to, item.hash)
+                }
+            })?;
             from = to;
         }
+        Some(())
     }
 
     /// The layer for the next sample of a series.
@@ -149,11 +155,16 @@ impl Build {
         at
     }
 
-    fn layer(&mut self, at: usize) -> &mut Layer {
+    fn put(&mut self, at: usize, max_bytes: u64, append: impl FnOnce(&mut Vec<u8>) -> Field) -> Option<()> {
         if self.layers.len() <= at {
             self.layers.resize_with(at + 1, Layer::default);
+            self.bytes += (size_of::<Layer>() + size_of::<Payload>()) as u64;
         }
-        &mut self.layers[at]
+        let layer = &mut self.layers[at];
+        let field = append(&mut layer.bytes);
+        self.bytes += u64::from(field.end - field.start) + size_of::<Field>() as u64;
+        layer.list.push(field);
+        (self.bytes <= max_bytes).then_some(())
     }
 }
 

@@ -8,7 +8,7 @@ use remote_write::canonical::push_label;
 use super::*;
 use crate::lane::Payload;
 
-const RULES: SplitRules = SplitRules { once: true, max_samples: 1000, most: 400 };
+const RULES: SplitRules = SplitRules { once: true, max_samples: 1000, most: 400, max_bytes: 1 << 20 };
 
 type Plain = Vec<(u8, i64)>;
 
@@ -31,7 +31,7 @@ fn sliced(series: &[(u8, Vec<i64>)], once: bool, most: u64) -> (Sliced, Vec<Plai
         .filter(|series| series.sample_count() > 0)
         .map(|series| Item::new(&series, series.canonical_hash(&mut scratch)))
         .collect();
-    let sliced = slice(&items, once, most);
+    let sliced = slice(&items, once, most, u64::MAX).unwrap();
     let plain = sliced.slices.iter().map(|payload| {
         let Payload::Fields(fields) = payload else { panic!("fields") };
         let mut bytes = Vec::new();
@@ -89,7 +89,7 @@ proptest! {
         let mut decoder = Decoder::default();
         let _ = decoder.pure(&body, &map, false);
         let _ = decoder.pure(&body, &map, true);
-        let _ = decoder.split(&body, &map, false, SplitRules { once: true, max_samples: 3, most: 50 });
+        let _ = decoder.split(&body, &map, false, SplitRules { max_samples: 3, most: 50, ..RULES });
     }
 }
 

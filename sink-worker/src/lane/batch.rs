@@ -1,5 +1,7 @@
 //! What is sent in one request.
 
+use std::collections::HashSet;
+
 use bytes::Bytes;
 use remote_write::Snappy;
 
@@ -17,7 +19,7 @@ pub(crate) struct Piece {
 
 /// One request to the backend, and how often it was tried.
 #[derive(Clone, Debug)]
-#[allow(clippy::struct_excessive_bools)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts, not a state")]
 pub(crate) struct Batch {
     /// In the order of their arrival.
     pub(crate) pieces: Vec<Piece>,
@@ -33,8 +35,12 @@ pub(crate) struct Batch {
     pub(crate) maybe_stored: bool,
     /// A fragment of a batch that is looked through for what the backend cannot digest.
     pub(super) probing: bool,
-    /// The last suspicious answer and how often it came in a row.
+    /// Gives way to the other fragments until the backend takes something.
+    pub(super) waits: bool,
+    /// The last suspicious answer and how often it came in a row; to a single series, how often it did while others were taken.
     pub(super) suspect: (String, u32),
+    /// [`Lane::successes`](super::Lane) when that answer was first given, to a single series when it was last given.
+    pub(super) since: u64,
     pub(super) delay: Nanos,
     body: Option<Bytes>,
 }
@@ -49,7 +55,9 @@ impl Batch {
             attempts: 0,
             maybe_stored: false,
             probing: false,
+            waits: false,
             suspect: (String::new(), 0),
+            since: 0,
             delay: 0,
             body: None,
         }
@@ -63,6 +71,26 @@ impl Batch {
     /// Series in all.
     pub(crate) fn series(&self) -> u64 {
         self.pieces.iter().map(|piece| piece.payload.series()).sum()
+    }
+
+    /// Whether a series is in both.
+    pub(super) fn shares(&self, other: &Self) -> bool {
+        let fields = |batch: &Self| {
+            let fields = batch.pieces.iter().filter_map(|piece| match &piece.payload {
+                Payload::Fields(fields) => Some(fields.list.iter().map(|field| field.hash)),
+                Payload::Original { .. } => None,
+            });
+            fields.flatten().collect::<HashSet<_>>()
+        };
+        !fields(self).is_disjoint(&fields(other))
+    }
+
+    /// Its last series alone.
+    pub(super) fn last_series(&self) -> Option<Self> {
+        let Piece { part, payload: Payload::Fields(fields) } = self.pieces.last()? else { return None };
+        let only = Fields { bytes: fields.bytes.clone(), list: vec![*fields.list.last()?] };
+        let piece = Piece { part: *part, payload: Payload::Fields(only) };
+        Some(Self { attempts: self.attempts, ..Self::new(vec![piece], self.once, false) })
     }
 
     /// The compressed request; the same bytes at every attempt.

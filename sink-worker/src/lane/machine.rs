@@ -9,14 +9,6 @@ use super::outcome::{Answer, DropNote, Effects, How, Verdict};
 use super::part::{Part, Payload};
 use super::rules::{OnExhausted, OnRejected, Partial, Rules, Step};
 
-/// Identical suspicious answers after which a batch, and then a single series, is doubted.
-const PATIENCE: u32 = 8;
-/// The same for a fragment of a doubted batch.
-const PROBE_PATIENCE: u32 = 2;
-/// The same for a request of faults: being refused is what they are sent for. Their sender knows how to wait for evidence
-/// that the backend is alive; here they would keep away the good samples that bring it.
-const FAULT_PATIENCE: u32 = 4;
-
 #[derive(Debug, Default)]
 struct Open {
     /// Pieces in batches that are not settled.
@@ -34,16 +26,20 @@ struct Open {
 #[derive(Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "independent facts, not a state")]
 pub(crate) struct Lane {
-    rules: Rules,
+    pub(super) rules: Rules,
     queue: VecDeque<Part>,
     /// The front is sent next. Several only while a batch is taken apart.
-    work: VecDeque<Batch>,
+    pub(super) work: VecDeque<Batch>,
     open: HashMap<u64, Open>,
     flight: bool,
-    not_before: Nanos,
+    pub(super) not_before: Nanos,
     extra_left: u32,
-    /// The backend took something since the batch at the front was first refused with a suspicious answer.
-    evidence: bool,
+    /// Batches that the backend is known to have taken, other lanes' too: only that it grows means something.
+    pub(super) successes: u64,
+    /// A series that the backend took of the batch that is looked through.
+    pub(super) witness: Option<Batch>,
+    /// It is sent next, or in flight.
+    pub(super) asking: bool,
     halted: bool,
     more: bool,
     random: u64,
@@ -60,7 +56,9 @@ impl Lane {
             flight: false,
             not_before: 0,
             extra_left: 0,
-            evidence: false,
+            successes: 0,
+            witness: None,
+            asking: false,
             halted: false,
             more: true,
             random: seed,
@@ -94,6 +92,7 @@ impl Lane {
             if let Some(until) = self.company().filter(|until| now < *until) {
                 return Step::Wait(until);
             }
+            self.witness = None;
             match self.form() {
                 Some(batch) => self.work.push_back(batch),
                 None => return Step::Idle,
@@ -112,7 +111,7 @@ impl Lane {
 
     /// Takes the pending batch into flight.
     pub(crate) fn begin(&mut self) -> Option<&mut Batch> {
-        let batch = self.work.front_mut()?;
+        let batch = if self.asking { self.witness.as_mut() } else { self.work.front_mut() }?;
         batch.attempts += 1;
         self.flight = true;
         Some(batch)
@@ -128,13 +127,19 @@ impl Lane {
     pub(crate) fn answered(&mut self, now: Nanos, answer: Answer) -> Effects {
         let mut effects = Effects::default();
         self.flight = false;
+        self.not_before = 0;
+        if std::mem::take(&mut self.asking) {
+            return self.heard(now, &answer);
+        }
         let Some(batch) = self.work.pop_front() else {
             return effects;
         };
-        self.not_before = 0;
         match answer {
             Answer::Delivered => {
-                self.evidence = true;
+                self.successes += 1;
+                if batch.probing {
+                    self.witness = batch.last_series();
+                }
                 for piece in &batch.pieces {
                     let open = self.open.get(&piece.part);
                     let intended = open.and_then(|open| open.intended_us);
@@ -163,6 +168,7 @@ impl Lane {
         let maybe = |batch: &&Batch| batch.maybe_stored;
         let mut ambiguous: u64 = self.work.iter().filter(maybe).map(Batch::samples).sum();
         if self.flight
+            && !self.asking
             && let Some(batch) = self.work.front().filter(|batch| !batch.maybe_stored)
         {
             ambiguous += batch.samples();
@@ -237,73 +243,6 @@ impl Lane {
         Piece { part, payload }
     }
 
-    /// Another lane's batch was delivered: the backend is not away.
-    pub(crate) fn elsewhere(&mut self) {
-        self.evidence = true;
-    }
-
-    /// Looks at a 5xx that comes again and again. A backend may answer so to one series that it cannot digest, and would
-    /// hold up the lane for ever. Only a series that stands alone, while the backend takes others, is given up for it:
-    /// otherwise it is an outage, and the batch, in one piece or several, is sent until it ends.
-    fn suspect(
-        &mut self,
-        mut batch: Batch,
-        status: Option<u16>,
-        maybe: bool,
-        why: &str,
-        effects: &mut Effects,
-    ) -> Option<Batch> {
-        let (Some(status), false) = (status, self.rules.on_rejected == OnRejected::Fail) else {
-            batch.suspect.1 = 0;
-            return Some(batch);
-        };
-        if batch.suspect.0 == why {
-            batch.suspect.1 += 1;
-        } else {
-            batch.suspect = (why.to_owned(), 1);
-        }
-        if batch.suspect.1 == 1 && !batch.probing {
-            self.evidence = false;
-        }
-        batch.maybe_stored |= maybe;
-        let patience = match (batch.fault, batch.probing) {
-            (true, _) => FAULT_PATIENCE,
-            (false, true) if batch.series() > 1 => PROBE_PATIENCE,
-            (false, _) => PATIENCE,
-        };
-        if batch.suspect.1 < patience {
-            return Some(batch);
-        }
-        if batch.fault {
-            if self.evidence {
-                self.refuse(&batch, status, why.to_owned(), effects);
-            } else {
-                note(&batch, status, "undecided", why, effects);
-                let verdict = Verdict::Undecided { text: why.to_owned() };
-                self.settle(&batch, &How::Rejected("undecided".into()), Some(&verdict), effects);
-            }
-            return None;
-        }
-        // Who bounds the attempts has said what happens to a batch that stays stuck.
-        let bounded = self.rules.max_attempts.is_some();
-        if bounded || (!batch.once && self.rules.partial != Partial::Atomic) {
-            return Some(batch);
-        }
-        if let Some((mut left, mut right)) = batch.halve() {
-            (left.probing, right.probing) = (true, true);
-            self.divide(&batch, (left, right), effects);
-            effects.repeated = if maybe { effects.again } else { 0 };
-            return None;
-        }
-        if !self.evidence {
-            return Some(batch);
-        }
-        note(&batch, status, "poison", why, effects);
-        let verdict = Verdict::Rejected { status, text: why.to_owned() };
-        self.settle(&batch, &How::Rejected("poison".into()), Some(&verdict), effects);
-        None
-    }
-
     fn retry(
         &mut self,
         now: Nanos,
@@ -331,23 +270,26 @@ impl Lane {
         self.not_before = now.saturating_add(self.rules.backoff.wait(batch.delay, after));
         effects.again = batch.samples();
         effects.repeated = if maybe { effects.again } else { 0 };
-        self.work.push_front(batch);
+        if batch.waits { self.work.push_back(batch) } else { self.work.push_front(batch) }
     }
 
     fn rejected(&mut self, mut batch: Batch, status: u16, text: String, effects: &mut Effects) {
-        // What is sent again must not be able to spoil what the backend may have kept of it.
-        let harmless = batch.once || self.rules.partial == Partial::Atomic;
+        let divisible = match self.rules.partial {
+            Partial::Atomic => true,
+            // What it kept would be there twice, and tells nothing new.
+            Partial::KeepsGood => false,
+            // What is sent again must not be able to spoil what the backend may have kept of it.
+            Partial::Unknown => batch.once,
+        };
         match self.rules.on_rejected {
             OnRejected::Fail => return self.halt(batch, format!("{status}: {text}"), effects),
-            _ if batch.pieces.len() > 1 && harmless => {
+            _ if batch.pieces.len() > 1 && divisible => {
                 // Several requests share the batch: each stands for itself.
                 if let Some(halves) = batch.halve() {
-                    return self.divide(&batch, halves, effects);
+                    return self.divide_refused(&batch, halves, effects);
                 }
             }
-            OnRejected::Isolate { max_extra }
-                if harmless && !batch.fault && self.rules.partial != Partial::KeepsGood =>
-            {
+            OnRejected::Isolate { max_extra } if divisible && !batch.fault => {
                 if let Some(halves) = batch.halve() {
                     if !batch.isolating {
                         self.extra_left = max_extra;
@@ -357,7 +299,7 @@ impl Lane {
                         batch.isolating = true;
                         let (mut left, mut right) = halves;
                         (left.isolating, right.isolating) = (true, true);
-                        return self.divide(&batch, (left, right), effects);
+                        return self.divide_refused(&batch, (left, right), effects);
                     }
                     if batch.isolating {
                         note(&batch, status, "collateral", &text, effects);
@@ -371,7 +313,7 @@ impl Lane {
         self.refuse(&batch, status, text, effects);
     }
 
-    fn refuse(&mut self, batch: &Batch, status: u16, text: String, effects: &mut Effects) {
+    pub(super) fn refuse(&mut self, batch: &Batch, status: u16, text: String, effects: &mut Effects) {
         let kept_some =
             self.rules.partial == Partial::KeepsGood && batch.samples() > 1 && !batch.fault && status != 413;
         // A repeat of several samples a series is refused because of the first attempt, if that one got through.
@@ -386,7 +328,14 @@ impl Lane {
         self.settle(batch, &how, Some(&Verdict::Rejected { status, text }), effects);
     }
 
-    fn divide(&mut self, batch: &Batch, (left, right): (Batch, Batch), effects: &mut Effects) {
+    fn divide_refused(&mut self, batch: &Batch, halves: (Batch, Batch), effects: &mut Effects) {
+        self.divide(batch, halves, effects);
+        if self.rules.partial != Partial::Atomic {
+            effects.repeated = effects.again;
+        }
+    }
+
+    pub(super) fn divide(&mut self, batch: &Batch, (left, right): (Batch, Batch), effects: &mut Effects) {
         for piece in &batch.pieces {
             if let Some(open) = self.open.get_mut(&piece.part) {
                 open.pieces -= 1;
@@ -408,7 +357,7 @@ impl Lane {
         effects.halted = Some(why);
     }
 
-    fn settle(&mut self, batch: &Batch, how: &How, bad: Option<&Verdict>, effects: &mut Effects) {
+    pub(super) fn settle(&mut self, batch: &Batch, how: &How, bad: Option<&Verdict>, effects: &mut Effects) {
         effects.settled.push((how.clone(), batch.samples()));
         let given_up = matches!(how, How::Rejected(_) | How::Dropped(_));
         if batch.fault && matches!(how, How::Rejected(_)) {
@@ -433,7 +382,7 @@ impl Lane {
     }
 }
 
-fn note(batch: &Batch, status: u16, reason: &str, text: &str, effects: &mut Effects) {
+pub(super) fn note(batch: &Batch, status: u16, reason: &str, text: &str, effects: &mut Effects) {
     effects.note = Some(DropNote {
         status,
         reason: reason.to_owned().into(),

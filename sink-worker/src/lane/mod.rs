@@ -2,6 +2,7 @@
 
 mod backoff;
 mod batch;
+mod doubt;
 mod machine;
 mod merge;
 #[cfg(test)]

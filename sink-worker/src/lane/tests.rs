@@ -5,6 +5,8 @@ use remote_write::{Sample, canonical, v1};
 
 use super::*;
 
+mod doubt;
+
 const RULES: Rules = Rules {
     max_samples: 5,
     max_delay: 0,
@@ -173,33 +175,6 @@ fn suspect(status: u16) -> Answer {
 }
 
 #[test]
-fn a_fault_is_refused_for_a_5xx_only_while_the_backend_takes_others() {
-    for alive in [true, false] {
-        let mut lane = Lane::new(RULES, 1);
-        // Evidence from before the first failure is none.
-        lane.elsewhere();
-        lane.push(Part { fault: true, alone: true, ..part(1, &[&[(0, 1)]]) });
-        let mut effects = Effects::default();
-        for attempt in 1..=4 {
-            assert!(effects.finished.is_empty());
-            send(&mut lane, attempt * 1000);
-            if alive && attempt == 3 {
-                lane.elsewhere();
-            }
-            effects = lane.answered(attempt * 1000, suspect(500));
-        }
-        let (reason, verdict) = if alive {
-            ("status_500", Verdict::Rejected { status: 500, text: "500".into() })
-        } else {
-            ("undecided", Verdict::Undecided { text: "500".into() })
-        };
-        assert_eq!(effects.finished, [(1, verdict)]);
-        assert_eq!(effects.settled, [(How::Rejected(reason.into()), 1)]);
-        assert!(effects.note.is_some());
-    }
-}
-
-#[test]
 fn samples_are_told_as_repeated_each_time_that_the_backend_may_have_taken_them() {
     let mut lane = Lane::new(RULES, 1);
     lane.push(part(1, &[&[(0, 1), (1, 1), (2, 1), (3, 1)]]));
@@ -229,20 +204,27 @@ fn samples_are_told_as_repeated_each_time_that_the_backend_may_have_taken_them()
         send(&mut lane, now);
         repeated.push(lane.answered(now, answer).repeated);
     }
-    assert_eq!((repeated.as_slice(), lane.held()), (&[0, 0, 1, 0][..], 0));
+    assert_eq!((repeated.as_slice(), lane.held()), (&[2, 0, 1, 0][..], 0));
 }
 
 #[test]
-fn a_batch_that_is_doubted_is_told_as_repeated_when_it_goes_on_in_halves() {
-    let mut lane = Lane::new(RULES, 1);
-    lane.push(part(1, &[&[(0, 1), (1, 1)]]));
-    let mut repeated = 0;
-    for attempt in 1..=9 {
-        send(&mut lane, attempt * 1000);
-        let answer = if attempt < 9 { suspect(500) } else { Answer::Delivered };
-        repeated += lane.answered(attempt * 1000, answer).repeated;
+fn what_a_backend_may_have_kept_of_a_refused_batch_is_told_as_repeated_or_not_sent_again() {
+    for (partial, repeated) in [(Partial::Atomic, [0, 0]), (Partial::Unknown, [4, 2]), (Partial::KeepsGood, [0, 0])] {
+        let mut lane = Lane::new(Rules { on_rejected: OnRejected::Isolate { max_extra: 8 }, partial, ..RULES }, 1);
+        lane.push(part(1, &[&[(0, 1), (1, 1)]]));
+        lane.push(part(2, &[&[(2, 1), (3, 1)]]));
+        send(&mut lane, 0);
+        let mut effects = vec![lane.answered(0, rejected())];
+        if partial == Partial::KeepsGood {
+            assert_eq!(effects[0].settled, [(How::Ambiguous, 4)]);
+            effects.push(Effects::default());
+        } else {
+            assert_eq!(send(&mut lane, 0), [(0, 1), (1, 1)]);
+            effects.push(lane.answered(0, rejected()));
+            assert_eq!(send(&mut lane, 0), [(0, 1)]);
+        }
+        assert_eq!([effects[0].repeated, effects[1].repeated], repeated, "{partial:?}");
     }
-    assert_eq!(repeated, 16);
 }
 
 #[test]
@@ -325,7 +307,7 @@ proptest! {
                     prop_assert!(!samples.is_empty());
                     let mut seen = HashSet::new();
                     prop_assert!(!once || samples.iter().all(|sample| seen.insert(sample.0)));
-                    if answer == Answer::Delivered {
+                    if answer == Answer::Delivered && !lane.asking {
                         for (hash, time) in samples {
                             let before = delivered.insert(hash, time);
                             prop_assert!(before.is_none_or(|before| before < time), "{before:?} then {time}");

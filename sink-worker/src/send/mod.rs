@@ -158,15 +158,12 @@ impl Driver {
                 why: error.to_string(),
             },
         };
-        match &answer {
-            Answer::Delivered => self.successes = 1 + self.shared.successes.fetch_add(1, Relaxed),
-            Answer::Retry { suspect: Some(_), .. }
-                if attempts > 1 && self.successes != self.shared.successes.load(Relaxed) =>
-            {
-                self.lane.elsewhere();
-            }
-            Answer::Retry { .. } => self.successes = self.shared.successes.load(Relaxed),
-            _ => {}
+        let successes = match answer {
+            Answer::Delivered => 1 + self.shared.successes.fetch_add(1, Relaxed),
+            _ => self.shared.successes.load(Relaxed),
+        };
+        if std::mem::replace(&mut self.successes, successes) != successes {
+            self.lane.elsewhere();
         }
         if let Answer::Retry { why, .. } = &answer {
             warn_limited!(TROUBLE, attempts, samples, "will send again: {why}");

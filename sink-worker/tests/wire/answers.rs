@@ -313,56 +313,6 @@ async fn a_stop_with_a_dead_backend_ends_in_time_and_says_what_is_left() {
     assert_eq!((account.ambiguous, account.dropped["shutdown"]), (2, 1));
 }
 
-/// Cannot digest the series `bad`, as a Prometheus with a duplicate label.
-fn chokes(samples: &[(String, i64)]) -> u16 {
-    if samples.iter().any(|sample| sample.0 == "bad") { 500 } else { 204 }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_series_that_a_backend_chokes_on_is_found() {
-    let backend = Backend::start(Script::Judge(chokes));
-    let worker = Worker::alone(&plan(&backend.url()));
-    let names: Vec<_> = (0..30).map(|i| if i == 17 { "bad".to_owned() } else { format!("m{i}") }).collect();
-    let samples: Vec<_> = names.iter().map(|name| (name.as_str(), 7)).collect();
-    assert_eq!(worker.write(&samples).await, 400);
-    assert_eq!(backend.stored().len(), 29);
-    let account = worker.stop().await.account;
-    assert_eq!((account.delivered, account.rejected["poison"]), (29, 1));
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_fault_that_a_backend_chokes_on_is_refused_only_while_it_takes_others() {
-    let backend = Backend::start(Script::Judge(chokes));
-    let mut plan = plan(&backend.url());
-    // Long enough for the other lane to get its answer meanwhile.
-    plan.retry.initial_delay = api::Duration::from_millis(20);
-    let worker = Worker::lanes(&plan, 2);
-    let name = (0..100).map(|i| format!("m{i}")).find(|name| place(name, 1, 2).1 == 1).unwrap();
-    let headers = |id| [("floodmark-request", id), ("floodmark-epoch", "1"), ("floodmark-fault", "DuplicateLabel")];
-    let fault = body(&[("bad", 8), ("bad", 9)]);
-    // Nobody can tell; and a repeat is a new attempt, not the old outcome.
-    for round in 1..=2 {
-        assert_eq!(worker.post(fault.clone(), &headers("g/1/0/1")).await.status, 504);
-        assert_eq!(backend.seen().len(), 4 * round);
-    }
-    assert_eq!(worker.report().await.account.rejected["undecided"], 4);
-    let headers = headers("g/1/0/2");
-    let verdict = worker.post(fault, &headers);
-    let others = async {
-        let mut time = 0;
-        loop {
-            time += 1;
-            assert_eq!(worker.write(&[(&name, time)]).await, 204);
-            tokio::time::sleep(Duration::from_millis(2)).await;
-        }
-    };
-    tokio::select! {
-        answer = verdict => assert_eq!(answer.status, 400),
-        () = others => unreachable!(),
-    }
-    assert_eq!(worker.stop().await.account.rejected["status_500"], 2);
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_lost_is_in_the_metrics_and_what_may_be_there_twice_is_counted() {
     let backend = Backend::start(Script::Status(ALL));

@@ -4,8 +4,12 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, unreachable_pub)]
 
 mod answers;
+mod bounds;
 mod cost;
+mod doubt;
 mod drain;
 mod harness;
 mod prometheus;
 mod requests;
+#[path = "../../../tests/skip.rs"]
+mod skip;

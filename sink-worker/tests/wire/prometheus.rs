@@ -29,7 +29,7 @@ fn binary() -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
     let found = std::env::split_paths(&path).map(|folder| folder.join("prometheus")).find(|file| file.is_file());
     if found.is_none() {
-        eprintln!("SKIPPED: no prometheus in PATH; install it (apt-get install prometheus) to run this test");
+        crate::skip::skip("wire::prometheus", "no prometheus in PATH; install it (apt-get install prometheus)");
     }
     found
 }

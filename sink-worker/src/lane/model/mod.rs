@@ -4,6 +4,7 @@
 //! back with 400 for one sample that is older, takes the newest sample again with 204, and silently loses samples of one
 //! request that are not newer than another in it. A run is a list of choices; all lists up to a number of faults are run.
 
+mod store;
 mod world;
 
 use std::collections::BTreeMap;
@@ -15,7 +16,8 @@ use ownership::{By, ControlDocument, Phase};
 use super::{Backoff, Lane, OnExhausted, OnRejected, Partial, Rules};
 use crate::admit::Map;
 use crate::gate::Gate;
-use world::{Choices, Sender, Store, World, body};
+use store::Store;
+use world::{Choices, Sender, World, body};
 
 type Requests<'a> = &'a [&'a [(u8, i64)]];
 

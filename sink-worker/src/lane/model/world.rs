@@ -1,7 +1,7 @@
 //! The world of the model: senders, one worker with one lane, the store, and what can happen between them.
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -9,11 +9,10 @@ use ledger::WorkerAccount;
 use remote_write::{Sample, Snappy, canonical, v1};
 
 use super::super::*;
+use super::store::{Id, Store};
 use crate::admit::{Decoder, Map, SplitRules};
 use crate::gate::{Gate, Key, Offer, Ticket};
 use crate::idempotency::RequestId;
-
-pub(super) type Id = (u64, i64);
 
 #[derive(Clone, Default)]
 pub(super) struct Slip(Rc<RefCell<Option<Verdict>>>);
@@ -81,38 +80,6 @@ pub(super) struct Sender {
     pub(super) requests: Vec<(Vec<u8>, Vec<Id>)>,
     pub(super) at: usize,
     pub(super) waits: Option<Vec<Slip>>,
-}
-
-#[derive(Default)]
-pub(super) struct Store {
-    newest: HashMap<u64, i64>,
-    stored: HashSet<Id>,
-}
-
-impl Store {
-    fn write(&mut self, body: &[u8]) -> u16 {
-        let mut snappy = Snappy::new();
-        let plain = snappy.decompress(body, MAX_DECODED).unwrap();
-        let mut scratch = canonical::Scratch::new();
-        let mut samples = Vec::new();
-        for series in v1::walk(plain) {
-            let series = series.unwrap();
-            let hash = series.canonical_hash(&mut scratch);
-            samples.extend(series.samples().map(|sample| (hash, sample.timestamp)));
-        }
-        assert!(!samples.is_empty(), "nothing to send is not sent");
-        let older = |&(hash, time): &Id| self.newest.get(&hash).is_some_and(|&newest| time < newest);
-        if samples.iter().any(older) {
-            return 400;
-        }
-        for (hash, time) in samples {
-            let newest = self.newest.entry(hash).or_insert(i64::MIN);
-            assert!(time > *newest || self.stored.contains(&(hash, time)), "silently lost by the store");
-            *newest = time;
-            self.stored.insert((hash, time));
-        }
-        204
-    }
 }
 
 pub(super) struct World<'a> {
@@ -310,7 +277,7 @@ impl World<'_> {
                     body,
                     &self.map,
                     false,
-                    SplitRules { once: true, max_samples: self.rules.max_samples, most: 100 },
+                    SplitRules { once: true, max_samples: self.rules.max_samples, most: 100, max_bytes: 1 << 20 },
                 )
                 .unwrap();
             let offer = |share: crate::admit::Share| Offer {
