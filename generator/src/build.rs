@@ -118,7 +118,7 @@ impl Builder {
 }
 
 /// Appends what is sent instead of a scheduled sample.
-#[allow(clippy::too_many_arguments)]
+#[expect(clippy::too_many_arguments, reason = "all that a faulty sample is made of, borrowed from one caller")]
 fn inject(
     encoder: &mut Encoder,
     pieces: &mut Pieces,

@@ -1,6 +1,6 @@
 //! Generators over real sockets: what arrives, what they say about it, and whether both agree.
 
-#![allow(clippy::unwrap_used)] // helpers of tests, too
+#![allow(clippy::unwrap_used, reason = "helpers of tests, too")]
 
 mod house;
 

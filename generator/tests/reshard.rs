@@ -1,6 +1,6 @@
 //! Generators at a sink that is resharded under way: every sample once under one map or another, each series in order.
 
-#![allow(clippy::unwrap_used)] // helpers of tests, too
+#![allow(clippy::unwrap_used, reason = "helpers of tests, too")]
 
 mod house;
 

@@ -1,7 +1,7 @@
 //! What the receiver's hot path costs: decompress, walk and hash, then look up, verify and record, for 1 M series in scrape order.
 //!
 //! `cargo run --release -p floodmark-receiver --example floor [lanes] [samples-per-request]`
-#![allow(clippy::unwrap_used, clippy::print_stdout)]
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "an example ends by panics and prints")]
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

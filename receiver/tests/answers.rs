@@ -1,5 +1,11 @@
 //! Each R fault over real HTTP: what the sender hears, and what is stored.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::type_complexity)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::type_complexity,
+    reason = "tests end by panics"
+)]
 
 mod common;
 

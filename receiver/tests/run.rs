@@ -1,5 +1,11 @@
 //! A run: the receiver learns it from a conductor, recognises what the workload makes and says what is missing.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::type_complexity)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::type_complexity,
+    reason = "tests end by panics"
+)]
 
 mod common;
 

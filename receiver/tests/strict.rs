@@ -1,5 +1,11 @@
 //! Strict verdicts over real HTTP: what is refused, with which status, and that the good samples of a request are kept.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::type_complexity)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::type_complexity,
+    reason = "tests end by panics"
+)]
 
 mod common;
 

@@ -3,7 +3,7 @@
 //!
 //! A harness of its own, for one cluster serves all scenarios: `cargo test … --test cluster -- [WORD…]` runs those whose names hold a word.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, unreachable_pub)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, unreachable_pub, reason = "tests end by panics")]
 
 mod clean_up;
 mod documents;

@@ -9,7 +9,8 @@
     clippy::panic,
     clippy::float_cmp,
     clippy::format_collect,
-    unreachable_pub
+    unreachable_pub,
+    reason = "tests end by panics; shared pieces are public to all of them"
 )]
 
 mod backends;

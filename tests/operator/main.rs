@@ -3,7 +3,7 @@
 //! One server for all scenarios; each has a namespace of its own.
 
 // Helpers are not inside `#[test]` functions, where these are allowed by configuration.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, unreachable_pub)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, unreachable_pub, reason = "tests end by panics")]
 
 mod api;
 mod apiserver;

@@ -1,6 +1,6 @@
 //! A conductor and a target in this process, and generators against them over real sockets.
 
-#![allow(dead_code)] // each test file uses some of it
+#![allow(dead_code, reason = "each test file uses some of it")]
 
 pub(crate) mod expected;
 

@@ -1,6 +1,6 @@
 //! The draw and its inverse over a whole small run.
 
-#![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests, too
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests, too")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

@@ -1,7 +1,7 @@
 //! What settling a run of 1 M series costs: clean, with one request lost, and with an outage of two seconds in one lane.
 //!
 //! `cargo run --release -p floodmark-ledger --example settle`
-#![allow(clippy::unwrap_used, clippy::print_stdout)]
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "an example ends by panics and prints")]
 
 use std::sync::Arc;
 use std::time::Instant;

@@ -1,5 +1,5 @@
 //! A run that ends long before its schedule does is settled by what it sent, not by what it would have sent.
-#![allow(clippy::unwrap_used, clippy::expect_used)]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests end by panics")]
 
 mod common;
 

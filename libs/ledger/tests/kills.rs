@@ -1,5 +1,5 @@
 //! What kills and pauses of workers explain: the tail of what was acknowledged, and what was in flight.
-#![allow(clippy::unwrap_used, clippy::expect_used)]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests end by panics")]
 
 mod common;
 

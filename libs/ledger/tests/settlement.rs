@@ -1,5 +1,11 @@
 //! The settlement against a naive bookkeeper, which notes each sample's fate as it happens and never replays anything.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::type_complexity)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::type_complexity,
+    reason = "tests end by panics"
+)]
 
 mod common;
 

@@ -1,5 +1,11 @@
 //! The store against a naive model: maps by series and timestamp, no dense table, no schedule arithmetic.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::type_complexity)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::type_complexity,
+    reason = "tests end by panics"
+)]
 
 mod common;
 

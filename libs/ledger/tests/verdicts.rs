@@ -1,5 +1,5 @@
 //! Verdicts on injected faults and on the good samples beside them.
-#![allow(clippy::unwrap_used, clippy::expect_used)]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests end by panics")]
 
 mod common;
 

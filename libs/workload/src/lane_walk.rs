@@ -110,7 +110,6 @@ impl<'a> LaneWalk<'a> {
 
     /// The next request; `None` after the last. `max_samples` must be the same in every call for the sequence to be the
     /// lane's.
-    #[allow(clippy::should_implement_trait)]
     pub fn next(&mut self, max_samples: u32) -> Option<RequestPlan> {
         let request = self.compute(max_samples)?;
         (request.last_due_ns < self.cut.due_ns || self.position(&request) < self.cut).then_some(request)

@@ -1,6 +1,6 @@
 //! The promises that the ledger, the receiver and the generators rest on, against enumeration.
 
-#![allow(clippy::unwrap_used)] // helpers of tests, too
+#![allow(clippy::unwrap_used, reason = "helpers of tests, too")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

@@ -1,5 +1,12 @@
 //! A receiver on loopback and a sender that may break every rule.
-#![allow(dead_code, unreachable_pub, clippy::unwrap_used, clippy::expect_used, clippy::needless_pass_by_value)]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::needless_pass_by_value,
+    reason = "each test file uses some of it"
+)]
 
 use std::net::SocketAddr;
 use std::path::PathBuf;

@@ -16,7 +16,7 @@ const L: Verdict = Refused(413);
 
 /// What the specification asks for, and Strict, Prometheus2, Prometheus3, Mimir, `VictoriaMetrics`, Thanos. `None` for faults of
 /// the connection.
-#[allow(clippy::match_same_arms)] // grouped as the catalogue is
+#[allow(clippy::match_same_arms, reason = "grouped as the catalogue is")]
 pub(super) fn verdicts(fault: FaultType) -> Option<(Verdict, [Verdict; 6])> {
     Some(match fault {
         F::OutOfOrder | F::OldDuplicate | F::ConflictingDuplicate => (B, [B, B, B, B, S, T]),

@@ -1,5 +1,12 @@
 //! A small run, a deterministic stream of draws, and the samples of the run listed one by one.
-#![allow(dead_code, unreachable_pub, clippy::unwrap_used, clippy::expect_used, clippy::needless_pass_by_value)]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::needless_pass_by_value,
+    reason = "each test file uses some of it"
+)]
 
 pub mod settling;
 
