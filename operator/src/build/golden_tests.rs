@@ -263,6 +263,10 @@ fn what_is_no_piece_of_a_pod_is_named() {
         (json!({"tolerations": [{"tolerationSeconds": "soon"}]}), "spec.pod.tolerations[0].tolerationSeconds"),
         (json!({"affinity": {"nodeAffinity": 7}}), "spec.pod.affinity.nodeAffinity"),
         (json!({"securityContext": {"runAsUser": "root"}}), "spec.pod.securityContext.runAsUser"),
+        (json!({"resources": {"limit": {"memory": "1Gi"}}}), "spec.pod.resources.limit"),
+        (json!({"tolerations": [{"key": "a"}, {"keys": "a"}]}), "spec.pod.tolerations[1].keys"),
+        (json!({"securityContext": {"runAsUzer": 7}}), "spec.pod.securityContext.runAsUzer"),
+        (json!({"imagePullSecrets": [{"nam": "a"}]}), "spec.pod.imagePullSecrets[0].nam"),
     ] {
         let mut bundle = quickstart();
         bundle.sinks[0].spec.pod = serde_json::from_value(pod).unwrap();
