@@ -275,6 +275,24 @@ fn what_is_no_piece_of_a_pod_is_named() {
     }
 }
 
+/// A namespace may want limits of every pod.
+#[test]
+fn the_conductor_has_resources_of_its_own() {
+    let limits = json!({"requests": {"cpu": "50m"}, "limits": {"cpu": "1", "memory": "512Mi"}});
+    let mut bundle = quickstart();
+    let test = &mut bundle.load_tests[0].spec;
+    test.conductor.resources = serde_json::from_value(limits.clone()).unwrap();
+    test.generator.pod = serde_json::from_value(json!({"resources": {"limits": {"memory": "4Gi"}}})).unwrap();
+    let all = templates(&build(bundle.clone()).unwrap());
+    let of = |name: &str| {
+        all.iter().find(|(found, _)| found == name).unwrap().1["spec"]["containers"][0]["resources"].clone()
+    };
+    assert_eq!(of("quickstart-conductor"), limits);
+    assert_eq!(of("quickstart-generator"), json!({"limits": {"memory": "4Gi"}}));
+    bundle.load_tests[0].spec.conductor.resources = serde_json::from_value(json!({"limit": {"cpu": 1}})).unwrap();
+    assert_eq!(build(bundle).map(|_| ()).unwrap_err().field, "spec.conductor.resources.limit");
+}
+
 /// A template edit waits for the end of the run that holds the sink, a new number of workers does not.
 #[test]
 fn pods_are_not_replaced_under_a_run() {
