@@ -108,16 +108,26 @@ pub(crate) fn needed(live: Option<&Value>, desired: &Value) -> bool {
 
 /// Whether all that `desired` says is so in `live`. What it leaves out, or empty, may be anything: defaults, other managers' fields.
 pub(crate) fn covers(live: &Value, desired: &Value) -> bool {
+    uncovered(live, desired).is_none()
+}
+
+/// Where `desired` says the first thing that is not so in `live`: `.requests.cpu`, `[2].key`; empty for all of it.
+pub(crate) fn uncovered(live: &Value, desired: &Value) -> Option<String> {
     match (live, desired) {
-        (Value::Object(live), Value::Object(desired)) => desired.iter().all(|(key, desired)| match live.get(key) {
-            Some(live) => covers(live, desired),
-            None => is_empty(desired),
+        (Value::Object(live), Value::Object(desired)) => desired.iter().find_map(|(key, desired)| {
+            let below = match live.get(key) {
+                Some(live) => uncovered(live, desired)?,
+                None if is_empty(desired) => return None,
+                None => String::new(),
+            };
+            Some(format!(".{key}{below}"))
         }),
-        (Value::Array(live), Value::Array(desired)) => {
-            live.len() == desired.len() && live.iter().zip(desired).all(|(live, desired)| covers(live, desired))
+        (Value::Array(live), Value::Array(desired)) if live.len() == desired.len() => {
+            let pairs = live.iter().zip(desired).enumerate();
+            pairs.into_iter().find_map(|(at, (live, desired))| Some(format!("[{at}]{}", uncovered(live, desired)?)))
         }
-        (Value::Number(live), Value::Number(desired)) => live.as_f64() == desired.as_f64(),
-        (live, desired) => live == desired,
+        (Value::Number(live), Value::Number(desired)) if live.as_f64() == desired.as_f64() => None,
+        (live, desired) => (live != desired).then(String::new),
     }
 }
 
@@ -193,6 +203,12 @@ mod tests {
         assert!(!covers(&json!({}), &json!({"a": {"b": false}})));
         assert!(covers(&json!({"n": 1.0}), &json!({"n": 1})));
         assert!(!covers(&json!({"n": "1"}), &json!({"n": 1})));
+        let desired = json!({"a": 1, "b": [{"c": 1}, {"c": {"d": 2}}]});
+        assert_eq!(
+            uncovered(&json!({"a": 1, "b": [{"c": 1}, {"c": {"d": 3}}]}), &desired).as_deref(),
+            Some(".b[1].c.d")
+        );
+        assert_eq!(uncovered(&json!({"a": 1, "b": []}), &desired).as_deref(), Some(".b"));
     }
 
     #[test]

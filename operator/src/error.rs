@@ -5,6 +5,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::cluster::Fail;
+use crate::hindrance::Hindrance;
 
 const FIRST: Duration = Duration::from_secs(1);
 const LONGEST: Duration = Duration::from_secs(30);
@@ -14,6 +15,8 @@ const LONGEST: Duration = Duration::from_secs(30);
 pub(crate) enum Error {
     #[error("{what}: {fail}")]
     Call { what: String, fail: Fail },
+    #[error("{}", .0.message())]
+    Hindered(Hindrance),
 }
 
 impl Error {
@@ -21,8 +24,24 @@ impl Error {
     pub(crate) fn refused(&self) -> Option<&str> {
         match self {
             Self::Call { fail: Fail::Invalid(words), .. } => Some(words),
+            Self::Call { .. } | Self::Hindered(_) => None,
+        }
+    }
+
+    /// What a condition can tell: trying again helps once somebody has done something about it.
+    pub(crate) fn hindrance(&self) -> Option<Hindrance> {
+        match self {
+            Self::Hindered(hindrance) => Some(hindrance.clone()),
+            Self::Call { fail: fail @ (Fail::Forbidden(_) | Fail::Invalid(_)), .. } => {
+                Some(Hindrance::Refused { forbidden: matches!(fail, Fail::Forbidden(_)), words: self.to_string() })
+            }
             Self::Call { .. } => None,
         }
+    }
+
+    /// Of a condition.
+    pub(crate) fn reason(&self) -> &'static str {
+        self.hindrance().map_or("ApiError", |hindrance| hindrance.reason())
     }
 
     /// Whether it is the ordinary consequence of somebody else's write, not worth a warning.
@@ -66,6 +85,23 @@ impl Backoff {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_what_somebody_can_do_something_about_is_a_hindrance() {
+        let told = |fail: Fail| Err::<(), _>(fail).what(|| "ConfigMap a".to_owned()).unwrap_err();
+        let quota = |words: &str| told(Fail::Forbidden(format!("configmaps \"a\" is forbidden: {words}")));
+        for (error, reason) in [
+            (quota("exceeded quota: few, requested: count/configmaps=1"), "QuotaExceeded"),
+            (quota("failed quota: few: must specify limits.cpu"), "QuotaExceeded"),
+            (quota("no ConfigMaps here"), "PodForbidden"),
+            (told(Fail::Invalid("immutable".to_owned())), "Refused"),
+            (told(Fail::Unreachable("connection refused".to_owned())), "ApiError"),
+        ] {
+            assert_eq!(error.reason(), reason, "{error}");
+            let words = error.hindrance().map(|hindrance| hindrance.message().to_owned());
+            assert_eq!(words, (reason != "ApiError").then(|| error.to_string()));
+        }
+    }
 
     #[test]
     fn waits_double_up_to_a_bound_and_start_anew_after_a_success() {

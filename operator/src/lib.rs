@@ -10,6 +10,7 @@ mod control;
 mod error;
 mod events;
 mod health;
+mod hindrance;
 mod kinds;
 mod lease;
 mod observe;

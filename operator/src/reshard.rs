@@ -12,7 +12,13 @@ use crate::kinds::Sink;
 use crate::observe::pods::ready;
 
 /// `reports` are the workers' accounts of this moment by ordinal; who did not answer is not ready and not drained.
-pub(crate) fn view(sink: &Sink, pods: &[Pod], reports: &BTreeMap<u32, WorkerReport>, doc: &ControlDocument) -> View {
+pub(crate) fn view(
+    sink: &Sink,
+    wanted: u32,
+    pods: &[Pod],
+    reports: &BTreeMap<u32, WorkerReport>,
+    doc: &ControlDocument,
+) -> View {
     let obeys = |ordinal: u32| reports.get(&ordinal).is_some_and(|report| report.epoch == doc.epoch);
     let is_there = |ordinal: u32| {
         let name = names::worker_pod(&sink.name, ordinal);
@@ -20,7 +26,7 @@ pub(crate) fn view(sink: &Sink, pods: &[Pod], reports: &BTreeMap<u32, WorkerRepo
     };
     let drained = reports.iter().filter_map(|(&ordinal, report)| Some((ordinal, report.drained?)));
     View {
-        wanted: sink.spec.replicas,
+        wanted,
         generation: u64::try_from(sink.generation).unwrap_or_default(),
         ready: (0..MAX_REPLICAS).take_while(|&ordinal| is_there(ordinal) && obeys(ordinal)).count() as u32,
         drained: drained.collect(),
@@ -82,14 +88,14 @@ mod tests {
         let doc = doc(3);
         let all: Vec<Pod> = (0..3).map(|ordinal| pod(ordinal, "True", false)).collect();
         let reports: BTreeMap<_, _> = (0..3).map(|ordinal| report(ordinal, 1, None)).collect();
-        assert_eq!(view(&sink(3), &all, &reports, &doc).ready, 3);
+        assert_eq!(view(&sink(3), 3, &all, &reports, &doc).ready, 3);
         for (pods, reports, ready) in [
             (vec![pod(0, "True", false), pod(1, "False", false), pod(2, "True", false)], reports.clone(), 1),
             (vec![pod(0, "True", false), pod(1, "True", true), pod(2, "True", false)], reports.clone(), 1),
             (all.clone(), BTreeMap::from([report(0, 1, None), report(2, 1, None)]), 1),
             (all.clone(), BTreeMap::from([report(0, 0, None), report(1, 1, None)]), 0),
         ] {
-            assert_eq!(view(&sink(3), &pods, &reports, &doc).ready, ready);
+            assert_eq!(view(&sink(3), 3, &pods, &reports, &doc).ready, ready);
         }
     }
 
@@ -98,17 +104,17 @@ mod tests {
         let (sink, doc, notes) = (sink(3), doc(2), Notes::default());
         let pods: Vec<Pod> = (0..3).map(|ordinal| pod(ordinal, "True", false)).collect();
         let told = |n: u32, drained| (0..n).map(|ordinal| report(ordinal, 1, drained)).collect::<BTreeMap<_, _>>();
-        let next = step(&sink, &doc, &notes, &view(&sink, &pods, &told(2, None), &doc), 1000);
+        let next = step(&sink, &doc, &notes, &view(&sink, sink.spec.replicas, &pods, &told(2, None), &doc), 1000);
         assert_eq!((next.workers, next.publish), (3, None));
-        let next = step(&sink, &doc, &notes, &view(&sink, &pods, &told(3, None), &doc), 1000);
+        let next = step(&sink, &doc, &notes, &view(&sink, sink.spec.replicas, &pods, &told(3, None), &doc), 1000);
         let (doc, notes) = next.publish.unwrap();
         assert_eq!((doc.phase, notes.draining_since), (Phase::Draining, Some(1000)));
         assert_eq!(doc.addresses[2], "s-sink-2.s-sink-workers:9400");
-        let next = step(&sink, &doc, &notes, &view(&sink, &pods, &told(2, Some(1)), &doc), 1250);
+        let next = step(&sink, &doc, &notes, &view(&sink, sink.spec.replicas, &pods, &told(2, Some(1)), &doc), 1250);
         let (stable, settled) = next.publish.unwrap();
         assert_eq!((stable.phase, stable.epoch, stable.to, settled.last_pause), (Phase::Stable, 2, 3, Some(250)));
         // Somebody does not drain in time: back, and the edit that wanted it is named.
-        let next = step(&sink, &doc, &notes, &view(&sink, &pods, &told(1, Some(1)), &doc), 11_000);
+        let next = step(&sink, &doc, &notes, &view(&sink, sink.spec.replicas, &pods, &told(1, Some(1)), &doc), 11_000);
         let failed = next.publish.unwrap().1.failed.unwrap();
         assert_eq!((failed.to, failed.generation, failed.waiting_for), (3, 4, 1));
     }

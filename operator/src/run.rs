@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use futures_util::StreamExt;
@@ -12,7 +13,7 @@ use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{ConfigMap, Pod, Service};
 use kube::ResourceExt;
 use kube::api::{Api, DynamicObject};
-use kube::runtime::controller::{Action, Config as ControllerConfig};
+use kube::runtime::controller::{Action, Config as ControllerConfig, Error as ControllerError};
 use kube::runtime::reflector::{ObjectRef, Store};
 use kube::runtime::{Controller, watcher};
 use telemetry::{Ops, Registry, Stop};
@@ -30,9 +31,14 @@ use crate::test::conductor::Silence;
 /// Objects that are looked after at a time, for each kind.
 const CONCURRENCY: u16 = 16;
 /// Changes of an object within it are looked at together.
-const DEBOUNCE: std::time::Duration = std::time::Duration::from_millis(50);
+const DEBOUNCE: Duration = Duration::from_millis(50);
 /// All that the operator made.
 const MANAGED: &str = "app.kubernetes.io/managed-by=floodmark-operator";
+
+/// The operator's own, in the manifests.
+const CONTAINER: &str = "operator";
+/// Between two complaints of the same watches.
+const COMPLAIN: Duration = Duration::from_secs(60);
 
 /// How the operator is started.
 #[derive(Debug, Clone)]
@@ -119,7 +125,9 @@ async fn own_image(cluster: &Cluster, namespace: &str) -> anyhow::Result<String>
         "" => None,
         name => cluster.get(namespace, name).await.context("cannot read the operator's own pod")?,
     };
-    let image = pod.and_then(|pod| pod.spec?.containers.into_iter().next()?.image);
+    let containers = pod.and_then(|pod| pod.spec).map(|spec| spec.containers).unwrap_or_default();
+    // Others may have been put beside it.
+    let image = containers.into_iter().find(|container| container.name == CONTAINER).and_then(|ours| ours.image);
     image.context("the image of the pods is not known outside of a pod: give --image")
 }
 
@@ -173,13 +181,23 @@ async fn controller(kind: Kind, namespace: Option<&str>, context: Arc<Context>, 
         }
         action
     };
+    let mut complained: Option<Instant> = None;
     controller
         .graceful_shutdown_on(stop.wait())
         .run(reconcile, move |object, error, context| failed(kind, &object, error, &context), context)
-        .for_each(|ended| async move {
-            if let Err(error) = ended {
-                tracing::debug!(%error, kind = kind.as_str(), "controller");
+        .for_each(|ended| {
+            match ended {
+                // A watch is tried again by itself, for as long as it takes: a right that is missing is told by nobody else.
+                Err(error @ (ControllerError::QueueError(_) | ControllerError::RunnerError(_)))
+                    if complained.is_none_or(|at| at.elapsed() >= COMPLAIN) =>
+                {
+                    complained = Some(Instant::now());
+                    tracing::warn!(%error, kind = kind.as_str(), "cannot watch");
+                }
+                Err(error) => tracing::debug!(%error, kind = kind.as_str(), "controller"),
+                Ok(_) => {}
             }
+            std::future::ready(())
         })
         .await;
 }

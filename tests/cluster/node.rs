@@ -23,23 +23,29 @@ pub struct Cluster {
 enum Place {
     /// Started for these tests, in this folder.
     Own(tempfile::TempDir),
-    /// Somebody's, with an operator already or not.
-    Given { kubeconfig: PathBuf, has_operator: bool },
+    /// Somebody's, with what was there before.
+    Given { kubeconfig: PathBuf, operator: bool, definitions: bool },
 }
 
 impl Cluster {
     /// With the operator at work; the error says what this machine lacks for it.
     pub fn start() -> Result<Self, String> {
         let place = if let Some(path) = std::env::var_os("KUBECONFIG").filter(|path| !path.is_empty()) {
-            Place::Given { kubeconfig: path.into(), has_operator: false }
+            Place::Given { kubeconfig: path.into(), operator: false, definitions: false }
         } else {
             lacking()?;
             Place::Own(own())
         };
         let mut cluster = Self { place, namespaces: Mutex::default() };
+        if let Place::Given { kubeconfig, .. } = &cluster.place {
+            let server = "jsonpath={.clusters[0].cluster.server}";
+            let server = cluster.kubectl(&["config", "view", "--minify", "--output", server]);
+            println!("the cluster at {server} is used: KUBECONFIG={}", kubeconfig.display());
+        }
         let found = cluster.run("kubectl", &[&["get"][..], &OPERATOR].concat(), "").status.success();
-        if let Place::Given { has_operator, .. } = &mut cluster.place {
-            *has_operator = found;
+        let defined = cluster.run("kubectl", &["get", "crd", "loadtests.floodmark.dev"], "").status.success();
+        if let Place::Given { operator, definitions, .. } = &mut cluster.place {
+            (*operator, *definitions) = (found, defined);
         }
         if !found {
             cluster.kubectl(&["apply", "--server-side", "-k", "manifests/kind"]);
@@ -148,10 +154,15 @@ impl Drop for Cluster {
     fn drop(&mut self) {
         match &self.place {
             Place::Own(folder) => drop(hack(folder.path(), &["down"]).output()),
-            Place::Given { has_operator, .. } => {
+            Place::Given { operator, definitions, .. } => {
                 self.clear();
-                if !has_operator {
-                    self.run("kubectl", &["delete", "-k", "manifests/kind"], "");
+                if !operator {
+                    let made = self.run("kubectl", &["kustomize", "manifests/kind"], "").stdout;
+                    let made = String::from_utf8_lossy(&made);
+                    // With the definitions all objects would go, whoever made them.
+                    let ours = |object: &&str| !definitions || !object.contains("\nkind: CustomResourceDefinition\n");
+                    let ours: Vec<&str> = made.split("\n---\n").filter(ours).collect();
+                    self.run("kubectl", &["delete", "--ignore-not-found", "-f", "-"], &ours.join("\n---\n"));
                 }
             }
         }

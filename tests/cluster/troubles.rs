@@ -73,6 +73,18 @@ fn cases() -> Vec<Case> {
             reason: "QuotaExceeded",
             words: "exceeded quota",
         },
+        // A node for the conductor may come at any time: that it is waited for is told as soon as with all others.
+        Case {
+            namespace: "late",
+            documents: all(
+                1,
+                "",
+                "  conductor: {resources: {requests: {cpu: 100}}}\n  stages: [{for: 1s, rate: 1k}]\n  deadline: 10s",
+            ),
+            on: lt,
+            reason: "DeadlineExceeded",
+            words: "Insufficient cpu",
+        },
         Case {
             namespace: "oom",
             documents: [
@@ -148,7 +160,7 @@ fn told(cluster: &Cluster, case: &Case) {
     cluster.apply(namespace, &case.documents);
     let begun = Instant::now();
     let (kind, name, which) = case.on;
-    let limit = if case.reason == "Completed" { ENDED } else { TOLD };
+    let limit = if matches!(case.reason, "Completed" | "DeadlineExceeded") { ENDED } else { TOLD };
     let message = until(&format!("{namespace}: {}", case.reason), limit, || {
         let (_, reason, message) = condition(&cluster.get(namespace, kind, name)?, which)?;
         (reason == case.reason).then_some(message)

@@ -52,6 +52,14 @@ fn a_control_document_that_was_deleted_is_succeeded_and_one_that_is_garbled_is_t
         })
         .await;
         assert!(told.to_string().contains("delete it"), "{told:#}");
+        // A test that wants it waits for its deadline and no longer.
+        api.create(NAME, &test("hasty", "  deadline: 5s\n")).await;
+        let ended = until("the test gives up", || async {
+            let test = api.get(NAME, "loadtests", "hasty").await?;
+            (condition(&test, "Finished")? == ("True", "DeadlineExceeded")).then_some(test)
+        })
+        .await;
+        assert!(ended.to_string().contains("is not understood"), "{ended:#}");
         api.delete(NAME, "configmaps", CONTROL).await;
         stable(api, NAME, 4).await;
         api.create(NAME, &test("test", "")).await;
@@ -59,6 +67,81 @@ fn a_control_document_that_was_deleted_is_succeeded_and_one_that_is_garbled_is_t
             (condition(&api.get(NAME, "loadtests", "test").await?, "Passed")?.0 == "True").then_some(())
         })
         .await;
+    });
+}
+
+/// The run goes on and keeps others from its targets; what was edited at the same time changes nothing that workers obey.
+#[test]
+fn control_documents_that_are_deleted_under_a_run_are_made_again_for_it() {
+    const NAME: &str = "control-run";
+    scenario("control_documents_that_are_deleted_under_a_run_are_made_again_for_it", |world| async move {
+        let api = &world.api;
+        api.namespace(NAME).await;
+        let stage = world.puppet.stage(NAME);
+        stage.endless.store(true, Ordering::SeqCst);
+        let proxy = Proxy::start(api.0.clone(), ACCOUNT).await;
+        let _operator = Operator::start(&proxy, Some(NAME), &[]);
+        api.create(NAME, &targets(2)).await;
+        stable(api, NAME, 2).await;
+        api.create(NAME, &test("test", "")).await;
+        until("samples flow", || async {
+            api.get(NAME, "loadtests", "test").await?["status"]["startTime"].as_str().map(|_| ())
+        })
+        .await;
+        let before = api.control(NAME, CONTROL).await.unwrap();
+        assert_eq!(before["run"]["loadTest"], "test", "{before}");
+        stage.mute.store(true, Ordering::SeqCst);
+        api.merge(NAME, "remotewritesinks", "sink", &json!({"spec": {"lanes": 9}})).await;
+        api.delete(NAME, "configmaps", CONTROL).await;
+        until("it is said whom it waits for", || async {
+            let sink = api.get(NAME, "remotewritesinks", "sink").await?;
+            (condition(&sink, "Ready")? == ("False", "OwnershipUnknown")).then_some(())
+        })
+        .await;
+        stage.mute.store(false, Ordering::SeqCst);
+        let after = until("it is made again", || api.control(NAME, CONTROL)).await;
+        assert_eq!((&after["epoch"], &after["lanes"]), (&json!(2), &before["lanes"]), "{after}");
+        assert_eq!(after["run"], before["run"]);
+        until("the edit is refused", || async {
+            let sink = api.get(NAME, "remotewritesinks", "sink").await?;
+            (condition(&sink, "Ready")? == ("False", "InvalidSpec")).then_some(())
+        })
+        .await;
+        api.delete(NAME, "configmaps", "store-receiver-control").await;
+        let store = until("the receiver's is made again", || api.control(NAME, "store-receiver-control")).await;
+        assert_eq!(store["conductor"], before["run"]["conductor"], "{store}");
+        // It would go on for ever.
+        api.delete(NAME, "loadtests", "test").await;
+    });
+}
+
+/// Nothing is accepted while it drains, so that no edit may stop its clock.
+#[test]
+fn a_drain_ends_in_time_whatever_is_edited_meanwhile() {
+    const NAME: &str = "drain-edit";
+    scenario("a_drain_ends_in_time_whatever_is_edited_meanwhile", |world| async move {
+        let api = &world.api;
+        api.namespace(NAME).await;
+        let stage = world.puppet.stage(NAME);
+        stage.stuck.store(true, Ordering::SeqCst);
+        let proxy = Proxy::start(api.0.clone(), ACCOUNT).await;
+        let _operator = Operator::start(&proxy, Some(NAME), &[]);
+        api.create(NAME, &targets(2)).await;
+        api.merge(NAME, "remotewritesinks", "sink", &json!({"spec": {"drainTimeout": "4s"}})).await;
+        stable(api, NAME, 2).await;
+        api.merge(NAME, "remotewritesinks", "sink", &json!({"spec": {"replicas": 3}})).await;
+        until("it drains", || async { (api.control(NAME, CONTROL).await?["phase"] == "Draining").then_some(()) }).await;
+        api.merge(NAME, "remotewritesinks", "sink", &json!({"spec": {"lanes": 9}})).await;
+        let sink = until("the old map goes on, and the edit is refused", || async {
+            let sink = api.get(NAME, "remotewritesinks", "sink").await?;
+            let told = condition(&sink, "Ready")? == ("False", "InvalidSpec");
+            (told && sink["status"]["ownership"]["phase"] == "Stable").then_some(sink)
+        })
+        .await;
+        assert_eq!(
+            (&sink["status"]["ownership"]["epoch"], &sink["status"]["ownership"]["toReplicas"]),
+            (&json!(2), &json!(2))
+        );
     });
 }
 

@@ -91,35 +91,44 @@ async fn queue(world: &World) {
     .await;
 }
 
-/// A hundred looks at settled objects cause no write.
+/// A hundred looks at each settled object cause no write.
 async fn settled(world: &World, proxy: &Proxy, listen: SocketAddr) {
     until("nothing is written any more", || async {
         let last = proxy.writes().last().map(|write| write.at);
         last.is_some_and(|at| at.elapsed() > Duration::from_secs(8)).then_some(())
     })
     .await;
-    let writes = proxy.writes().len();
+    let (writes, events) = (proxy.writes().len(), proxy.events());
     let url = format!("http://{listen}/metrics");
-    let looks = async || -> f64 {
+    let objects = [
+        ("RemoteWriteSink", "remotewritesinks", "sink"),
+        ("RemoteWriteReceiver", "remotewritereceivers", "store"),
+        ("LoadTest", "loadtests", "quickstart"),
+    ];
+    let looks = async || -> [f64; 3] {
         let text = floodmark_http::client::get_bytes(&url, 1 << 20, Duration::from_secs(5)).await.unwrap();
         let text = String::from_utf8(text.to_vec()).unwrap();
-        let lines = text.lines().filter(|line| line.starts_with("floodmark_operator_reconciles_total{"));
-        lines.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
+        objects.map(|(kind, ..)| {
+            let count = format!("floodmark_operator_reconciles_total{{kind=\"{kind}\"}} ");
+            text.lines().find_map(|line| line.strip_prefix(&count)?.parse().ok()).unwrap()
+        })
     };
+    let more = |now: [f64; 3], than: [f64; 3], by: f64| (0..3).all(|kind| now[kind] >= than[kind] + by);
     let before = looks().await;
     let mut seen = before;
     let mut round = 0;
-    while seen < before + 100.0 {
+    while round < 100 || !more(seen, before, 100.0) {
         let note = serde_json::json!({"metadata": {"annotations": {"note": round.to_string()}}});
-        let objects = [("remotewritesinks", "sink"), ("remotewritereceivers", "store"), ("loadtests", "quickstart")];
-        for (plural, name) in objects {
+        for (_, plural, name) in objects {
             world.api.merge("life", plural, name, &note).await;
         }
         // Changes in quick succession share a look: the next round waits for the looks of this one.
-        let enough = seen + 3.0;
-        seen = until("each change is looked at", || async { Some(looks().await).filter(|now| *now >= enough) }).await;
+        let last = seen;
+        let each = || async { Some(looks().await).filter(|now| more(*now, last, 1.0)) };
+        seen = until("each change is looked at", each).await;
         round += 1;
     }
     let more: Vec<String> = proxy.writes().iter().skip(writes).map(|write| write.key.what.clone()).collect();
     assert_eq!(more, Vec::<String>::new(), "a settled object was written");
+    assert_eq!(proxy.events(), events, "and nothing was told of it");
 }

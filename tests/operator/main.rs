@@ -13,6 +13,7 @@ mod crash;
 mod documents;
 mod dump;
 mod failover;
+mod forbidden;
 mod life;
 mod manifests;
 mod parts;

@@ -170,7 +170,11 @@ impl Pod {
 
     fn account(&self) -> Value {
         let control = self.obeyed();
-        let drained = if control["phase"] == "Draining" { control["epoch"].clone() } else { Value::Null };
+        let drained = if control["phase"] == "Draining" && !self.stage.stuck.load(Ordering::SeqCst) {
+            control["epoch"].clone()
+        } else {
+            Value::Null
+        };
         let ordinal = self.label("apps.kubernetes.io/pod-index").and_then(|index| index.parse::<u32>().ok());
         json!({"ordinal": ordinal.unwrap_or(0), "epoch": control["epoch"], "drained": drained, "account": {},
                "fatal": null, "lastError": null, "stalls": [], "cpu": {}})
@@ -179,7 +183,7 @@ impl Pod {
     fn answer(&self, path: &str) -> Response<Bytes> {
         let document = match path {
             "/account" => self.account(),
-            "/ownership" => self.ownership(),
+            "/ownership" if !self.stage.mute.load(Ordering::SeqCst) => self.ownership(),
             "/progress" => self.progress(),
             "/chaos" => self.chaos(),
             "/summary" => {

@@ -49,6 +49,8 @@ pub(crate) struct Write {
 struct Log {
     counts: BTreeMap<String, usize>,
     writes: Vec<Write>,
+    /// Events have no names that come again, and are never cut.
+    events: usize,
     armed: Option<(Key, Cut)>,
     /// The operator is about to be killed: nothing more of it comes through.
     cut: bool,
@@ -110,6 +112,11 @@ impl Proxy {
     pub(crate) fn writes(&self) -> Vec<Write> {
         self.state.log.lock().unwrap().writes.clone()
     }
+
+    /// How many events were passed on since it was armed.
+    pub(crate) fn events(&self) -> usize {
+        self.state.log.lock().unwrap().events
+    }
 }
 
 impl Drop for Proxy {
@@ -168,6 +175,9 @@ async fn pass(state: Arc<State>, request: Request<Incoming>) -> Result<Response<
     let (parts, body) = request.into_parts();
     let Ok(body) = body.collect().await else { std::future::pending().await };
     let body = body.to_bytes();
+    if parts.method == Method::POST && parts.uri.path().ends_with("/events") {
+        state.log.lock().unwrap().events += 1;
+    }
     let what = what(&parts.method, parts.uri.path(), &body);
     let (key, lose) = match what {
         None => (None, false),

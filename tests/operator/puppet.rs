@@ -36,6 +36,10 @@ pub(crate) struct Stage {
     pub(crate) endless: AtomicBool,
     /// Whoever looks after sets has no time: their changes are not seen.
     pub(crate) slow: AtomicBool,
+    /// Workers do not drain …
+    pub(crate) stuck: AtomicBool,
+    /// … or do not say which control document they obey.
+    pub(crate) mute: AtomicBool,
     /// The verdict.
     pub(crate) fails: AtomicBool,
     /// The parts of its pods, by name.

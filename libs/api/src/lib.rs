@@ -40,8 +40,8 @@ pub use endpoint::{
     SecretOrConfigMap, ServerTlsConfig, Sigv4, TlsConfig,
 };
 pub use load_test::{
-    Churn, ChurnMode, GeneratorSpec, LabelsSpec, LoadTestSpec, Overload, OverloadPolicy, Stage, TargetRef, ValueKind,
-    WorkloadGroup,
+    Churn, ChurnMode, ConductorSpec, GeneratorSpec, LabelsSpec, LoadTestSpec, Overload, OverloadPolicy, Stage,
+    TargetRef, ValueKind, WorkloadGroup,
 };
 pub use load_test_parts::{
     ChaosAction, ChaosStep, DelaySpec, Depth, Distribution, Fault, FaultType, FutureTimestampParams, OutOfOrderParams,

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::cel;
 use crate::endpoint::{Endpoint, Ref};
 use crate::load_test_parts::{ChaosStep, Fault, ReadBack, Results};
-use crate::pod::PodTemplate;
+use crate::pod::{Free, PodTemplate, free_option};
 use crate::scalar::{Count, Duration, Share};
 use crate::threshold::Threshold;
 
@@ -24,6 +24,9 @@ pub struct LoadTestSpec {
     /// The processes that send.
     #[serde(default)]
     pub generator: GeneratorSpec,
+    /// The process that leads the others and judges.
+    #[serde(default, skip_serializing_if = "ConductorSpec::is_empty")]
+    pub conductor: ConductorSpec,
     /// The series, in one to 64 groups.
     #[schemars(length(min = 1, max = 64))]
     pub workload: Vec<WorkloadGroup>,
@@ -125,6 +128,24 @@ impl GeneratorSpec {
 impl Default for GeneratorSpec {
     fn default() -> Self {
         Self { parallelism: 1, samples_per_request: 2000, connections: None, pod: PodTemplate::default() }
+    }
+}
+
+/// The process that leads the others and judges. Its pod runs where those of the generators may.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+pub struct ConductorSpec {
+    /// Requests and limits of the container, as in a pod; only meaningful in a cluster. Default: requests of 100m CPU and 256Mi
+    /// memory, no limits.
+    #[schemars(schema_with = "free_option")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub resources: Option<Free>,
+}
+
+impl ConductorSpec {
+    /// Was nothing at all asked for?
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
     }
 }
 

@@ -78,7 +78,7 @@ impl PodTemplate {
     }
 }
 
-fn free_option(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+pub(crate) fn free_option(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
     schemars::json_schema!({"type": ["object", "null"], "x-kubernetes-preserve-unknown-fields": true})
 }
 

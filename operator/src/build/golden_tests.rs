@@ -263,12 +263,34 @@ fn what_is_no_piece_of_a_pod_is_named() {
         (json!({"tolerations": [{"tolerationSeconds": "soon"}]}), "spec.pod.tolerations[0].tolerationSeconds"),
         (json!({"affinity": {"nodeAffinity": 7}}), "spec.pod.affinity.nodeAffinity"),
         (json!({"securityContext": {"runAsUser": "root"}}), "spec.pod.securityContext.runAsUser"),
+        (json!({"resources": {"limit": {"memory": "1Gi"}}}), "spec.pod.resources.limit"),
+        (json!({"tolerations": [{"key": "a"}, {"keys": "a"}]}), "spec.pod.tolerations[1].keys"),
+        (json!({"securityContext": {"runAsUzer": 7}}), "spec.pod.securityContext.runAsUzer"),
+        (json!({"imagePullSecrets": [{"nam": "a"}]}), "spec.pod.imagePullSecrets[0].nam"),
     ] {
         let mut bundle = quickstart();
         bundle.sinks[0].spec.pod = serde_json::from_value(pod).unwrap();
         let error = build(bundle).map(|_| ()).unwrap_err();
         assert_eq!(error.field, field, "{error}");
     }
+}
+
+/// A namespace may want limits of every pod.
+#[test]
+fn the_conductor_has_resources_of_its_own() {
+    let limits = json!({"requests": {"cpu": "50m"}, "limits": {"cpu": "1", "memory": "512Mi"}});
+    let mut bundle = quickstart();
+    let test = &mut bundle.load_tests[0].spec;
+    test.conductor.resources = serde_json::from_value(limits.clone()).unwrap();
+    test.generator.pod = serde_json::from_value(json!({"resources": {"limits": {"memory": "4Gi"}}})).unwrap();
+    let all = templates(&build(bundle.clone()).unwrap());
+    let of = |name: &str| {
+        all.iter().find(|(found, _)| found == name).unwrap().1["spec"]["containers"][0]["resources"].clone()
+    };
+    assert_eq!(of("quickstart-conductor"), limits);
+    assert_eq!(of("quickstart-generator"), json!({"limits": {"memory": "4Gi"}}));
+    bundle.load_tests[0].spec.conductor.resources = serde_json::from_value(json!({"limit": {"cpu": 1}})).unwrap();
+    assert_eq!(build(bundle).map(|_| ()).unwrap_err().field, "spec.conductor.resources.limit");
 }
 
 /// A template edit waits for the end of the run that holds the sink, a new number of workers does not.

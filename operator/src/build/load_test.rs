@@ -34,14 +34,16 @@ pub(crate) struct TestInput<'a> {
 pub(crate) fn load_test(input: &TestInput<'_>) -> Result<Vec<Child>, Invalid> {
     let owner = input.owner;
     let generators = i32::try_from(input.spec.generator.parallelism).unwrap_or(i32::MAX);
+    // What is wrong with what both have is the generator's.
+    let (generator, conductor) = (generator(input)?, conductor(input)?);
     let children = vec![
         plan_map(input),
         conductor_service(owner),
         service(owner, Component::Generator, names::generator(&owner.name), true, true),
         // Jobs cannot be scaled, so nothing but a number of pods is understood here.
         budget(owner, None, names::run(&owner.name), (Some(generators.saturating_add(1)), None)),
-        job(owner, Component::Conductor, conductor(input)?, None),
-        job(owner, Component::Generator, generator(input)?, Some(generators)),
+        job(owner, Component::Conductor, conductor, None),
+        job(owner, Component::Generator, generator, Some(generators)),
     ];
     Ok(children.into_iter().map(Child::stamped).collect())
 }
@@ -100,9 +102,10 @@ fn conductor(input: &TestInput<'_>) -> Result<PodTemplateSpec, Invalid> {
     let owner = input.owner;
     let (plan, engine) = (format!("{PLAN_DIR}/{PLAN_KEY}"), format!("{ENGINE_DIR}/{ENGINE_KEY}"));
     let role = ["conductor", "--plan", &plan, "--engine", &engine, "--results", RESULTS_DIR];
-    let asked = conductor_template(&input.spec.generator.pod);
+    let asked = conductor_template(input.spec);
     template(&Pod {
         template: &asked,
+        field: "spec.conductor",
         args: supervised(None, &role),
         mounts: &input.plan.conductor,
         volumes: vec![
@@ -140,13 +143,13 @@ fn pod<'a>(input: &TestInput<'a>, component: Component) -> Pod<'a> {
 }
 
 /// Where pods may run is the same for the conductor; how large and how far apart is about generators.
-fn conductor_template(generator: &PodTemplate) -> PodTemplate {
+fn conductor_template(spec: &api::LoadTestSpec) -> PodTemplate {
     PodTemplate {
-        resources: None,
+        resources: spec.conductor.resources.clone(),
         affinity: None,
         topology_spread_constraints: Vec::new(),
         termination_grace_period_seconds: None,
-        ..generator.clone()
+        ..spec.generator.pod.clone()
     }
 }
 

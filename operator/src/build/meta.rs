@@ -98,6 +98,11 @@ pub(crate) fn selector_text(owner: &Owner, component: Option<Component>) -> Stri
     pairs.collect::<Vec<_>>().join(",")
 }
 
+/// For list calls: such children of all owners.
+pub(crate) fn managed(component: Component) -> String {
+    format!("{}={},{COMPONENT}={}", MANAGED_BY.0, MANAGED_BY.1, component.as_str())
+}
+
 pub(crate) fn label_selector(owner: &Owner, component: Option<Component>) -> LabelSelector {
     LabelSelector { match_labels: Some(selector(owner, component)), match_expressions: None }
 }

@@ -27,6 +27,8 @@ pub(crate) const APPLIED_ANNOTATION: &str = "floodmark.dev/applied";
 pub(crate) const TEMPLATE_ANNOTATION: &str = "floodmark.dev/template";
 /// Annotation of a pod: hash of the plan that its role reads once.
 pub(crate) const PLAN_HASH_ANNOTATION: &str = "floodmark.dev/plan-hash";
+/// Before the hash in the name of a map that stands for an endpoint.
+pub(crate) const TARGET: &str = "floodmark-target-";
 /// Annotation of a test's plan: the targets it holds, as JSON.
 pub(crate) const TARGETS_ANNOTATION: &str = "floodmark.dev/targets";
 
@@ -78,7 +80,7 @@ pub(crate) fn run(name: &str) -> String {
 
 /// The map that stands for an endpoint which is no object of ours: who makes it has the target for itself.
 pub(crate) fn target(url: &str) -> String {
-    format!("floodmark-target-{:016x}", xxhash_rust::xxh3::xxh3_64(url.as_bytes()))
+    format!("{TARGET}{:016x}", xxhash_rust::xxh3::xxh3_64(url.as_bytes()))
 }
 
 /// Pod of a `StatefulSet`.

@@ -146,9 +146,6 @@ pub(crate) struct Targets {
     pub(crate) sink: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) receiver: Option<String>,
-    /// The map that stands for somebody else's endpoint.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) endpoint: Option<String>,
 }
 
 impl Targets {
@@ -198,7 +195,6 @@ pub(crate) fn test_plan(
     let targets = Targets {
         sink: sink.map(|sink| sink.name.to_owned()),
         receiver: receiver.map(|receiver| receiver.name.to_owned()),
-        endpoint: test.spec.target.endpoint.as_ref().and_then(|e| e.url.as_deref()).map(names::target),
     };
     let supervisors = Supervisors {
         workers: sink

@@ -11,6 +11,7 @@ use k8s_openapi::api::core::v1::{
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
@@ -18,6 +19,7 @@ use super::meta::{self, Component, Owner, Texts};
 use super::names::{CONTROL_DIR, PORT, SUPERVISOR_PORT};
 use super::plans::Mounts;
 use super::quantity;
+use crate::apply::uncovered;
 use crate::kinds::Invalid;
 
 /// User and group of the image; there is no passwd file in it.
@@ -203,7 +205,7 @@ fn security_context(asked: Option<&Free>, field: &str) -> Result<PodSecurityCont
     if let (Some(asked), Some(context)) = (asked, context.as_object_mut()) {
         merge(context, asked);
     }
-    from(context, field)
+    from(&context, field)
 }
 
 /// Members of `over` replace those of `base`, objects member by member; a null removes one.
@@ -234,27 +236,32 @@ fn resources(asked: &PodTemplate, (cpu, memory): (&str, u64), field: &str) -> Re
             *value = Value::String(quantity::canonical(&text));
         }
     }
-    from(Value::Object(free), field)
+    from(&Value::Object(free), field)
 }
 
 fn some<C: IntoIterator + Default + PartialEq>(collection: C) -> Option<C> {
     (collection != C::default()).then_some(collection)
 }
 
-fn list<T: DeserializeOwned>(free: &[Free], field: &str) -> Result<Option<Vec<T>>, Invalid> {
+fn list<T: DeserializeOwned + Serialize>(free: &[Free], field: &str) -> Result<Option<Vec<T>>, Invalid> {
     let all = free.iter().enumerate().map(|(index, one)| typed(one, &format!("{field}[{index}]")));
     let all = all.collect::<Result<Vec<T>, Invalid>>()?;
     Ok((!all.is_empty()).then_some(all))
 }
 
-fn typed<T: DeserializeOwned>(free: &Free, field: &str) -> Result<T, Invalid> {
-    from(Value::Object(free.clone()), field)
+fn typed<T: DeserializeOwned + Serialize>(free: &Free, field: &str) -> Result<T, Invalid> {
+    from(&Value::Object(free.clone()), field)
 }
 
-fn from<T: DeserializeOwned>(value: Value, field: &str) -> Result<T, Invalid> {
-    serde_path_to_error::deserialize(value).map_err(|error| {
+fn from<T: DeserializeOwned + Serialize>(value: &Value, field: &str) -> Result<T, Invalid> {
+    let typed: T = serde_path_to_error::deserialize(value).map_err(|error| {
         let path = error.path().to_string();
         let field = if path == "." { field.to_owned() } else { format!("{field}.{path}") };
         Invalid::new(field, format!("{}; write it as in a pod", error.into_inner()))
-    })
+    })?;
+    // What has no place in the type is left out of it without a word.
+    match uncovered(&serde_json::to_value(&typed).unwrap_or_default(), value) {
+        Some(path) => Err(Invalid::new(format!("{field}{path}"), "there is no such field; write it as in a pod")),
+        None => Ok(typed),
+    }
 }

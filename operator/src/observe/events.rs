@@ -7,6 +7,7 @@ use k8s_openapi::api::core::v1::{Event, Pod};
 
 use super::pods::{Reason, Trouble, part};
 use crate::cluster::{Cluster, Fail};
+use crate::hindrance::is_quota;
 
 /// An owner that could not make its pods for so long is given up.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -38,7 +39,8 @@ pub(crate) fn of_pod(events: &[Event], pod: &Pod) -> Option<Trouble> {
         matches!(event.reason.as_deref(), Some("FailedMount" | "FailedAttachVolume" | "FailedCreatePodSandBox"))
     })?;
     let words = event.message.clone().unwrap_or_default();
-    let missing = words.contains("not found") || words.contains("references non-existent");
+    let mount = event.reason.as_deref() == Some("FailedMount");
+    let missing = mount && (words.contains("not found") || words.contains("references non-existent"));
     let reason = if missing { Reason::SecretNotFound } else { Reason::ContainerConfigError };
     Some(Trouble { part: part(pod), reason, words, terminal: false })
 }
@@ -48,7 +50,7 @@ pub(crate) fn of_owner(events: &[Event], part: &str, made: Option<Timestamp>, no
     let failed = |event: &&Event| event.reason.as_deref() == Some("FailedCreate") && seen(event) >= made;
     let event = events.iter().rev().find(failed)?;
     let words = event.message.clone().unwrap_or_default();
-    let quota = words.contains("exceeded quota");
+    let quota = is_quota(&words);
     let since = events.iter().filter(failed).filter_map(first_seen).min();
     let waited = since.and_then(|since| Duration::try_from(now.duration_since(since)).ok()).unwrap_or_default();
     Some(Trouble {
@@ -80,12 +82,17 @@ mod tests {
         let found = of_pod(&[event("Unhealthy", "x"), mount], &pod).unwrap();
         assert_eq!(found.reason, Reason::SecretNotFound);
         assert_eq!(of_pod(&[event("Unhealthy", "x")], &pod), None);
+        let network = event("FailedCreatePodSandBox", "plugin type=\"bridge\" failed: link not found");
+        assert_eq!(of_pod(&[network], &pod).unwrap().reason, Reason::ContainerConfigError);
         let now = |second| "2026-01-01T00:00:00Z".parse::<Timestamp>().unwrap() + Duration::from_secs(second);
         let quota = event("FailedCreate", "pods \"a-0\" is forbidden: exceeded quota: q, requested: pods=1");
         let found = of_owner(std::slice::from_ref(&quota), "generator", None, now(10)).unwrap();
         assert_eq!((found.reason, found.terminal), (Reason::QuotaExceeded, false));
         assert!(of_owner(std::slice::from_ref(&quota), "generator", Some(now(30)), now(130)).unwrap().terminal);
         assert_eq!(of_owner(&[quota], "generator", Some(now(31)), now(130)), None, "it was over then");
+        let limits =
+            event("FailedCreate", "pods \"a-0\" is forbidden: failed quota: q: must specify limits.cpu for: c");
+        assert_eq!(of_owner(&[limits], "conductor", None, now(1)).unwrap().reason, Reason::QuotaExceeded);
         let security = event("FailedCreate", "pods \"a-0\" is forbidden: violates PodSecurity \"restricted:latest\"");
         assert_eq!(of_owner(&[security], "generator", None, now(1)).unwrap().reason, Reason::PodForbidden);
     }

@@ -99,8 +99,10 @@ pub(crate) fn address(pod: &Pod) -> Option<&str> {
     pod.status.as_ref()?.pod_ip.as_deref().filter(|ip| !ip.is_empty())
 }
 
+/// Ours, which has the name of its component: others may have been put beside it.
 fn container(pod: &Pod) -> Option<&ContainerStatus> {
-    pod.status.as_ref()?.container_statuses.as_ref()?.first()
+    let ours = pod.metadata.labels.as_ref()?.get("app.kubernetes.io/component")?;
+    pod.status.as_ref()?.container_statuses.as_ref()?.iter().find(|container| container.name == *ours)
 }
 
 fn age(since: Option<&Time>, now: Timestamp) -> Duration {
@@ -254,8 +256,20 @@ mod tests {
 
     fn container(state: &Value, last: &Value, restarts: i32) -> Value {
         json!({"phase": "Running", "containerStatuses": [{
-            "name": "c", "image": "i", "imageID": "", "ready": false, "restartCount": restarts, "state": state, "lastState": last,
+            "name": "sink-worker", "image": "i", "imageID": "", "ready": false, "restartCount": restarts, "state": state, "lastState": last,
         }]})
+    }
+
+    #[test]
+    fn containers_that_somebody_put_beside_ours_are_of_no_concern() {
+        let waiting = json!({"waiting": {"reason": "InvalidImageName", "message": "bad"}});
+        let mut status = container(&json!({"running": {}}), &json!({}), 0);
+        let mut beside = container(&waiting, &json!({}), 0)["containerStatuses"][0].clone();
+        beside["name"] = json!("a-proxy");
+        status["containerStatuses"].as_array_mut().unwrap().insert(0, beside);
+        assert_eq!(trouble(&pod(&status), at(9)), None);
+        status["containerStatuses"][1]["state"] = waiting;
+        assert_eq!(trouble(&pod(&status), at(9)).unwrap().reason, Reason::ImagePullFailed);
     }
 
     #[test]

@@ -12,7 +12,6 @@ use super::load_test::owns;
 use super::{Context, claims};
 use crate::build::meta::Owner;
 use crate::build::names;
-use crate::build::plans::Targets;
 use crate::cluster::Built;
 use crate::error::{Error, What};
 use crate::kinds::Test;
@@ -37,13 +36,10 @@ pub(super) async fn unread(
     owner: &Owner,
     status: &LoadTestStatus,
 ) -> Result<Option<Duration>, Error> {
-    let plan: Option<ConfigMap> =
-        context.cluster.get(&owner.namespace, &names::plan(&owner.name)).await.what(|| "plan".to_owned())?;
-    let targets = plan.filter(|plan| owns(owner, &plan.metadata)).map(|plan| Targets::of_plan(&plan));
-    if let Some(endpoint) = targets.and_then(|targets| targets.endpoint) {
-        remove::<ConfigMap>(context, owner, &endpoint).await?;
-    }
-    leave(context, owner, status, &Results { keep_on_failure: false, ..Results::default() }).await
+    // What cannot be given back keeps nothing else from going.
+    let left = leave(context, owner, status, &Results { keep_on_failure: false, ..Results::default() }).await?;
+    claims::give_back_endpoint(context, owner).await?;
+    Ok(left)
 }
 
 /// Ends what is not needed any more; how long the rest stays.
@@ -82,7 +78,7 @@ fn keeps_generators(results: &Results, status: &LoadTestStatus) -> bool {
 }
 
 /// Ends a child of ours; one of somebody else stays.
-async fn remove<K: Built>(context: &Context, owner: &Owner, name: &str) -> Result<(), Error> {
+pub(super) async fn remove<K: Built>(context: &Context, owner: &Owner, name: &str) -> Result<(), Error> {
     let what = || format!("{} {name}", K::kind(&()));
     let live: Option<K> = context.cluster.get(&owner.namespace, name).await.what(what)?;
     let Some(live) = live.filter(|live| owns(owner, live.meta()) && live.meta().deletion_timestamp.is_none()) else {

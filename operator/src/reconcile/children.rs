@@ -4,39 +4,11 @@ use kube::api::DynamicObject;
 use serde_json::Value;
 
 use crate::apply::{Child, needed};
-use crate::build::meta::{Holder, Owner, holder};
-use crate::cluster::{Cluster, Fail};
+use crate::build::meta::{Owner, holder};
+use crate::cluster::Cluster;
 use crate::error::{Error, What};
+use crate::hindrance::Hindrance;
 use crate::kinds::resource;
-
-/// Why not all children are there.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Hindrance {
-    /// An earlier object's child of that name is being collected.
-    Collecting(String),
-    /// Somebody else has an object of that name.
-    Taken(String),
-    /// The API server refuses it: a quota, an admission policy, or what the document made of it.
-    Refused { forbidden: bool, words: String },
-}
-
-impl Hindrance {
-    pub(crate) fn reason(&self) -> &'static str {
-        match self {
-            Self::Collecting(_) => "Collecting",
-            Self::Taken(_) => "NameTaken",
-            Self::Refused { forbidden: true, words } if words.contains("exceeded quota") => "QuotaExceeded",
-            Self::Refused { forbidden: true, .. } => "PodForbidden",
-            Self::Refused { forbidden: false, .. } => "Refused",
-        }
-    }
-
-    pub(crate) fn message(&self) -> &str {
-        match self {
-            Self::Collecting(text) | Self::Taken(text) | Self::Refused { words: text, .. } => text,
-        }
-    }
-}
 
 /// What became of the children.
 #[derive(Debug, Clone, Default)]
@@ -66,17 +38,9 @@ pub(crate) async fn apply(cluster: &Cluster, owner: &Owner, children: Vec<Child>
         let live = cluster.get_object(&kind, child.namespace(), child.name()).await.what(what)?;
         let live = live.as_ref().map(value);
         if let Some(live) = &live {
-            match holder(live, owner) {
-                Holder::Ours => {}
-                Holder::Earlier => {
-                    applied.hindrance = Some(Hindrance::Collecting(format!("an earlier {} is being deleted", what())));
-                    return Ok(applied);
-                }
-                Holder::Other(whose) => {
-                    let text = format!("{} exists and is {whose}: rename this object, or remove that one", what());
-                    applied.hindrance = Some(Hindrance::Taken(text));
-                    return Ok(applied);
-                }
+            applied.hindrance = Hindrance::of(holder(live, owner), &what());
+            if applied.hindrance.is_some() {
+                return Ok(applied);
             }
         }
         let desired = child.value();
@@ -92,20 +56,18 @@ pub(crate) async fn apply(cluster: &Cluster, owner: &Owner, children: Vec<Child>
                 cluster.apply(&kind, &desired).await
             }
             None if !lives(cluster, owner).await? => {
-                applied.hindrance = Some(Hindrance::Collecting(format!("{} is being deleted", owner.name)));
+                applied.hindrance = Some(leaving(owner));
                 return Ok(applied);
             }
             None if child.once() => cluster.make(&kind, &desired).await,
             None => cluster.apply(&kind, &desired).await,
         };
-        match written {
+        match written.what(what) {
             Ok(object) => applied.live.push(value(&object)),
-            Err(fail @ (Fail::Forbidden(_) | Fail::Invalid(_))) => {
-                let forbidden = matches!(fail, Fail::Forbidden(_));
-                applied.hindrance = Some(Hindrance::Refused { forbidden, words: format!("{}: {fail}", what()) });
+            Err(error) => {
+                applied.hindrance = Some(error.hindrance().ok_or(error)?);
                 return Ok(applied);
             }
-            Err(fail) => return Err(fail).what(what),
         }
     }
     Ok(applied)
@@ -118,6 +80,15 @@ pub(crate) async fn lives(cluster: &Cluster, owner: &Owner) -> Result<bool, Erro
     Ok(live.is_some_and(|live| {
         live.metadata.uid.as_deref() == Some(owner.uid.as_str()) && live.metadata.deletion_timestamp.is_none()
     }))
+}
+
+/// Fails where it does not: nothing more is made for it.
+pub(crate) async fn still_lives(cluster: &Cluster, owner: &Owner) -> Result<(), Error> {
+    if lives(cluster, owner).await? { Ok(()) } else { Err(Error::Hindered(leaving(owner))) }
+}
+
+fn leaving(owner: &Owner) -> Hindrance {
+    Hindrance::Collecting(format!("{} is being deleted", owner.name))
 }
 
 fn value(object: &DynamicObject) -> Value {

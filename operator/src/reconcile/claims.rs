@@ -9,12 +9,12 @@ use k8s_openapi::api::core::v1::ConfigMap;
 use ownership::{ControlDocument, Phase, RunRef};
 use protocol::ReceiverControl;
 
-use super::Context;
 use super::children::lives;
 use super::load_test::owns;
 use super::maps::{self, Held, Lock, Made};
 use super::references::{Resolved, named};
-use crate::build::meta::{Owner, meta};
+use super::{Context, after};
+use crate::build::meta::{Component, Owner, managed, meta, selector_text};
 use crate::build::plans::{Targets, receiver_control, sink_plan};
 use crate::build::receiver::ReceiverInput;
 use crate::build::sink::{SinkInput, template_of};
@@ -68,12 +68,7 @@ pub(super) async fn claim(context: &Context, test: &Test, owner: &Owner, resolve
         release(context, test).await?;
         return Ok(Claim::Busy(format!("LoadTest {older} waits for the same target and is older")));
     }
-    let run = RunRef {
-        id: names::run_id(&test.uid),
-        uid: test.uid.clone(),
-        load_test: test.name.clone(),
-        conductor: names::conductor_url(&test.name),
-    };
+    let run = run_of(test);
     let mut taken = Claim::Held;
     if let Some(held) = sink {
         taken = take(context, held, &run).await?;
@@ -93,7 +88,9 @@ async fn look_at_sink(
     sink: &Sink,
     resolved: &Resolved,
 ) -> Result<Look<ControlDocument>, Error> {
-    let held = match look::<ControlDocument>(context, test, &names::sink_control(&sink.name), &sink.uid).await? {
+    let (owner, conditions) = (Owner::of(Kind::Sink, sink), sink.status.as_ref().map(|status| &status.conditions[..]));
+    let held = look::<ControlDocument>(context, test, &owner, &names::sink_control(&sink.name), conditions).await?;
+    let held = match held {
         Ok(held) => held,
         Err(why) => return Ok(Err(why)),
     };
@@ -110,7 +107,6 @@ async fn look_at_sink(
         let words = format!("{called} goes from {} to {} workers", document.from, spec.replicas);
         return Ok(Err(Claim::NotYet(words)));
     }
-    let owner = Owner::of(Kind::Sink, sink);
     let plan = sink_plan(named(sink), resolved.receiver());
     let (image, replicas) = (context.image.as_str(), document.from);
     let input = SinkInput { owner: &owner, spec, plan: &plan, replicas, image, live: None, held: false };
@@ -120,19 +116,19 @@ async fn look_at_sink(
     };
     let made = Made { plan: Some(&plan.json), template: &template };
     let rolled = rolled_out(context, &owner, &names::sink(&sink.name), &template).await?;
-    let conditions = sink.status.as_ref().map(|status| status.conditions.as_slice());
     Ok(if made.stands(&held) && rolled { Ok(held) } else { Err(rolling_out(&called, conditions)) })
 }
 
 async fn look_at_receiver(context: &Context, test: &Test, receiver: &Receiver) -> Result<Look<ReceiverControl>, Error> {
+    let (owner, image, spec) = (Owner::of(Kind::Receiver, receiver), context.image.as_str(), &receiver.spec);
+    let conditions = receiver.status.as_ref().map(|status| &status.conditions[..]);
     let name = names::receiver_control(&receiver.name);
-    let held = match look::<ReceiverControl>(context, test, &name, &receiver.uid).await? {
+    let held = match look::<ReceiverControl>(context, test, &owner, &name, conditions).await? {
         Ok(held) => held,
         Err(why) => return Ok(Err(why)),
     };
     let called = format!("RemoteWriteReceiver {}", receiver.name);
     let (wanted, mounts) = receiver_control(&receiver.spec, held.document.conductor.clone());
-    let (owner, image, spec) = (Owner::of(Kind::Receiver, receiver), context.image.as_str(), &receiver.spec);
     let input = ReceiverInput { owner: &owner, spec, mounts: &mounts, image, live: None, held: false };
     let template = match build::receiver::wanted(&input) {
         Ok(template) => template,
@@ -140,23 +136,34 @@ async fn look_at_receiver(context: &Context, test: &Test, receiver: &Receiver) -
     };
     let stands = wanted == held.document && Made { plan: None, template: &template }.stands(&held);
     let rolled = rolled_out(context, &owner, &names::receiver(&receiver.name), &template).await?;
-    let conditions = receiver.status.as_ref().map(|status| status.conditions.as_slice());
     Ok(if stands && rolled { Ok(held) } else { Err(rolling_out(&called, conditions)) })
 }
 
-/// What a run is judged by has to be what runs. With what keeps the pods from it, in their words.
+/// What a run is judged by has to be what runs.
 fn rolling_out(called: &str, conditions: Option<&[Condition]>) -> Claim {
-    let degraded = conditions.and_then(|all| find(all, "Degraded"));
-    let why = degraded.filter(|told| told.status == ConditionStatus::True).map(|told| format!(" ({})", told.message));
-    let why = why.unwrap_or_default();
+    let why = why(conditions);
     Claim::NotYet(format!("{called} is rolling out: its pods are not yet all of its present spec{why}"))
 }
 
-async fn look<D: Lock>(context: &Context, test: &Test, name: &str, target_uid: &str) -> Result<Look<D>, Error> {
-    let held = maps::read::<D>(&context.cluster, &test.namespace, name).await.what(|| format!("ConfigMap {name}"))?;
-    let theirs = |map: &ConfigMap| map.metadata.owner_references.iter().flatten().any(|owner| owner.uid == target_uid);
-    let Some(held) = held.filter(|held| theirs(&held.map)) else {
-        return Ok(Err(Claim::NotYet(format!("{name} is not there yet"))));
+/// What keeps the target from it, in its own words.
+fn why(conditions: Option<&[Condition]>) -> String {
+    let degraded = conditions.and_then(|all| find(all, "Degraded"));
+    let told = degraded.filter(|told| told.status == ConditionStatus::True);
+    told.map(|told| format!(" ({})", told.message)).unwrap_or_default()
+}
+
+async fn look<D: Lock>(
+    context: &Context,
+    test: &Test,
+    target: &Owner,
+    name: &str,
+    conditions: Option<&[Condition]>,
+) -> Result<Look<D>, Error> {
+    let held = match maps::own::<D>(&context.cluster, target, name).await {
+        Ok(Some(held)) => held,
+        Ok(None) => return Ok(Err(Claim::NotYet(format!("{name} is not there yet{}", why(conditions))))),
+        Err(Error::Hindered(hindrance)) => return Ok(Err(Claim::NotYet(hindrance.message().to_owned()))),
+        Err(error) => return Err(error),
     };
     Ok(match D::run(&held) {
         Some(holder) if holder.uid != test.uid => {
@@ -187,7 +194,7 @@ async fn take<D: Lock>(context: &Context, mut held: Held<D>, run: &RunRef) -> Re
     let name = held.map.metadata.name.clone().unwrap_or_default();
     D::set_run(&mut held, Some(run.clone()));
     match maps::replace(&context.cluster, &held, None).await {
-        Ok(()) => Ok(Claim::Held),
+        Ok(_) => Ok(Claim::Held),
         Err(Fail::Conflict(_)) => Ok(Claim::NotYet(format!("{name} was written in between"))),
         Err(fail) => Err(fail).what(|| format!("ConfigMap {name}")),
     }
@@ -229,45 +236,68 @@ async fn older(context: &Context, test: &Test) -> Result<Option<String>, Error> 
 /// Whether nothing but its target, or the operator's first look, keeps a test from beginning.
 fn waits(test: &Test) -> bool {
     let finished = test.status.as_ref().and_then(|status| find(&status.conditions, "Finished"));
-    let told = finished.is_none_or(|told| matches!(told.reason.as_str(), "TargetBusy" | "TargetNotReady"));
+    let told = finished.is_none_or(|told| matches!(told.reason.as_str(), "TargetBusy" | "TargetNotReady" | "ApiError"));
     told && !test.spec.suspend && !test.spec.abort && !test.deleting
 }
 
-/// Gives back whatever the test holds.
-pub(super) async fn release(context: &Context, test: &Test) -> Result<(), Error> {
-    let plan: Option<ConfigMap> =
-        context.cluster.get(&test.namespace, &names::plan(&test.name)).await.what(|| "plan".to_owned())?;
-    let mut targets = plan.as_ref().map(Targets::of_plan).unwrap_or_default();
-    // Claimed, and ended before there was a plan.
-    let asked = &test.spec.target;
-    targets.sink = targets.sink.or_else(|| asked.sink_ref.as_ref().map(|to| to.name.clone()));
-    targets.receiver = targets.receiver.or_else(|| asked.receiver_ref.as_ref().map(|to| to.name.clone()));
-    let url = asked.endpoint.as_ref().and_then(|endpoint| endpoint.url.as_deref());
-    targets.endpoint = targets.endpoint.or_else(|| url.map(names::target));
-    let namespace = &test.namespace;
-    if let Some(receiver) = &targets.receiver {
-        give_back::<ReceiverControl>(context, namespace, &names::receiver_control(receiver), &test.uid).await?;
+fn run_of(test: &Test) -> RunRef {
+    RunRef {
+        id: names::run_id(&test.uid),
+        uid: test.uid.clone(),
+        load_test: test.name.clone(),
+        conductor: names::conductor_url(&test.name),
     }
-    if let Some(sink) = &targets.sink {
-        give_back::<ControlDocument>(context, namespace, &names::sink_control(sink), &test.uid).await?;
-    }
-    if let Some(name) = &targets.endpoint {
-        let what = || format!("ConfigMap {name}");
-        let map: Option<ConfigMap> = context.cluster.get(namespace, name).await.what(what)?;
-        let ours = |map: &ConfigMap| map.metadata.owner_references.iter().flatten().any(|o| o.uid == test.uid);
-        if let Some(map) = map.filter(ours) {
-            context.cluster.delete::<ConfigMap>(namespace, name, map.metadata.uid.as_deref()).await.what(what)?;
+}
+
+/// The run that goes on against a target although its control document, which named it, was removed.
+pub(super) async fn running(context: &Context, target: &Owner) -> Result<Option<RunRef>, Error> {
+    let (cluster, namespace) = (&context.cluster, &target.namespace);
+    let tests = cluster.list_objects(&resource(Kind::LoadTest), namespace).await.what(|| "tests".to_owned())?;
+    let going = |test: &Test| {
+        let ended = test.status.as_ref().is_some_and(|status| holds(&status.conditions, "Finished"));
+        !test.deleting && !ended
+    };
+    for test in tests.iter().filter_map(|test| parse(test).ok()).filter(going) {
+        let plan: Option<ConfigMap> =
+            cluster.get(namespace, &names::plan(&test.name)).await.what(|| "plan".to_owned())?;
+        let plan = plan.filter(|plan| owns(&Owner::of(Kind::LoadTest, &test), &plan.metadata));
+        let targets = plan.as_ref().map(Targets::of_plan).unwrap_or_default();
+        let tested = if target.kind == Kind::Sink { targets.sink } else { targets.receiver };
+        if tested.as_ref() == Some(&target.name) {
+            return Ok(Some(run_of(&test)));
         }
+    }
+    Ok(None)
+}
+
+/// Gives back whatever the test holds, whichever documents name it by now.
+pub(super) async fn release(context: &Context, test: &Test) -> Result<(), Error> {
+    give_back::<ReceiverControl>(context, test, Component::Receiver).await?;
+    give_back::<ControlDocument>(context, test, Component::SinkWorker).await?;
+    give_back_endpoint(context, &Owner::of(Kind::LoadTest, test)).await
+}
+
+/// The map that stands for it, whatever its address was when it was taken.
+pub(super) async fn give_back_endpoint(context: &Context, owner: &Owner) -> Result<(), Error> {
+    let labels = selector_text(owner, None);
+    let maps: Vec<ConfigMap> = context.cluster.list(&owner.namespace, &labels).await.what(|| "maps".to_owned())?;
+    for name in maps.into_iter().filter_map(|map| map.metadata.name).filter(|name| name.starts_with(names::TARGET)) {
+        after::remove::<ConfigMap>(context, owner, &name).await?;
     }
     Ok(())
 }
 
-async fn give_back<D: Lock>(context: &Context, namespace: &str, name: &str, uid: &str) -> Result<(), Error> {
-    let what = || format!("ConfigMap {name}");
-    let held = maps::read::<D>(&context.cluster, namespace, name).await.what(what)?;
-    let Some(mut held) = held.filter(|held| D::run(held).is_some_and(|run| run.uid == uid)) else { return Ok(()) };
-    D::set_run(&mut held, None);
-    maps::replace(&context.cluster, &held, None).await.what(what)
+async fn give_back<D: Lock>(context: &Context, test: &Test, component: Component) -> Result<(), Error> {
+    let maps: Vec<ConfigMap> =
+        context.cluster.list(&test.namespace, &managed(component)).await.what(|| "control documents".to_owned())?;
+    // One that is not understood is made anew, by nobody held.
+    for mut held in maps.into_iter().filter_map(|map| maps::held::<D>(map).ok()) {
+        if D::run(&held).is_some_and(|run| run.uid == test.uid) {
+            D::set_run(&mut held, None);
+            maps::replace(&context.cluster, &held, None).await.what(|| "control document".to_owned())?;
+        }
+    }
+    Ok(())
 }
 
 /// From the target's own side: a run whose test is gone or has ended holds nothing. True when the document was changed.
@@ -350,6 +380,7 @@ mod tests {
         for (reason, expected) in [
             ("TargetBusy", true),
             ("TargetNotReady", true),
+            ("ApiError", true),
             ("ReferencesUnresolved", false),
             ("Suspended", false),
             ("Preparing", false),

@@ -9,17 +9,15 @@ use k8s_openapi::api::core::v1::ConfigMap;
 use kube::api::DynamicObject;
 
 use super::children::apply;
-use super::claims::{self, Claim};
-use super::references::{Resolved, named, of_test};
+use super::references::of_test;
 use super::run_state::{RunState, observe};
-use super::{Context, after, sooner};
-use crate::apply::Child;
-use crate::build::load_test::{TestInput, load_test, summary_map};
+use super::{Context, after, begin, claims, sooner};
+use crate::build::load_test::summary_map;
 use crate::build::meta::Owner;
 use crate::build::names;
-use crate::build::plans::{Targets, test_plan};
+use crate::build::plans::Targets;
 use crate::error::{Error, What};
-use crate::kinds::{Invalid, Kind, Test, parse, resource};
+use crate::kinds::{Kind, Test, parse, resource};
 use crate::status::conditions::{Say, find, holds, set, time};
 use crate::status::write::Wrote;
 use crate::test::conductor;
@@ -28,11 +26,11 @@ use crate::test::phase::{Conductor, Facts, Phase, Step, next};
 use crate::test::{finish, tell};
 
 /// While nothing can be done but wait.
-const HELD: Duration = Duration::from_secs(5);
+pub(super) const HELD: Duration = Duration::from_secs(5);
 /// A summary that cannot be read is given up after it.
 const SUMMARY_PATIENCE: Duration = Duration::from_secs(30);
 /// While it runs.
-const LIVE: Duration = Duration::from_secs(1);
+pub(super) const LIVE: Duration = Duration::from_secs(1);
 
 pub(super) async fn reconcile(live: &DynamicObject, context: &Context) -> Result<Option<Duration>, Error> {
     let test: Test = match parse(live) {
@@ -59,7 +57,7 @@ pub(super) async fn reconcile(live: &DynamicObject, context: &Context) -> Result
     let facts = Facts {
         suspend: test.spec.suspend,
         abort: test.spec.abort,
-        invalid: begun.is_none().then(|| invalid(&test).or_else(|| pass.unbuildable(&resolved))).flatten(),
+        invalid: begun.is_none().then(|| begin::invalid(&test).or_else(|| pass.unbuildable(&resolved))).flatten(),
         unresolved: resolved.unresolved.clone(),
         started: begun.map(|begun| Duration::try_from(now.duration_since(begun)).unwrap_or_default()),
         conductor: state.conductor.clone(),
@@ -76,23 +74,29 @@ pub(super) async fn reconcile(live: &DynamicObject, context: &Context) -> Result
     match next(&facts) {
         Step::Hold { reason, message } => {
             // It may have been about to begin.
-            claims::release(context, &test).await?;
+            let released = claims::release(context, &test).await;
             status.conditions.retain(|condition| condition.r#type != "TargetBusy");
             pass.say(&mut status, Phase::Pending, reason, message);
-            pass.write(&status, Some(HELD)).await
+            let again = pass.write(&status, Some(HELD)).await?;
+            released.map(|()| again)
         }
         Step::Begin => pass.begin(status, &resolved).await,
         Step::Go { phase, reason, message, lost, stop } => {
+            // What is in the way of one thing keeps none of the others from being done, and nobody from being told.
+            let mut hindered = None;
             let mut executed = Vec::new();
             if let Conductor::Says(progress) = &state.conductor {
                 finish::follow(&mut status, progress);
-                executed = tell::chaos(context, &test, &targets, &state, progress).await?;
+                let done = tell::chaos(context, &test, &targets, &state, progress).await;
+                executed = unless_hindered(done, &mut hindered)?.unwrap_or_default();
             }
             let whole = lost.is_empty();
             let news = News { executed, lost, stop };
-            tell::engine(context, &test, &state, &news).await?;
-            // What keeps a part from being made again keeps nobody from being told. One that is lost is not made again.
-            let hindered = if whole { pass.parts(&resolved).await? } else { None };
+            unless_hindered(tell::engine(context, &test, &state, &news).await, &mut hindered)?;
+            // A part that is lost is not made again.
+            if whole {
+                hindered = pass.parts(&resolved, status.start_time.is_some()).await?.or(hindered);
+            }
             match hindered {
                 Some((reason, message)) => pass.say(&mut status, phase, &reason, message),
                 None => pass.say(&mut status, phase, reason, message),
@@ -111,6 +115,21 @@ pub(super) async fn reconcile(live: &DynamicObject, context: &Context) -> Result
     }
 }
 
+/// Reason and words.
+pub(super) type InTheWay = (String, String);
+
+/// What may be over the next time is noted; what somebody else wrote in between is looked at anew as a whole.
+pub(super) fn unless_hindered<T>(done: Result<T, Error>, by: &mut Option<InTheWay>) -> Result<Option<T>, Error> {
+    match done {
+        Ok(done) => Ok(Some(done)),
+        Err(error) if error.is_conflict() => Err(error),
+        Err(error) => {
+            by.get_or_insert_with(|| (error.reason().to_owned(), error.to_string()));
+            Ok(None)
+        }
+    }
+}
+
 /// What was in the way when it was last told, in words.
 fn hindered(status: &LoadTestStatus) -> Option<&str> {
     let told = find(&status.conditions, "Finished")?;
@@ -118,33 +137,26 @@ fn hindered(status: &LoadTestStatus) -> Option<&str> {
     Some(told.message.as_str()).filter(|words| !words.is_empty() && !going.contains(&told.reason.as_str()))
 }
 
-/// For how long `TargetBusy` has had this reason, by the test's own status: it survives the operator.
-fn since(status: &LoadTestStatus, reason: &str, now: Timestamp) -> Duration {
-    let told = find(&status.conditions, "TargetBusy").filter(|told| told.reason == reason);
-    let since = told.and_then(|told| told.last_transition_time.parse::<Timestamp>().ok());
-    since.and_then(|since| Duration::try_from(now.duration_since(since)).ok()).unwrap_or_default()
-}
-
 /// One pass over one test.
-struct Pass<'a> {
+pub(super) struct Pass<'a> {
     live: &'a DynamicObject,
-    context: &'a Context,
-    test: &'a Test,
-    owner: &'a Owner,
-    now: Timestamp,
+    pub(super) context: &'a Context,
+    pub(super) test: &'a Test,
+    pub(super) owner: &'a Owner,
+    pub(super) now: Timestamp,
 }
 
 impl Pass<'_> {
-    fn set(&self, status: &mut LoadTestStatus, say: Say) {
+    pub(super) fn set(&self, status: &mut LoadTestStatus, say: Say) {
         set(&mut status.conditions, say, Some(self.test.generation), self.now);
     }
 
-    fn say(&self, status: &mut LoadTestStatus, phase: Phase, reason: &str, message: impl Into<String>) {
+    pub(super) fn say(&self, status: &mut LoadTestStatus, phase: Phase, reason: &str, message: impl Into<String>) {
         status.phase = Some(phase.as_str().to_owned());
         self.set(status, Say::no("Finished", reason, message));
     }
 
-    fn end(&self, status: &mut LoadTestStatus, reason: &str, message: impl Into<String>) {
+    pub(super) fn end(&self, status: &mut LoadTestStatus, reason: &str, message: impl Into<String>) {
         status.phase = Some(Phase::Finished.as_str().to_owned());
         status.completion_time = Some(time(self.now));
         self.set(status, Say::yes("Finished", reason, message));
@@ -154,16 +166,11 @@ impl Pass<'_> {
     }
 
     /// It ends without a verdict.
-    fn give_up(&self, status: &mut LoadTestStatus, reason: &str, message: &str) {
+    pub(super) fn give_up(&self, status: &mut LoadTestStatus, reason: &str, message: &str) {
         status.reasons = vec![format!("{reason}: {message}").chars().take(1024).collect()];
         status.verdict = Some("Inconclusive".to_owned());
         self.end(status, reason, message);
         self.set(status, Say::unknown("Passed", reason, message));
-    }
-
-    fn too_late(&self, status: &mut LoadTestStatus, words: &str) {
-        let deadline = self.test.spec.effective_deadline().as_secs();
-        self.give_up(status, "DeadlineExceeded", &format!("not begun within {deadline} s: {words}"));
     }
 
     fn references(&self, status: &mut LoadTestStatus, facts: &Facts) {
@@ -174,90 +181,6 @@ impl Pass<'_> {
             _ => Say::yes("ReferencesResolved", "Resolved", ""),
         };
         self.set(status, say);
-    }
-
-    /// Takes the targets, then freezes the plan and makes the parts.
-    async fn begin(&self, mut status: LoadTestStatus, resolved: &Resolved) -> Result<Option<Duration>, Error> {
-        let deadline = self.test.spec.effective_deadline();
-        let claim = match claims::claim(self.context, self.test, self.owner, resolved).await {
-            Err(error) if !error.is_conflict() => {
-                let words = error.to_string();
-                // A clock that runs goes on: an error in between starts no new one.
-                let held = find(&status.conditions, "TargetBusy").is_some_and(|told| told.reason == "Held");
-                if !held {
-                    self.set(&mut status, Say::unknown("TargetBusy", "NotReady", words.clone()));
-                }
-                if since(&status, if held { "Held" } else { "NotReady" }, self.now) >= deadline {
-                    self.too_late(&mut status, &words);
-                } else {
-                    self.say(&mut status, Phase::Pending, "ApiError", words);
-                }
-                return self.write(&status, Some(HELD)).await;
-            }
-            claim => claim?,
-        };
-        match claim {
-            Claim::Busy(holder) => {
-                self.set(&mut status, Say::yes("TargetBusy", "TargetBusy", holder.clone()));
-                self.say(&mut status, Phase::Pending, "TargetBusy", holder);
-                return self.write(&status, Some(HELD)).await;
-            }
-            Claim::NotYet(what) => {
-                let waited = since(&status, "NotReady", self.now);
-                self.set(&mut status, Say::unknown("TargetBusy", "NotReady", what.clone()));
-                if waited >= deadline {
-                    self.too_late(&mut status, &what);
-                } else {
-                    self.say(&mut status, Phase::Pending, "TargetNotReady", what);
-                }
-                return self.write(&status, Some(LIVE)).await;
-            }
-            Claim::Held => {}
-        }
-        self.set(&mut status, Say::no("TargetBusy", "Held", ""));
-        match self.parts(resolved).await? {
-            Some((_, words)) if since(&status, "Held", self.now) >= deadline => self.too_late(&mut status, &words),
-            Some((reason, message)) => self.say(&mut status, Phase::Preparing, &reason, message),
-            None => self.say(&mut status, Phase::Preparing, "Preparing", ""),
-        }
-        self.write(&status, Some(LIVE)).await
-    }
-
-    /// Makes what is missing; what is in the way, if anything is.
-    async fn parts(&self, resolved: &Resolved) -> Result<Option<(String, String)>, Error> {
-        if resolved.unresolved.is_some() {
-            // What was begun goes on without what has gone since.
-            return Ok(None);
-        }
-        match self.make(resolved).await {
-            // It may be over the next time; until then it is what is in the way.
-            Err(error) if !error.is_conflict() => Ok(Some(("ApiError".to_owned(), error.to_string()))),
-            made => made,
-        }
-    }
-
-    async fn make(&self, resolved: &Resolved) -> Result<Option<(String, String)>, Error> {
-        let workers = claims::workers(self.context, self.test, resolved).await?;
-        let children = match self.children(resolved, workers) {
-            Ok(children) => children,
-            Err(invalid) => return Ok(Some(("InvalidSpec".to_owned(), invalid.to_string()))),
-        };
-        let applied = apply(&self.context.cluster, self.owner, children).await?;
-        Ok(applied.hindrance.map(|hindrance| (hindrance.reason().to_owned(), hindrance.message().to_owned())))
-    }
-
-    fn children(&self, resolved: &Resolved, workers: u32) -> Result<Vec<Child>, Invalid> {
-        let test = named(self.test);
-        let document = document(self.test, resolved);
-        let plan = test_plan(&self.test.uid, test, resolved.sink(), workers, resolved.receiver(), document);
-        load_test(&TestInput { owner: self.owner, spec: &self.test.spec, plan: &plan, image: &self.context.image })
-    }
-
-    /// What the API server takes and no pod can be made of; asked before anything is taken.
-    fn unbuildable(&self, resolved: &Resolved) -> Option<String> {
-        let workers = resolved.sink.as_ref().map_or(0, |sink| sink.spec.replicas);
-        let unresolved = resolved.unresolved.is_some();
-        self.children(resolved, workers).err().filter(|_| !unresolved).map(|invalid| invalid.to_string())
     }
 
     /// Keeps the summary, then says the verdict.
@@ -318,7 +241,11 @@ impl Pass<'_> {
     }
 
     /// Writes the status if its turn has come, and tells what changed.
-    async fn write(&self, status: &LoadTestStatus, again: Option<Duration>) -> Result<Option<Duration>, Error> {
+    pub(super) async fn write(
+        &self,
+        status: &LoadTestStatus,
+        again: Option<Duration>,
+    ) -> Result<Option<Duration>, Error> {
         let kind = resource(Kind::LoadTest);
         let wrote = self.context.throttle.write(&self.context.cluster, &kind, self.live, status).await;
         let wrote = wrote.what(|| format!("status of LoadTest {}", self.test.name))?;
@@ -378,27 +305,6 @@ async fn reject(live: &DynamicObject, context: &Context, why: &str) -> Result<Op
         context.events.warning(&kind, live, "InvalidSpec", why).await;
     }
     Ok(sooner(Some(LIVE), wrote))
-}
-
-fn invalid(test: &Test) -> Option<String> {
-    let problems = api::check_load_test(&test.spec);
-    let texts: Vec<String> = problems.iter().take(5).map(|p| format!("{}: {}", p.field, p.message)).collect();
-    (!texts.is_empty()).then(|| texts.join("; "))
-}
-
-/// The documents as reports quote them. JSON is YAML, too.
-fn document(test: &Test, resolved: &Resolved) -> String {
-    fn one<S: serde::Serialize>(kind: Kind, name: &str, spec: &S) -> String {
-        let object = serde_json::json!({
-            "apiVersion": api::API_VERSION, "kind": kind.as_str(), "metadata": {"name": name}, "spec": spec,
-        });
-        serde_json::to_string_pretty(&object).unwrap_or_default()
-    }
-    let receiver = resolved.receiver.as_ref().map(|object| one(Kind::Receiver, &object.name, &object.spec));
-    let sink = resolved.sink.as_ref().map(|object| one(Kind::Sink, &object.name, &object.spec));
-    let test = one(Kind::LoadTest, &test.name, &test.spec);
-    let all: Vec<String> = receiver.into_iter().chain(sink).chain([test]).collect();
-    all.join("\n---\n")
 }
 
 /// Whether an object is of this one's making, not of an earlier one of the same name.

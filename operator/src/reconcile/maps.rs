@@ -6,10 +6,12 @@ use protocol::ReceiverControl;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::build::meta::{Component, Owner, meta};
+use crate::build::meta::{Component, Owner, holder, meta};
 use crate::build::names::{CONTROL_KEY, PLAN_KEY, TEMPLATE_ANNOTATION};
 use crate::build::plans::text;
 use crate::cluster::{Cluster, Fail};
+use crate::error::{Error, What};
+use crate::hindrance::Hindrance;
 
 /// Annotation of a receiver's map: the run that holds it. A sink's document has it inside.
 const RUN_ANNOTATION: &str = "floodmark.dev/run";
@@ -57,12 +59,26 @@ impl Lock for ReceiverControl {
 
 /// The document of that name; one that is not understood is an error, never overwritten.
 pub(crate) async fn read<D: Lock>(cluster: &Cluster, namespace: &str, name: &str) -> Result<Option<Held<D>>, Fail> {
-    let Some(map) = cluster.get::<ConfigMap>(namespace, name).await? else { return Ok(None) };
+    cluster.get::<ConfigMap>(namespace, name).await?.map(held).transpose()
+}
+
+/// The owner's own; a map of that name that is somebody else's is in the way.
+pub(crate) async fn own<D: Lock>(cluster: &Cluster, owner: &Owner, name: &str) -> Result<Option<Held<D>>, Error> {
+    let what = || format!("ConfigMap {name}");
+    let map: Option<ConfigMap> = cluster.get(&owner.namespace, name).await.what(what)?;
+    let Some(map) = map else { return Ok(None) };
+    let holder = holder(&serde_json::to_value(&map).unwrap_or_default(), owner);
+    match Hindrance::of(holder, &what()) {
+        Some(hindrance) => Err(Error::Hindered(hindrance)),
+        None => held(map).map(Some).what(what),
+    }
+}
+
+pub(crate) fn held<D: Lock>(map: ConfigMap) -> Result<Held<D>, Fail> {
     let text = map.data.as_ref().and_then(|data| data.get(CONTROL_KEY)).map_or("", String::as_str);
-    let document = serde_json::from_str(text).map_err(|error| {
-        Fail::Invalid(format!("ConfigMap {name}: {CONTROL_KEY} is not understood: {error}; delete it"))
-    })?;
-    Ok(Some(Held { document, map }))
+    let document = serde_json::from_str(text)
+        .map_err(|error| Fail::Invalid(format!("{CONTROL_KEY} is not understood: {error}; delete it")))?;
+    Ok(Held { document, map })
 }
 
 /// What stands beside a document: what its pods are made of. It is written before they are, so that whoever finds it as wanted, and
@@ -91,22 +107,29 @@ impl Made<'_> {
     }
 }
 
-/// A map that is to be created.
-pub(crate) fn first<D: Serialize>(
+/// One that is to be created, for the run that holds it already, if one does.
+pub(crate) fn first<D: Lock>(
     owner: &Owner,
     component: Component,
     name: String,
-    document: &D,
+    document: D,
     made: Made<'_>,
-) -> ConfigMap {
-    let data = std::collections::BTreeMap::from([(CONTROL_KEY.to_owned(), text(document))]);
-    let mut map = ConfigMap { metadata: meta(owner, name, Some(component)), data: Some(data), ..ConfigMap::default() };
-    made.put(&mut map);
-    map
+    run: Option<RunRef>,
+) -> Held<D> {
+    let map = ConfigMap { metadata: meta(owner, name, Some(component)), ..ConfigMap::default() };
+    let mut held = Held { document, map };
+    D::set_run(&mut held, run);
+    held.map.data.get_or_insert_default().insert(CONTROL_KEY.to_owned(), text(&held.document));
+    made.put(&mut held.map);
+    held
 }
 
-/// Writes the document, and what is beside it if that changes, over the revision that was read.
-pub(crate) async fn replace<D: Lock>(cluster: &Cluster, held: &Held<D>, made: Option<Made<'_>>) -> Result<(), Fail> {
+/// Writes the document, and what is beside it if that changes, over the revision that was read; the map as it is then.
+pub(crate) async fn replace<D: Lock>(
+    cluster: &Cluster,
+    held: &Held<D>,
+    made: Option<Made<'_>>,
+) -> Result<ConfigMap, Fail> {
     let mut map = held.map.clone();
     map.data.get_or_insert_default().insert(CONTROL_KEY.to_owned(), text(&held.document));
     if let Some(made) = made {
@@ -114,5 +137,5 @@ pub(crate) async fn replace<D: Lock>(cluster: &Cluster, held: &Held<D>, made: Op
     }
     // Whoever replaces does not claim to know who managed it.
     map.metadata.managed_fields = None;
-    cluster.replace(&map).await.map(|_| ())
+    cluster.replace(&map).await
 }

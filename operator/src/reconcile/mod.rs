@@ -1,6 +1,7 @@
 //! One pass over one object: dereference, validate, build, apply, observe, status. Each starts from what is there; none remembers.
 
 mod after;
+mod begin;
 mod children;
 mod claims;
 mod load_test;

@@ -9,7 +9,7 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::api::DynamicObject;
 use protocol::ReceiverControl;
 
-use super::children::{apply, lives};
+use super::children::{apply, still_lives};
 use super::load_test::owns;
 use super::maps::{self, Lock};
 use super::sink::rolling;
@@ -32,7 +32,13 @@ pub(super) async fn reconcile(live: &DynamicObject, context: &Context) -> Result
     let generation = live.metadata.generation.unwrap_or_default();
     let mut parts = Parts::default();
     let again = match parse(live) {
-        Ok(object) => pass(context, &object, &mut parts, &mut status).await?,
+        Ok(object) => match Box::pin(pass(context, &object, &mut parts, &mut status)).await {
+            Ok(again) => again,
+            Err(error) => {
+                parts.hindrance = Some(error.hindrance().ok_or(error)?);
+                Some(SOON)
+            }
+        },
         Err(invalid) => {
             parts.invalid = Some(invalid.to_string());
             None
@@ -71,19 +77,7 @@ async fn pass(
         }
     };
     let made = maps::Made { plan: None, template: &template };
-    let run = match document(context, object, &owner, made).await {
-        Ok(Some(run)) => run,
-        Ok(None) => {
-            let words = "an earlier receiver of this name is being deleted".to_owned();
-            parts.hindrance = Some(("Collecting".to_owned(), words));
-            return Ok(Some(SOON));
-        }
-        Err(error) => {
-            let words = error.refused().map(str::to_owned).ok_or(error)?;
-            parts.hindrance = Some(("Refused".to_owned(), words));
-            return Ok(Some(SOON));
-        }
-    };
+    let run = document(context, object, &owner, made).await?;
     let name = names::receiver(&object.name);
     let set: Option<StatefulSet> = cluster.get(namespace, &name).await.what(|| format!("StatefulSet {name}"))?;
     let set = set.filter(|set| owns(&owner, &set.metadata));
@@ -97,8 +91,7 @@ async fn pass(
     };
     let applied = apply(cluster, &owner, children).await?;
     let uid = applied.uid("StatefulSet", &name).unwrap_or_default().to_owned();
-    parts.hindrance =
-        applied.hindrance.map(|hindrance| (hindrance.reason().to_owned(), hindrance.message().to_owned()));
+    parts.hindrance = applied.hindrance;
     let labels = selector_text(&owner, Some(Component::Receiver));
     let pods: Vec<Pod> = cluster.list(namespace, &labels).await.what(|| "pods".to_owned())?;
     parts.ready = u32::from(pods.iter().any(ready));
@@ -115,28 +108,18 @@ async fn pass(
     Ok((parts.ready == 0 || !parts.troubles.is_empty()).then_some(SOON))
 }
 
-/// Makes the control document, or brings it up to the spec; whether a run holds it. None: an earlier receiver's is still there, or
-/// this one goes.
-async fn document(
-    context: &Context,
-    object: &Receiver,
-    owner: &Owner,
-    made: maps::Made<'_>,
-) -> Result<Option<bool>, Error> {
+/// Makes the control document, or brings it up to the spec; whether a run holds it.
+async fn document(context: &Context, object: &Receiver, owner: &Owner, made: maps::Made<'_>) -> Result<bool, Error> {
     let (cluster, name) = (&context.cluster, names::receiver_control(&object.name));
     let what = || format!("ConfigMap {name}");
-    let held = maps::read::<ReceiverControl>(cluster, &object.namespace, &name).await.what(what)?;
-    let Some(mut held) = held else {
-        if !lives(cluster, owner).await? {
-            return Ok(None);
-        }
+    let Some(mut held) = maps::own::<ReceiverControl>(cluster, owner, &name).await? else {
+        still_lives(cluster, owner).await?;
+        let run = claims::running(context, owner).await?;
         let (document, _) = receiver_control(&object.spec, None);
-        cluster.create(&maps::first(owner, Component::Receiver, name.clone(), &document, made)).await.what(what)?;
-        return Ok(Some(false));
+        let first = maps::first(owner, Component::Receiver, name.clone(), document, made, run);
+        cluster.create(&first.map).await.what(what)?;
+        return Ok(ReceiverControl::run(&first).is_some());
     };
-    if !owns(owner, &held.map.metadata) {
-        return Ok(None);
-    }
     let forgotten = claims::forget(context, &object.namespace, &mut held).await?;
     let run = ReceiverControl::run(&held);
     let (wanted, _) = receiver_control(&object.spec, run.as_ref().map(|run| run.conductor.clone()));
@@ -146,5 +129,5 @@ async fn document(
         held.document = wanted;
         maps::replace(cluster, &held, other.then_some(made)).await.what(what)?;
     }
-    Ok(Some(run.is_some()))
+    Ok(run.is_some())
 }

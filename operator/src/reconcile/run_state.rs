@@ -152,14 +152,11 @@ async fn conductor(context: &Context, state: &mut RunState, pod: Option<&Pod>, j
                     Conductor::Says(Box::new(progress))
                 }
                 // It has nothing to tell yet, or not to an operator of another version.
-                Err(FetchError::Status { .. } | FetchError::Json { .. }) => {
+                Err(error @ (FetchError::Status { .. } | FetchError::Json { .. })) => {
                     context.silence.broken(&uid);
-                    Conductor::Silent(Duration::ZERO)
+                    Conductor::Silent(Duration::ZERO, error.to_string())
                 }
-                Err(error) => {
-                    tracing::debug!(%error, "conductor");
-                    Conductor::Silent(context.silence.another(&uid))
-                }
+                Err(error) => Conductor::Silent(context.silence.another(&uid), error.to_string()),
             };
             state.base = Some(at);
         }

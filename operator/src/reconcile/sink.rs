@@ -15,17 +15,18 @@ use ownership::{ControlDocument, Phase};
 use protocol::{OwnershipDoc, WorkerReport};
 use serde::de::DeserializeOwned;
 
-use super::children::{apply, lives};
+use super::children::{apply, still_lives};
 use super::load_test::owns;
 use super::references::{named, of_sink};
 use super::{Context, claims, maps, sooner, tell};
 use crate::build::meta::{Component, Owner, selector_text};
 use crate::build::names;
-use crate::build::plans::{first_control, sink_plan};
+use crate::build::plans::{SinkPlan, first_control, sink_plan};
 use crate::build::sink::{SinkInput, sink, waits, wanted};
 use crate::cluster::Cluster;
 use crate::control::{fixed, notes, set_notes};
 use crate::error::{Error, What};
+use crate::hindrance::Hindrance;
 use crate::kinds::{Kind, Sink, parse, resource};
 use crate::observe;
 use crate::observe::pods::{address, index, ready};
@@ -48,7 +49,13 @@ pub(super) async fn reconcile(live: &DynamicObject, context: &Context) -> Result
     let mut parts = Parts::default();
     let mut told = Vec::new();
     let again = match parse(live) {
-        Ok(object) => Box::pin(pass(context, &object, &mut parts, &mut status, &mut told)).await?,
+        Ok(object) => match Box::pin(pass(context, &object, &mut parts, &mut status, &mut told)).await {
+            Ok(again) => again,
+            Err(error) => {
+                parts.hindrance = Some(error.hindrance().ok_or(error)?);
+                Some(SOON)
+            }
+        },
         Err(invalid) => {
             parts.invalid = Some(invalid.to_string());
             None
@@ -76,76 +83,57 @@ async fn pass(
     let labels = selector_text(&owner, Some(Component::SinkWorker));
     parts.wanted = object.spec.replicas;
     status.selector = Some(labels.clone());
-    let problems = api::check_sink(&object.spec);
-    if let Some(problem) = problems.first() {
-        parts.invalid = Some(format!("{}: {}", problem.field, problem.message));
-        return Ok(None);
-    }
-    let resolved = of_sink(context, namespace, &object.spec).await?;
-    if resolved.unresolved.is_some() {
-        parts.unresolved = resolved.unresolved;
-        return Ok(None);
-    }
-    let plan = sink_plan(named(object), resolved.receiver());
-    let input = SinkInput {
-        owner: &owner,
-        spec: &object.spec,
-        plan: &plan,
-        replicas: object.spec.replicas,
-        image: &context.image,
-        live: None,
-        held: false,
+    let mut wish = Wish::of(context, object, &owner, parts).await?;
+    let held = match &wish {
+        Some(wish) => Some(document(context, object, &owner, wish.made()).await?),
+        None => maps::own(cluster, &owner, &names::sink_control(&object.name)).await?,
     };
-    let template = match wanted(&input) {
-        Ok(template) => template,
-        Err(invalid) => {
-            parts.invalid = Some(invalid.to_string());
-            return Ok(None);
-        }
-    };
-    let made = maps::Made { plan: Some(&plan.json), template: &template };
-    let mut held = match document(context, object, &owner, made).await {
-        Ok(Some(held)) => held,
-        Ok(None) => {
-            let words = "an earlier sink of this name is being deleted".to_owned();
-            parts.hindrance = Some(("Collecting".to_owned(), words));
-            return Ok(Some(SOON));
-        }
-        Err(error) => {
-            let words = error.refused().map(str::to_owned).ok_or(error)?;
-            parts.hindrance = Some(("Refused".to_owned(), words));
-            return Ok(Some(SOON));
-        }
-    };
-    if let Some(fixed) = fixed(&held.document, &object.spec) {
+    let Some(mut held) = held else { return Ok(None) };
+    status.ownership = Some(ownership(&held.document));
+    if let (Some(_), Some(fixed)) = (&wish, fixed(&held.document, &object.spec)) {
         parts.invalid = Some(fixed);
+        wish = None;
+    }
+    // A drain that has begun comes to its end, whatever was edited since: the sink takes nothing until then.
+    let draining = held.document.phase == Phase::Draining;
+    if wish.is_none() && !draining {
         return Ok(None);
     }
+    let wanted = if wish.is_some() { object.spec.replicas } else { held.document.to };
     let name = names::sink(&object.name);
     let set: Option<StatefulSet> = cluster.get(namespace, &name).await.what(|| format!("StatefulSet {name}"))?;
     let set = set.filter(|set| owns(&owner, &set.metadata));
     let pods: Vec<Pod> = cluster.list(namespace, &labels).await.what(|| "pods".to_owned())?;
     let reports: BTreeMap<u32, WorkerReport> = ask(&pods, protocol::path::ACCOUNT).await;
-    let seen = view(object, &pods, &reports, &held.document);
+    let seen = view(object, wanted, &pods, &reports, &held.document);
     let now_ms = u64::try_from(Timestamp::now().as_millisecond()).unwrap_or_default();
     let next = step(object, &held.document, &notes(&held.map), &seen, now_ms);
-    let input = SinkInput { replicas: next.workers, live: set.as_ref(), held: held.document.run.is_some(), ..input };
-    let (children, waiting) = match (sink(&input), waits(&input)) {
-        (Ok(children), Ok(waiting)) => (children, waiting),
-        (Err(invalid), _) | (_, Err(invalid)) => {
-            parts.invalid = Some(invalid.to_string());
-            return Ok(None);
+    let mut uid = set.as_ref().and_then(|set| set.metadata.uid.clone()).unwrap_or_default();
+    let mut waiting = false;
+    if let Some(wish) = &wish {
+        let input = SinkInput {
+            replicas: next.workers,
+            live: set.as_ref(),
+            held: held.document.run.is_some(),
+            ..input(context, object, &owner, &wish.plan)
+        };
+        match (sink(&input), waits(&input)) {
+            (Ok(children), Ok(waits)) => {
+                let applied = apply(cluster, &owner, children).await?;
+                uid = applied.uid("StatefulSet", &name).unwrap_or_default().to_owned();
+                (parts.hindrance, waiting) = (applied.hindrance, waits);
+            }
+            (Err(invalid), _) | (_, Err(invalid)) => parts.invalid = Some(invalid.to_string()),
         }
-    };
-    let applied = apply(cluster, &owner, children).await?;
-    let uid = applied.uid("StatefulSet", &name).unwrap_or_default().to_owned();
-    parts.hindrance =
-        applied.hindrance.map(|hindrance| (hindrance.reason().to_owned(), hindrance.message().to_owned()));
-    let published = next.publish.is_some() && parts.hindrance.is_none();
+    }
+    // The workers of both maps are there since before the drain began; what else begins has to find its own.
+    let stands = parts.hindrance.is_none() && parts.invalid.is_none();
+    let published = next.publish.is_some() && (stands || draining);
     if let Some((document, notes)) = next.publish.filter(|_| published) {
         set_notes(&mut held.map, &notes);
         held.document = document;
         maps::replace(cluster, &held, None).await.what(|| "control document".to_owned())?;
+        status.ownership = Some(ownership(&held.document));
         told.extend(next.told);
     }
     let document = &held.document;
@@ -169,76 +157,116 @@ async fn pass(
     } else {
         rolling(set.as_ref())
     };
-    let complete = pods.len() >= input.replicas as usize;
+    let complete = pods.len() >= next.workers as usize;
     let owners = [observe::Owner { part: "sink", uid: &uid, complete: complete || uid.is_empty() }];
     let troubles = observe::troubles(cluster, namespace, &pods, &owners, Timestamp::now()).await;
     parts.troubles = troubles.what(|| "troubles".to_owned())?;
     status.replicas = u32::try_from(pods.len()).unwrap_or(u32::MAX);
     status.ready_replicas = parts.ready;
-    status.ownership = Some(OwnershipStatus {
-        epoch: document.epoch,
-        phase: format!("{:?}", document.phase),
-        from_replicas: document.from,
-        to_replicas: document.to,
-    });
     if published {
         return Ok(Some(AT_ONCE));
     }
     let stable = document.phase == Phase::Stable;
-    let settled = parts.ready >= parts.wanted && parts.troubles.is_empty() && stable && document.to == input.replicas;
+    let settled = parts.ready >= parts.wanted && parts.troubles.is_empty() && stable && document.to == next.workers;
     let look = next.look_again.map(Duration::from_millis);
     Ok(if stable { (!settled).then_some(SOON) } else { Some(look.unwrap_or(DRAIN).min(DRAIN)) })
 }
 
-/// The control document with what the pods are made of beside it; made if there is none. None: an earlier sink's is still there,
-/// or this one goes.
+/// What its documents ask for.
+struct Wish {
+    plan: SinkPlan,
+    template: String,
+}
+
+impl Wish {
+    /// None: `parts` say why nothing can be made of them.
+    async fn of(context: &Context, object: &Sink, owner: &Owner, parts: &mut Parts) -> Result<Option<Self>, Error> {
+        if let Some(problem) = api::check_sink(&object.spec).first() {
+            parts.invalid = Some(format!("{}: {}", problem.field, problem.message));
+            return Ok(None);
+        }
+        let resolved = of_sink(context, &object.namespace, &object.spec).await?;
+        if resolved.unresolved.is_some() {
+            parts.unresolved = resolved.unresolved;
+            return Ok(None);
+        }
+        let plan = sink_plan(named(object), resolved.receiver());
+        match wanted(&input(context, object, owner, &plan)) {
+            Ok(template) => Ok(Some(Self { plan, template })),
+            Err(invalid) => {
+                parts.invalid = Some(invalid.to_string());
+                Ok(None)
+            }
+        }
+    }
+
+    fn made(&self) -> maps::Made<'_> {
+        maps::Made { plan: Some(&self.plan.json), template: &self.template }
+    }
+}
+
+/// As of a sink that nobody has made anything of.
+fn input<'a>(context: &'a Context, object: &'a Sink, owner: &'a Owner, plan: &'a SinkPlan) -> SinkInput<'a> {
+    let (replicas, image) = (object.spec.replicas, context.image.as_str());
+    SinkInput { owner, spec: &object.spec, plan, replicas, image, live: None, held: false }
+}
+
+fn ownership(document: &ControlDocument) -> OwnershipStatus {
+    OwnershipStatus {
+        epoch: document.epoch,
+        phase: format!("{:?}", document.phase),
+        from_replicas: document.from,
+        to_replicas: document.to,
+    }
+}
+
+/// The control document with what the pods are made of beside it; made if there is none.
 async fn document(
     context: &Context,
     object: &Sink,
     owner: &Owner,
     made: maps::Made<'_>,
-) -> Result<Option<maps::Held<ControlDocument>>, Error> {
+) -> Result<maps::Held<ControlDocument>, Error> {
     let (cluster, name) = (&context.cluster, names::sink_control(&object.name));
     let what = || format!("ConfigMap {name}");
-    let held = maps::read::<ControlDocument>(cluster, &object.namespace, &name).await.what(what)?;
-    let Some(mut held) = held else {
-        if !lives(cluster, owner).await? {
-            return Ok(None);
-        }
-        let Some(document) = first_document(cluster, object, owner).await? else { return Ok(None) };
-        let map = maps::first(owner, Component::SinkWorker, name.clone(), &document, made);
-        let map = cluster.create(&map).await.what(what)?;
-        return Ok(Some(maps::Held { document, map }));
+    let Some(mut held) = maps::own::<ControlDocument>(cluster, owner, &name).await? else {
+        still_lives(cluster, owner).await?;
+        let document = first_document(cluster, object, owner).await?;
+        let run = claims::running(context, owner).await?;
+        let mut first = maps::first(owner, Component::SinkWorker, name.clone(), document, made, run);
+        first.map = cluster.create(&first.map).await.what(what)?;
+        return Ok(first);
     };
-    if held.document.sink_uid != object.uid {
-        return Ok(None);
-    }
     let forgotten = claims::forget(context, &object.namespace, &mut held).await?;
     // Workers read their plan once: it changes with their pods, and those do not change under a run.
     let other = held.document.run.is_none() && !made.stands(&held);
     if forgotten || other {
-        maps::replace(cluster, &held, other.then_some(made)).await.what(what)?;
-        let again = maps::read::<ControlDocument>(cluster, &object.namespace, &name).await.what(what)?;
-        return Ok(again.filter(|held| held.document.sink_uid == object.uid));
+        held.map = maps::replace(cluster, &held, other.then_some(made)).await.what(what)?;
     }
-    Ok(Some(held))
+    Ok(held)
 }
 
 /// A sink's first; or, where its workers obey one that somebody has removed, the one that comes after: they take no older one.
-/// None while workers are there and none says which one that is.
-async fn first_document(cluster: &Cluster, object: &Sink, owner: &Owner) -> Result<Option<ControlDocument>, Error> {
+async fn first_document(cluster: &Cluster, object: &Sink, owner: &Owner) -> Result<ControlDocument, Error> {
     let labels = selector_text(owner, Some(Component::SinkWorker));
     let pods: Vec<Pod> = cluster.list(&object.namespace, &labels).await.what(|| "pods".to_owned())?;
     let first = first_control(&object.uid, named(object));
-    let told: BTreeMap<u32, OwnershipDoc> = ask(&pods, protocol::path::OWNERSHIP).await;
-    let obeyed = told.into_values().filter(|told| told.sink_uid == first.sink_uid && told.lanes == first.lanes);
-    Ok(match obeyed.max_by_key(|told| told.epoch) {
-        Some(OwnershipDoc { epoch, replicas, .. }) => {
+    let mut told: BTreeMap<u32, OwnershipDoc> = ask(&pods, protocol::path::OWNERSHIP).await;
+    told.retain(|_, told| told.sink_uid == first.sink_uid);
+    // Only one of them may have heard of the newest.
+    if let Some(silent) = pods.iter().filter(|pod| ready(pod)).filter_map(index).find(|pod| !told.contains_key(pod)) {
+        let words = format!(
+            "the control document is gone, and sink-worker {silent} does not say which one it obeys: it is asked again; \
+             if it never answers, delete its pod"
+        );
+        return Err(Error::Hindered(Hindrance::Unowned(words)));
+    }
+    Ok(match told.into_values().max_by_key(|told| told.epoch) {
+        Some(OwnershipDoc { epoch, replicas, lanes, .. }) => {
             let addresses = (0..replicas).map(|ordinal| names::worker_address(&object.name, ordinal)).collect();
-            Some(ControlDocument { epoch: epoch + 1, from: replicas, to: replicas, addresses, ..first })
+            ControlDocument { epoch: epoch + 1, from: replicas, to: replicas, lanes, addresses, ..first }
         }
-        None if pods.iter().any(ready) => None,
-        None => Some(first),
+        None => first,
     })
 }
 

@@ -4,6 +4,7 @@ use api::Condition;
 use jiff::Timestamp;
 
 use super::conditions::{Say, set};
+use crate::hindrance::Hindrance;
 use crate::observe::Trouble;
 
 /// What is known of a sink or a receiver.
@@ -13,8 +14,8 @@ pub(crate) struct Parts {
     pub(crate) invalid: Option<String>,
     /// What it refers to and is not there.
     pub(crate) unresolved: Option<String>,
-    /// What is in the way of the children: reason and words.
-    pub(crate) hindrance: Option<(String, String)>,
+    /// What is in the way of the children.
+    pub(crate) hindrance: Option<Hindrance>,
     pub(crate) troubles: Vec<Trouble>,
     /// What the parts themselves say: reason and words.
     pub(crate) fatal: Option<(&'static str, String)>,
@@ -33,8 +34,8 @@ pub(crate) fn tell(conditions: &mut Vec<Condition>, parts: &Parts, generation: i
         Say::no("Ready", "InvalidSpec", invalid)
     } else if let Some(unresolved) = &parts.unresolved {
         Say::no("Ready", "ReferencesUnresolved", unresolved)
-    } else if let Some((reason, words)) = &parts.hindrance {
-        Say::no("Ready", reason, words)
+    } else if let Some(hindrance) = &parts.hindrance {
+        Say::no("Ready", hindrance.reason(), hindrance.message())
     } else if let Some((reason, words)) = &parts.fatal {
         Say::no("Ready", *reason, words)
     } else if complete && parts.change.as_ref().is_none_or(|(reason, _)| *reason == HELD) {
@@ -51,8 +52,8 @@ pub(crate) fn tell(conditions: &mut Vec<Condition>, parts: &Parts, generation: i
         None if complete || stuck => Say::no("Progressing", "Settled", ""),
         None => Say::yes("Progressing", "Starting", &count),
     };
-    let degraded = if let Some((reason, words)) = &parts.hindrance {
-        Say::yes("Degraded", reason, words)
+    let degraded = if let Some(hindrance) = &parts.hindrance {
+        Say::yes("Degraded", hindrance.reason(), hindrance.message())
     } else if let Some((reason, words)) = &parts.fatal {
         Say::yes("Degraded", *reason, words)
     } else if let Some(trouble) = trouble {

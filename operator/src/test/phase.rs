@@ -40,8 +40,8 @@ impl Phase {
 pub(crate) enum Conductor {
     /// No pod, or one that does not run yet.
     Absent,
-    /// It runs, and has not answered for so long.
-    Silent(Duration),
+    /// It runs, and has said nothing that is understood; nothing at all for so long. With what became of asking.
+    Silent(Duration, String),
     Says(Box<ProgressDoc>),
     /// It ended, or its pod is gone after it had been there; with the pod's words.
     Lost(String),
@@ -107,12 +107,12 @@ fn after(facts: &Facts, started: Duration) -> Step {
     let progress = match &facts.conductor {
         Conductor::Says(progress) if progress.verdict.is_some() => return Step::Conclude,
         Conductor::Lost(words) => return Step::Break { reason: "ConductorLost", message: words.clone() },
-        Conductor::Silent(since) if *since >= SILENCE => {
-            let message = format!("the conductor runs and has not answered for {} s", since.as_secs());
+        Conductor::Silent(since, words) if *since >= SILENCE => {
+            let message = format!("the conductor runs and has not answered for {} s: {words}", since.as_secs());
             return Step::Break { reason: "ConductorSilent", message };
         }
         Conductor::Says(progress) => Some(progress.as_ref()),
-        Conductor::Absent | Conductor::Silent(_) => None,
+        Conductor::Absent | Conductor::Silent(..) => None,
     };
     let limit = facts.deadline.saturating_add(OVERTIME);
     let late = || format!("not finished within {} s", facts.deadline.as_secs());
@@ -120,7 +120,11 @@ fn after(facts: &Facts, started: Duration) -> Step {
     // Without a conductor there is nobody to wait for.
     if progress.is_none() && (started >= limit || (started >= LAST_WORD && facts.abort)) {
         let reason = if facts.abort { "Aborted" } else { "DeadlineExceeded" };
-        let message = facts.troubles.first().map_or_else(late, |trouble| format!("{}: {}", late(), trouble.text()));
+        let message = match (facts.troubles.first(), &facts.conductor) {
+            (Some(trouble), _) => format!("{}: {}", late(), trouble.text()),
+            (None, Conductor::Silent(_, words)) => format!("{}: conductor: {words}", late()),
+            (None, _) => late(),
+        };
         return Step::Break { reason, message };
     }
     if let (None, Some(trouble)) = (progress, hopeless)
@@ -252,12 +256,12 @@ mod tests {
             ),
             (
                 "silent a while",
-                |f| f.conductor = Conductor::Silent(Duration::from_secs(59)),
+                |f| f.conductor = Conductor::Silent(Duration::from_secs(59), "x".into()),
                 ("go", "Preparing Preparing", false),
             ),
             (
                 "silent",
-                |f| f.conductor = Conductor::Silent(Duration::from_secs(60)),
+                |f| f.conductor = Conductor::Silent(Duration::from_secs(60), "x".into()),
                 ("break", "ConductorSilent", false),
             ),
             (
@@ -313,6 +317,16 @@ mod tests {
             edit(&mut facts);
             assert_eq!(short(&next(&facts)), (kind, what.to_owned(), stop), "{name}");
         }
+    }
+
+    #[test]
+    fn what_a_conductor_said_that_nobody_understood_is_told_in_the_end() {
+        let mut facts = facts();
+        facts.conductor = Conductor::Silent(Duration::ZERO, "not the JSON expected here: missing field `phase`".into());
+        facts.started = Some(Duration::from_secs(150));
+        let Step::Break { reason, message } = next(&facts) else { panic!("it ends") };
+        assert_eq!(reason, "DeadlineExceeded");
+        assert!(message.contains("missing field `phase`"), "{message}");
     }
 
     #[test]

@@ -52,7 +52,7 @@ async fn supervisors(context: &Context, test: &Test, sink: &str, timeline: &Chao
     let ours = |held: &maps::Held<ControlDocument>| held.document.run.as_ref().is_some_and(|run| run.uid == test.uid);
     let Some(mut held) = held.filter(ours).filter(|held| held.document.chaos.is_empty()) else { return Ok(()) };
     held.document.chaos = entries;
-    maps::replace(&context.cluster, &held, None).await.what(what)
+    maps::replace(&context.cluster, &held, None).await.what(what).map(|_| ())
 }
 
 /// Tells the conductor, by its pod's annotation, what it has not been told or has not heard.

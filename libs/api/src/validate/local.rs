@@ -19,6 +19,8 @@ const POD: [&str; 12] = [
     "terminationGracePeriodSeconds",
 ];
 
+const NO_PODS: &str = "has no meaning on one machine, where there are no pods";
+
 /// Warnings for fields that were written and have no meaning outside of a cluster; the documents are right all the same.
 pub fn local_warnings(bundle: &Bundle) -> Vec<Problem> {
     let mut warnings = Vec::new();
@@ -31,6 +33,7 @@ pub fn local_warnings(bundle: &Bundle) -> Vec<Problem> {
     }
     for test in &bundle.load_tests {
         pod(&test.source, "spec.generator.pod", &mut warnings);
+        written(&test.source, "spec.conductor.resources", NO_PODS, &mut warnings);
         let results = "has no meaning on one machine, where results are files";
         written(&test.source, "spec.results.ttlAfterFinished", results, &mut warnings);
         written(&test.source, "spec.results.keepOnFailure", results, &mut warnings);
@@ -57,6 +60,6 @@ fn written(source: &Source, field: &str, why: &str, warnings: &mut Vec<Problem>)
 
 fn pod(source: &Source, path: &str, warnings: &mut Vec<Problem>) {
     for field in POD.iter().chain(&["labels", "annotations"]) {
-        written(source, &format!("{path}.{field}"), "has no meaning on one machine, where there are no pods", warnings);
+        written(source, &format!("{path}.{field}"), NO_PODS, warnings);
     }
 }
