@@ -12,8 +12,9 @@ use protocol::{End, EngineReport, Executed, SupervisorReport, path};
 use telemetry::Stop;
 use tokio::task::JoinSet;
 
-use crate::plan::{Engine, ExecutedChaos, Supervisors, UnaskedEnd};
+use crate::engine::{Engine, ExecutedChaos, UnaskedEnd};
 use crate::state::Published;
+use protocol::Supervisors;
 
 const LOOK: Duration = Duration::from_secs(1);
 const TIMEOUT: Duration = Duration::from_secs(1);

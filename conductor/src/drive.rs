@@ -7,11 +7,12 @@ use telemetry::Stop;
 use tokio::time::timeout_at;
 use workload::Workload;
 
+use crate::engine::SharedEngine;
 use crate::gather::Gatherer;
-use crate::plan::{ConductorPlan, SharedEngine};
 use crate::progress::Held;
 use crate::rates::Rates;
 use crate::state::Published;
+use protocol::ConductorPlan;
 
 const TICK: Duration = Duration::from_millis(500);
 /// From "all ready" to t0: every part polls the phase at least ten times in it.

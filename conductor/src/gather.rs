@@ -11,7 +11,7 @@ use measure::HistogramSet;
 use protocol::{CpuUse, GeneratorReport, GeneratorState, OwnershipDoc, WorkerReport, path};
 
 use crate::drive::unix_ns;
-use crate::plan::Departed;
+use crate::engine::Departed;
 use crate::rejected::rejected;
 use crate::state::Published;
 

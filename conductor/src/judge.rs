@@ -16,10 +16,11 @@ use workload::{LaneMap, Workload};
 
 use crate::apart::apart;
 use crate::drive::{Course, unix_ns};
+use crate::engine::SharedEngine;
 use crate::gather::Gatherer;
-use crate::plan::{ConductorPlan, ReadBackKind, SharedEngine};
 use crate::readback::{ReadError, Reader, Window};
 use crate::settled::put;
+use protocol::{ConductorPlan, ReadBackKind};
 
 /// Slots asked for at once: a receiver answers with every series in them.
 const SLOTS_AT_ONCE: usize = 256;

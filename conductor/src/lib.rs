@@ -9,9 +9,9 @@ mod apart;
 mod artifacts;
 mod cluster_engine;
 mod drive;
+mod engine;
 mod gather;
 mod judge;
-mod plan;
 mod profile;
 mod progress;
 mod rates;
@@ -26,9 +26,6 @@ mod settled;
 mod state;
 mod summary;
 
-pub use plan::{
-    ConductorPlan, Departed, Engine, ExecutedChaos, ReadBackKind, ReadBackPlan, RolePlan, SharedEngine, Supervisors,
-    UnaskedEnd,
-};
+pub use engine::{Departed, Engine, ExecutedChaos, SharedEngine, UnaskedEnd};
 pub use role::{Options, run_role};
 pub use run::{Conductor, Outcome};

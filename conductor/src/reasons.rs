@@ -4,7 +4,7 @@ use report::verdict::Outside;
 
 use crate::drive::{Course, End};
 use crate::gather::Gatherer;
-use crate::plan::ConductorPlan;
+use protocol::ConductorPlan;
 
 /// What the end of the course means for the verdict.
 pub(crate) fn tell_end(plan: &ConductorPlan, course: &Course, gatherer: &Gatherer, outside: &mut Outside) {

@@ -9,8 +9,9 @@ use protocol::{Progress, RunPhase};
 use telemetry::Stop;
 
 use crate::cluster_engine::ClusterEngine;
-use crate::plan::{RolePlan, SharedEngine};
+use crate::engine::SharedEngine;
 use crate::run::{Conductor, Outcome};
+use protocol::RolePlan;
 
 /// How a conductor is started.
 #[derive(Debug, Clone)]

@@ -15,14 +15,15 @@ use telemetry::{Ops, Registry, Stop};
 use workload::Workload;
 
 use crate::drive::{Course, Driver, End};
+use crate::engine::SharedEngine;
 use crate::gather::Gatherer;
 use crate::judge::Judge;
-use crate::plan::{ConductorPlan, SharedEngine};
 use crate::rates::Rates;
 use crate::readback::{self, BUILD_INFO, Reader};
 use crate::reasons::{accounts_balance, tell_end, workers_kept_their_word};
 use crate::state::Published;
 use crate::{artifacts, profile, serve, summary};
+use protocol::ConductorPlan;
 
 /// What a run came to.
 #[derive(Debug, Clone)]

@@ -12,9 +12,10 @@ use report::{
 use workload::Workload;
 
 use crate::drive::{Course, End};
+use crate::engine::SharedEngine;
 use crate::gather::Gatherer;
-use crate::plan::{ConductorPlan, SharedEngine};
 use crate::reshards::reshards;
+use protocol::ConductorPlan;
 
 /// Share of a stage's due samples that has to be answered by its end and one second.
 const REACHED: f64 = 0.99;

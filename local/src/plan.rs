@@ -3,10 +3,9 @@
 use std::time::Duration;
 
 use api::{LoadTestSpec, Object};
-use conductor::{ConductorPlan, ReadBackKind};
 use ownership::RunRef;
 use plans::{Named, Test};
-use protocol::Target;
+use protocol::{ConductorPlan, ReadBackKind, Target};
 
 use crate::layout::{Builder, Layout};
 use crate::run::{Options, RunError};

@@ -2,9 +2,8 @@
 
 use std::time::Duration;
 
-use conductor::{ConductorPlan, RolePlan, Supervisors};
 use floodmark_http::client::Endpoint;
-use protocol::{ReceiverControl, SinkWorkerPlan, Target};
+use protocol::{ConductorPlan, ReceiverControl, RolePlan, SinkWorkerPlan, Supervisors, Target};
 use rustix::process::{Signal, kill_process};
 use serde_json::{Value, json};
 

@@ -18,8 +18,8 @@ use serde::Deserialize;
 use thiserror::Error;
 use workload::Workload;
 
-use crate::plan::{ReadBackKind, ReadBackPlan};
 use added::Added;
+use protocol::{ReadBackKind, ReadBackPlan};
 
 pub(crate) use probe::look;
 

@@ -7,8 +7,8 @@ use telemetry::Stop;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::{ReadError, Reader};
-use crate::plan::ReadBackKind;
 use crate::progress::Held;
+use protocol::ReadBackKind;
 
 /// How long one question may take: it asks for nothing that takes time.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -101,7 +101,7 @@ mod tests {
     use remote_write::Snappy;
 
     use super::*;
-    use crate::plan::ReadBackPlan;
+    use protocol::ReadBackPlan;
 
     /// A server that answers reads with these statuses, the last of them for ever, and this to who asks for its version.
     struct Server {

@@ -3,10 +3,9 @@
 use std::time::Duration;
 
 use api::{LoadTestSpec, Profile, ReadBack, RemoteWriteReceiverSpec, RemoteWriteSinkSpec};
-use conductor::{ConductorPlan, ReadBackKind, ReadBackPlan};
 use ownership::{ChaosAction, ChaosEntry};
 use protocol::conductor::chaos_id;
-use protocol::{ChaosTimeline, Target};
+use protocol::{ChaosTimeline, ConductorPlan, ReadBackKind, ReadBackPlan, Target};
 
 use crate::{Files, Named, endpoint, store};
 

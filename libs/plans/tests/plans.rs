@@ -155,7 +155,7 @@ fn a_test_through_a_sink_is_described_for_the_conductor() {
     assert_eq!((&plan.generators, &plan.workers, plan.run.as_str()), (&test.generators, &test.workers, "0123abcd"));
     // Conductors of other processes read it.
     let json = serde_json::to_string(&plan).unwrap();
-    assert_eq!(serde_json::from_str::<conductor::ConductorPlan>(&json).unwrap(), plan);
+    assert_eq!(serde_json::from_str::<protocol::ConductorPlan>(&json).unwrap(), plan);
 }
 
 #[test]

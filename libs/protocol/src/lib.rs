@@ -5,6 +5,7 @@
 //! Parts pull: a part serves its own state under `GET` and fetches the others'; nothing here changes state.
 
 pub mod conductor;
+pub mod conductor_plan;
 pub mod engine;
 pub mod generator;
 pub mod header;
@@ -15,6 +16,7 @@ pub mod sink_worker;
 pub mod supervisor;
 
 pub use conductor::{ChaosEvent, ChaosTimeline, PhaseDoc, RunPhase, RunPlan, Target};
+pub use conductor_plan::{ConductorPlan, ReadBackKind, ReadBackPlan, RolePlan, Supervisors};
 pub use engine::{EngineReport, ExecutedChaos, UnaskedEnd};
 pub use generator::{FaultCount, GeneratorReport, GeneratorState, SentEpoch, StageProgress};
 pub use progress::{Progress, ProgressDoc};

@@ -198,7 +198,7 @@ fn children_have_one_owner_and_are_found_by_their_labels() {
 #[test]
 fn parts_are_told_where_the_others_are() {
     let built = build(quickstart()).unwrap();
-    let plan: conductor::RolePlan = serde_json::from_str(&built.test.json).unwrap();
+    let plan: protocol::RolePlan = serde_json::from_str(&built.test.json).unwrap();
     assert_eq!(plan.supervisors.workers[2], "http://sink-sink-2.sink-sink-workers:9401");
     assert_eq!(plan.supervisors.receivers, ["http://store-receiver:9401"]);
     assert_eq!(plan.plan.workers[0], "http://sink-sink-0.sink-sink-workers:9400");

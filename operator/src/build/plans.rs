@@ -7,12 +7,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use api::{LoadTestSpec, RemoteWriteReceiverSpec, RemoteWriteSinkSpec};
-use conductor::{RolePlan, Supervisors};
 use k8s_openapi::api::core::v1::{ConfigMap, ConfigMapVolumeSource, KeyToPath, SecretVolumeSource, Volume};
 use ownership::ControlDocument;
 use plans::{Files, Kept, Test};
 pub(crate) use plans::{Named, chaos_entries};
-use protocol::ReceiverControl;
+use protocol::{ReceiverControl, RolePlan, Supervisors};
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -159,7 +158,7 @@ impl Targets {
 /// A test's plan as it is frozen when it begins.
 #[derive(Debug, Clone)]
 pub(crate) struct TestPlan {
-    /// `conductor::RolePlan`.
+    /// `protocol::RolePlan`.
     pub(crate) json: String,
     pub(crate) targets: Targets,
     pub(crate) conductor: Mounts,
