@@ -57,9 +57,12 @@ fn main() -> ExitCode {
 
 /// What was asked for on the command line, for processes that are started: the environment passes on by itself.
 fn logging(cli: &Cli) -> Vec<(&'static str, String)> {
-    let json = (cli.log_format == LogFormat::Json).then(|| ("FLOODMARK_LOG_FORMAT", "json".to_owned()));
+    let format = match cli.log_format {
+        LogFormat::Text => "text",
+        LogFormat::Json => "json",
+    };
     let level = cli.log_level.clone().map(|level| (telemetry::log::LEVEL_VARIABLE, level));
-    json.into_iter().chain(level).collect()
+    std::iter::once(("FLOODMARK_LOG_FORMAT", format.to_owned())).chain(level).collect()
 }
 
 /// A server of ours takes 1024 connections, which is what many systems let a process have open if it does not ask for more.

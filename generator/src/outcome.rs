@@ -248,9 +248,10 @@ impl Books {
             None => entries.good,
             Some(fault) => entries.faults.get(&fault).copied(),
         };
+        // What the lane's end cuts off is no part of what was skipped before it.
         if let Some(entry) = open
             .and_then(|at| entries.list.get_mut(at))
-            .filter(|e| e.outcome == outcome && e.from_request <= request.index)
+            .filter(|e| e.outcome == outcome && e.from_request <= request.index && to_request != u64::MAX)
         {
             entry.to_request = entry.to_request.max(to_request);
             return;

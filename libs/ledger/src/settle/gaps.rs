@@ -14,25 +14,28 @@ pub(super) const SKIPPED: &str = "skipped";
 /// Gaps under way: one of each series and cause, whatever its length.
 #[derive(Default)]
 pub(super) struct Holes {
-    /// The sample behind it, and its length.
-    open: HashMap<(SeriesId, &'static str), (u32, u64)>,
+    /// By cause and series, the sample behind it, and its length: 16 bytes each, since a whole workload may have been skipped.
+    open: BTreeMap<&'static str, HashMap<SeriesId, (u32, u32)>>,
     closed: Gaps,
 }
 
 impl Holes {
     /// Sample `k` is missing. Those of one series and cause come in their order.
     pub(super) fn add(&mut self, cause: &'static str, id: SeriesId, k: u32) {
-        let (next, length) = self.open.entry((id, cause)).or_insert((k, 0));
+        let (next, length) = self.open.entry(cause).or_default().entry(id).or_insert((k, 0));
         if *next != k {
-            *self.closed.entry(cause).or_default().entry(*length).or_default() += 1;
+            *self.closed.entry(cause).or_default().entry((*length).into()).or_default() += 1;
             *length = 0;
         }
         (*next, *length) = (k + 1, *length + 1);
     }
 
     pub(super) fn finish(mut self) -> Gaps {
-        for ((_, cause), (_, length)) in self.open {
-            *self.closed.entry(cause).or_default().entry(length).or_default() += 1;
+        for (cause, open) in self.open {
+            let closed = self.closed.entry(cause).or_default();
+            for (_, length) in open.into_values() {
+                *closed.entry(length.into()).or_default() += 1;
+            }
         }
         self.closed
     }
