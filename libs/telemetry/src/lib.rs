@@ -15,7 +15,7 @@ pub mod stop;
 pub use limit::Limiter;
 pub use metrics::{Counter, Gauge, Histogram, Registry};
 pub use ops::Ops;
-pub use stop::Stop;
+pub use stop::{Stop, ignores_hangup};
 
 /// A role at work. Boxed, so that its code is made once, in the role's own crate, and not again in every binary that awaits it.
 pub type Running<T> = std::pin::Pin<Box<dyn Future<Output = T> + Send>>;

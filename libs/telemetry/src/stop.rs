@@ -107,7 +107,7 @@ impl Stop {
 }
 
 /// Whether whoever started this process asked that it survive its terminal.
-fn ignores_hangup() -> bool {
+pub fn ignores_hangup() -> bool {
     const BIT: u64 = 1 << (SignalKind::hangup().as_raw_value() - 1);
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
