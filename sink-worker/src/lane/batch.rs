@@ -37,7 +37,8 @@ pub(crate) struct Batch {
     pub(super) probing: bool,
     /// Gives way to the other fragments until the backend takes something.
     pub(super) waits: bool,
-    /// The last suspicious answer and how often it came in a row; to a single series, how often it did while others were taken.
+    /// The last suspicious answer and how often it came in a row; to a single series, without the times before which nothing
+    /// else was taken.
     pub(super) suspect: (String, u32),
     /// [`Lane::successes`](super::Lane) when that answer was first given, to a single series when it was last given.
     pub(super) since: u64,

@@ -4,7 +4,7 @@
 //! The batch is taken apart. A series that stands alone is given up only when it was answered so many times, and each time
 //! the backend had taken something else since the time before; nothing is ever lost to an outage in which one request gets
 //! through now and then. What else it takes are other lanes' batches, or the other fragments, which go first; when there is
-//! none left, one that it took is sent once more.
+//! none left that was not tried since the backend took something, one that it took is sent once more before each attempt.
 
 use super::Nanos;
 use super::batch::Batch;
@@ -12,7 +12,7 @@ use super::machine::{Lane, note};
 use super::outcome::{Answer, Effects, How, Verdict};
 use super::rules::{OnRejected, Partial};
 
-/// Identical suspicious answers after which a batch, and then a single series, is doubted.
+/// Identical suspicious answers after which a batch is taken apart, and a single series given up.
 const PATIENCE: u32 = 8;
 /// The same for a fragment of a doubted batch.
 const PROBE_PATIENCE: u32 = 2;
@@ -49,7 +49,7 @@ impl Lane {
         if single || !again {
             batch.since = self.successes;
         }
-        batch.suspect.1 += u32::from(taken || !single);
+        batch.suspect.1 += u32::from(taken || !single || !again);
         if batch.fault {
             return self.suspect_fault(batch, status, taken, effects);
         }
@@ -59,23 +59,24 @@ impl Lane {
             return Some(batch);
         }
         if single {
-            return match (taken, batch.suspect.1) {
-                (true, PATIENCE..) => {
-                    note(&batch, status, "poison", why, effects);
-                    let verdict = Verdict::Rejected { status, text: why.to_owned() };
-                    self.settle(&batch, &How::Rejected("poison".into()), Some(&verdict), effects);
-                    None
-                }
-                (false, _) if again => Some(self.look_around(batch)),
-                _ => Some(batch),
-            };
+            if batch.suspect.1 < PATIENCE {
+                // What waits deserves to be tried whenever the backend took something.
+                let tried = self.work.iter().all(|other| self.tried(other));
+                return Some(self.look_around(batch, tried));
+            }
+            note(&batch, status, "poison", why, effects);
+            let verdict = Verdict::Rejected { status, text: why.to_owned() };
+            self.settle(&batch, &How::Rejected("poison".into()), Some(&verdict), effects);
+            self.asking = self.witness.is_some() && self.work.front().is_some_and(|next| self.tried(next));
+            return None;
         }
         if batch.suspect.1 < if batch.probing { PROBE_PATIENCE } else { PATIENCE } {
             return Some(batch);
         }
         // While one fragment waits for a sign of life the others are asked for one as they are, before there are more of them.
         if !taken && !batch.waits && self.work.iter().any(|other| other.waits) {
-            return Some(self.look_around(batch));
+            let tried = self.work.iter().all(|other| other.waits);
+            return Some(self.look_around(batch, tried));
         }
         let Some((mut left, mut right)) = batch.halve() else { return Some(batch) };
         (left.probing, right.probing) = (true, true);
@@ -103,14 +104,18 @@ impl Lane {
         None
     }
 
-    /// Before a fragment is sent again something else is, so that the answer tells an outage from poison.
-    fn look_around(&mut self, mut batch: Batch) -> Batch {
-        if self.witness.is_some() {
-            self.asking = true;
-        } else {
-            // Not past a sample of the same series.
-            batch.waits = batch.once && !self.work.iter().any(|other| other.shares(&batch));
-        }
+    /// Whether it waits, and the backend took nothing since it was answered.
+    fn tried(&self, batch: &Batch) -> bool {
+        batch.waits && batch.since == self.successes
+    }
+
+    /// Before a fragment is sent again something else is, so that the answer tells an outage from poison: the others, unless
+    /// all were `tried`.
+    fn look_around(&mut self, mut batch: Batch, tried: bool) -> Batch {
+        let others = !tried || self.witness.is_none();
+        // Not past a sample of the same series.
+        batch.waits = others && batch.once && !self.work.iter().any(|other| other.shares(&batch));
+        self.asking = !batch.waits && self.witness.is_some();
         batch
     }
 
@@ -123,7 +128,9 @@ impl Lane {
                 true
             }
             Answer::Retry { after, maybe_processed, .. } => {
-                self.not_before = now.saturating_add(self.rules.backoff.wait(0, *after));
+                // As long as before it: an outage is not asked twice as often because of what is sent once more.
+                let delay = self.work.front().map_or(0, |batch| batch.delay);
+                self.not_before = now.saturating_add(self.rules.backoff.wait(delay, *after));
                 *maybe_processed
             }
             // It proves nothing any more.
