@@ -281,7 +281,7 @@ pub(super) async fn release(context: &Context, test: &Test) -> Result<(), Error>
 pub(super) async fn give_back_endpoint(context: &Context, owner: &Owner) -> Result<(), Error> {
     let labels = selector_text(owner, None);
     let maps: Vec<ConfigMap> = context.cluster.list(&owner.namespace, &labels).await.what(|| "maps".to_owned())?;
-    for name in maps.into_iter().filter_map(|map| map.metadata.name).filter(|name| name.starts_with(names::TARGET)) {
+    for name in maps.into_iter().filter_map(|map| map.metadata.name).filter(|name| names::is_target(name)) {
         after::remove::<ConfigMap>(context, owner, &name).await?;
     }
     Ok(())
