@@ -179,3 +179,43 @@ fn a_conductor_whose_job_is_deleted_ends_the_test() {
         assert!(api.get(NAME, "jobs", "test-conductor").await.is_none(), "it is not made again");
     });
 }
+
+/// The next test waits for the target to be mended, not for one that is gone.
+#[test]
+fn a_test_that_is_gone_holds_no_target_that_has_become_invalid() {
+    const NAME: &str = "invalid-held";
+    scenario("a_test_that_is_gone_holds_no_target_that_has_become_invalid", |world| async move {
+        let api = &world.api;
+        api.namespace(NAME).await;
+        world.puppet.stage(NAME).endless.store(true, Ordering::SeqCst);
+        let proxy = Proxy::start(api.0.clone(), ACCOUNT).await;
+        let _operator = Operator::start(&proxy, Some(NAME), &[]);
+        api.create(NAME, &targets(2)).await;
+        api.create(NAME, &test("test", "")).await;
+        until("samples flow", || async {
+            api.get(NAME, "loadtests", "test").await?["status"]["startTime"].as_str().map(|_| ())
+        })
+        .await;
+        let both = [("remotewritesinks", "sink"), ("remotewritereceivers", "store")];
+        for (plural, name) in both {
+            api.merge(NAME, plural, name, &json!({"spec": {"pod": {"nodeSelectr": {"a": "b"}}}})).await;
+        }
+        for (plural, name) in both {
+            until("it is invalid", || async {
+                let target = api.get(NAME, plural, name).await?;
+                (condition(&target, "Ready")? == ("False", "InvalidSpec")).then_some(())
+            })
+            .await;
+        }
+        let held =
+            async || Some((api.control(NAME, CONTROL).await?, api.control(NAME, "store-receiver-control").await?));
+        let (sink, store) = held().await.unwrap();
+        assert!(sink["run"].is_object() && store["conductor"].is_string(), "{sink} {store}");
+        api.delete(NAME, "loadtests", "test").await;
+        until("both are free", || async {
+            let (sink, store) = held().await?;
+            (sink["run"].is_null() && store["conductor"].is_null()).then_some(())
+        })
+        .await;
+    });
+}

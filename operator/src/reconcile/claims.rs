@@ -300,29 +300,6 @@ async fn give_back<D: Lock>(context: &Context, test: &Test, component: Component
     Ok(())
 }
 
-/// From the target's own side: a run whose test is gone or has ended holds nothing. True when the document was changed.
-pub(super) async fn forget<D: Lock>(
-    context: &Context,
-    namespace: &str,
-    held: &mut maps::Held<D>,
-) -> Result<bool, Error> {
-    let Some(run) = D::run(held) else { return Ok(false) };
-    let what = || format!("LoadTest {}", run.load_test);
-    let test = context.cluster.get_object(&resource(Kind::LoadTest), namespace, &run.load_test).await.what(what)?;
-    let alive = test.is_some_and(|test| {
-        let conditions = test.data.pointer("/status/conditions").cloned().unwrap_or_default();
-        let conditions: Vec<api::Condition> = serde_json::from_value(conditions).unwrap_or_default();
-        test.metadata.uid.as_deref() == Some(run.uid.as_str())
-            && test.metadata.deletion_timestamp.is_none()
-            && !holds(&conditions, "Finished")
-    });
-    if alive {
-        return Ok(false);
-    }
-    D::set_run(held, None);
-    Ok(true)
-}
-
 /// As many workers as own something now: what the plan is made for.
 pub(super) async fn workers(context: &Context, test: &Test, resolved: &Resolved) -> Result<u32, Error> {
     let Some(sink) = &resolved.sink else { return Ok(0) };

@@ -18,7 +18,7 @@ use serde::de::DeserializeOwned;
 use super::children::{apply, still_lives};
 use super::load_test::owns;
 use super::references::{named, of_sink};
-use super::{Context, claims, maps, sooner, tell};
+use super::{Context, claims, forget, maps, sooner, tell};
 use crate::build::meta::{Component, Owner, selector_text};
 use crate::build::names;
 use crate::build::plans::{SinkPlan, first_control, sink_plan};
@@ -86,7 +86,7 @@ async fn pass(
     let mut wish = Wish::of(context, object, &owner, parts).await?;
     let held = match &wish {
         Some(wish) => Some(document(context, object, &owner, wish.made()).await?),
-        None => maps::own(cluster, &owner, &names::sink_control(&object.name)).await?,
+        None => forget::unmade(context, &owner, &names::sink_control(&object.name)).await?,
     };
     let Some(mut held) = held else { return Ok(None) };
     status.ownership = Some(ownership(&held.document));
@@ -237,7 +237,7 @@ async fn document(
         first.map = cluster.create(&first.map).await.what(what)?;
         return Ok(first);
     };
-    let forgotten = claims::forget(context, &object.namespace, &mut held).await?;
+    let forgotten = forget::forget(context, &object.namespace, &mut held).await?;
     // Workers read their plan once: it changes with their pods, and those do not change under a run.
     let other = held.document.run.is_none() && !made.stands(&held);
     if forgotten || other {
