@@ -91,6 +91,8 @@ impl Pass<'_> {
         let workers = claims::workers(self.context, self.test, resolved).await?;
         let children = match self.children(resolved, workers) {
             Ok(children) => children.into_iter().filter(|child| !(flows && matches!(child, Child::Job(_)))).collect(),
+            // One that was begun by an operator who took more runs on as it is.
+            Err(_) if flows => return Ok(None),
             Err(invalid) => return Ok(Some(("InvalidSpec".to_owned(), invalid.to_string()))),
         };
         let applied = apply(&self.context.cluster, self.owner, children).await?;
