@@ -83,8 +83,9 @@ pub(super) async fn reconcile(live: &DynamicObject, context: &Context) -> Result
         Step::Begin => pass.begin(status, &resolved).await,
         Step::Go { phase, reason, message, lost, stop } => {
             // What is in the way of one thing keeps none of the others from being done, and nobody from being told.
-            let (mut hindered, mut wrong) = (None, None);
-            let mut executed = Vec::new();
+            let mut hindered =
+                state.unseen.as_ref().map(|unseen| (unseen.reason().to_owned(), unseen.message().to_owned()));
+            let (mut executed, mut wrong) = (Vec::new(), None);
             if let Conductor::Says(progress) = &state.conductor {
                 finish::follow(&mut status, progress);
                 executed = tell::chaos(context, &test, &targets, &state, progress, &mut wrong).await;
