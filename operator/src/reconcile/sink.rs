@@ -251,8 +251,7 @@ async fn first_document(cluster: &Cluster, object: &Sink, owner: &Owner) -> Resu
     let labels = selector_text(owner, Some(Component::SinkWorker));
     let pods: Vec<Pod> = cluster.list(&object.namespace, &labels).await.what(|| "pods".to_owned())?;
     let first = first_control(&object.uid, named(object));
-    let mut told: BTreeMap<u32, OwnershipDoc> = ask(&pods, protocol::path::OWNERSHIP).await;
-    told.retain(|_, told| told.sink_uid == first.sink_uid);
+    let told: BTreeMap<u32, OwnershipDoc> = ask(&pods, protocol::path::OWNERSHIP).await;
     // Only one of them may have heard of the newest.
     if let Some(silent) = pods.iter().filter(|pod| ready(pod)).filter_map(index).find(|pod| !told.contains_key(pod)) {
         let words = format!(
@@ -260,6 +259,12 @@ async fn first_document(cluster: &Cluster, object: &Sink, owner: &Owner) -> Resu
              if it never answers, delete its pod"
         );
         return Err(Error::Hindered(Hindrance::Unowned(words)));
+    }
+    if let Some((other, _)) = told.iter().find(|(_, told)| told.sink_uid != first.sink_uid) {
+        let set = names::sink(&object.name);
+        let words =
+            format!("sink-worker {other} obeys an earlier sink's document; if it stays, delete StatefulSet {set}");
+        return Err(Error::Hindered(Hindrance::Collecting(words)));
     }
     Ok(match told.into_values().max_by_key(|told| told.epoch) {
         Some(OwnershipDoc { epoch, replicas, lanes, .. }) => {
