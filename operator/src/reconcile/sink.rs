@@ -96,6 +96,8 @@ async fn pass(
     }
     // A drain that has begun comes to its end, whatever was edited since: the sink takes nothing until then.
     let draining = held.document.phase == Phase::Draining;
+    // Also if what ends it is refused.
+    parts.change = change(&held.document);
     if wish.is_none() && !draining {
         return Ok(None);
     }
@@ -150,13 +152,8 @@ async fn pass(
         parts.fatal = Some(("DrainTimedOut", words));
         parts.wanted = document.to;
     }
-    parts.change = if document.phase == Phase::Draining {
-        Some(("Draining", format!("from {} to {} workers", document.from, document.to)))
-    } else if waiting {
-        Some((HELD, "the workers' pods are replaced once the running test has ended".to_owned()))
-    } else {
-        rolling(set.as_ref())
-    };
+    let by_run = waiting.then(|| (HELD, "the workers' pods are replaced once the running test has ended".to_owned()));
+    parts.change = change(document).or(by_run).or_else(|| rolling(set.as_ref()));
     let complete = pods.len() >= next.workers as usize;
     let owners = [observe::Owner { part: "sink", uid: &uid, complete: complete || uid.is_empty() }];
     let troubles = observe::troubles(cluster, namespace, &pods, &owners, Timestamp::now()).await;
@@ -218,6 +215,11 @@ fn ownership(document: &ControlDocument) -> OwnershipStatus {
         from_replicas: document.from,
         to_replicas: document.to,
     }
+}
+
+fn change(document: &ControlDocument) -> Option<(&'static str, String)> {
+    let words = || format!("from {} to {} workers", document.from, document.to);
+    (document.phase == Phase::Draining).then(|| ("Draining", words()))
 }
 
 /// The control document with what the pods are made of beside it; made if there is none.
