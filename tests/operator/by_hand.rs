@@ -91,7 +91,8 @@ fn control_documents_that_are_deleted_under_a_run_are_made_again_for_it() {
         let before = api.control(NAME, CONTROL).await.unwrap();
         assert_eq!(before["run"]["loadTest"], "test", "{before}");
         stage.mute.store(true, Ordering::SeqCst);
-        api.merge(NAME, "remotewritesinks", "sink", &json!({"spec": {"lanes": 9}})).await;
+        let edit = json!({"spec": {"lanes": 9, "ownership": {"by": "Labels", "labels": ["job"]}}});
+        api.merge(NAME, "remotewritesinks", "sink", &edit).await;
         api.delete(NAME, "configmaps", CONTROL).await;
         until("it is said whom it waits for", || async {
             let sink = api.get(NAME, "remotewritesinks", "sink").await?;
@@ -101,7 +102,7 @@ fn control_documents_that_are_deleted_under_a_run_are_made_again_for_it() {
         stage.mute.store(false, Ordering::SeqCst);
         let after = until("it is made again", || api.control(NAME, CONTROL)).await;
         assert_eq!((&after["epoch"], &after["lanes"]), (&json!(2), &before["lanes"]), "{after}");
-        assert_eq!(after["run"], before["run"]);
+        assert_eq!((&after["by"], &after["run"]), (&before["by"], &before["run"]));
         until("the edit is refused", || async {
             let sink = api.get(NAME, "remotewritesinks", "sink").await?;
             (condition(&sink, "Ready")? == ("False", "InvalidSpec")).then_some(())

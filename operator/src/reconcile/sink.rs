@@ -269,9 +269,10 @@ async fn first_document(cluster: &Cluster, object: &Sink, owner: &Owner) -> Resu
         return Err(Error::Hindered(Hindrance::Collecting(words)));
     }
     Ok(match told.into_values().max_by_key(|told| told.epoch) {
-        Some(OwnershipDoc { epoch, replicas, lanes, .. }) => {
+        Some(OwnershipDoc { epoch, replicas, lanes, by, .. }) => {
             let addresses = (0..replicas).map(|ordinal| names::worker_address(&object.name, ordinal)).collect();
-            ControlDocument { epoch: epoch + 1, from: replicas, to: replicas, lanes, addresses, ..first }
+            let by = by.unwrap_or(first.by);
+            ControlDocument { epoch: epoch + 1, from: replicas, to: replicas, by, lanes, addresses, ..first }
         }
         None => first,
     })
