@@ -3,7 +3,7 @@
 //! What is begun is written down first, as an annotation of the conductor's pod with the identity of the pod that is meant: after a
 //! crash the same pod is deleted again, which does nothing, and never its successor. A sink is scaled only if nobody edited it since.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use api::{ChaosAction, ChaosStep};
 use k8s_openapi::api::core::v1::Pod;
@@ -84,7 +84,7 @@ pub(crate) async fn carry_out(
     if wider != log && right(write(context, test, conductor, &wider).await, wrong).is_some() {
         log = wider;
     }
-    let begun = log.clone();
+    let (begun, mut refused) = (log.clone(), BTreeSet::new());
     for (index, asked) in open(&test.spec.chaos, &begun) {
         let Some(step) = log.get_mut(&index) else { continue };
         // The timeline is withdrawn when the schedule is over, and one that was refused for long is missed: then it is only looked.
@@ -92,15 +92,20 @@ pub(crate) async fn carry_out(
         let back = match (asked.sink_worker, asked.replicas) {
             (Some(ordinal), _) => replace(context, test, sink, ordinal, &step.pod, live).await,
             (None, Some(replicas)) => scale(context, test, sink, replicas, step.generation, live).await,
-            (None, None) => Ok(true),
+            (None, None) => Ok(Some(true)),
         };
-        step.back_at = right(back, wrong).filter(|back| *back).map(|_| now_ms);
+        match right(back, wrong).flatten() {
+            Some(back) => step.back_at = back.then_some(now_ms),
+            None => {
+                refused.insert(index);
+            }
+        }
     }
     if log != begun {
         right(write(context, test, conductor, &log).await, wrong);
     }
-    let told = |(&index, step): (&u32, &Begun)| ExecutedChaos { index, executed_at: step.at, back_at: step.back_at };
-    log.iter().map(told).collect()
+    let told = |(index, step): (u32, Begun)| ExecutedChaos { index, executed_at: step.at, back_at: step.back_at };
+    log.into_iter().filter(|(index, _)| !refused.contains(index)).map(told).collect()
 }
 
 /// What is right; what is wrong is kept if it is the first.
@@ -145,7 +150,7 @@ async fn worker(context: &Context, test: &Test, sink: &str, ordinal: u32) -> Res
     context.cluster.get(&test.namespace, &name).await.what(|| format!("pod {name}"))
 }
 
-/// Deletes the pod that was meant; true once its successor is ready.
+/// Deletes the pod that was meant; true once its successor is ready. None: it never was, and is not any more.
 async fn replace(
     context: &Context,
     test: &Test,
@@ -153,12 +158,15 @@ async fn replace(
     ordinal: u32,
     uid: &str,
     live: bool,
-) -> Result<bool, Error> {
-    let Some(pod) = worker(context, test, sink, ordinal).await? else { return Ok(false) };
+) -> Result<Option<bool>, Error> {
+    let Some(pod) = worker(context, test, sink, ordinal).await? else { return Ok(Some(false)) };
     if pod.metadata.uid.as_deref() != Some(uid) {
-        return Ok(ready(&pod));
+        return Ok(Some(ready(&pod)));
     }
-    if live && pod.metadata.deletion_timestamp.is_none() {
+    if pod.metadata.deletion_timestamp.is_none() {
+        if !live {
+            return Ok(None);
+        }
         let name = names::worker_pod(sink, ordinal);
         match context.cluster.delete::<Pod>(&test.namespace, &name, Some(uid)).await {
             // Another pod has that name by now: what was meant is done.
@@ -166,10 +174,10 @@ async fn replace(
             Err(fail) => return Err(fail).what(|| format!("pod {name}")),
         }
     }
-    Ok(false)
+    Ok(Some(false))
 }
 
-/// Scales the sink unless it was edited since the step began; true once its map has that many owners.
+/// Scales the sink unless it was edited since the step began; true once its map has that many owners. None as for a pod.
 async fn scale(
     context: &Context,
     test: &Test,
@@ -177,15 +185,18 @@ async fn scale(
     replicas: u32,
     generation: i64,
     live: bool,
-) -> Result<bool, Error> {
-    let Some(object) = sink_object(context, test, sink).await? else { return Ok(false) };
-    if live && to_write(&object, replicas, generation) {
+) -> Result<Option<bool>, Error> {
+    let Some(object) = sink_object(context, test, sink).await? else { return Ok(Some(false)) };
+    if to_write(&object, replicas, generation) {
+        if !live {
+            return Ok(None);
+        }
         let kind = resource(Kind::Sink);
         context.cluster.scale(&kind, &test.namespace, sink, replicas).await.what(|| scale_of(sink))?;
     }
     let held = maps::read::<ControlDocument>(&context.cluster, &test.namespace, &names::sink_control(sink)).await;
     let document = held.what(|| scale_of(sink))?.map(|held| held.document);
-    Ok(document.is_some_and(|document| document.phase == Phase::Stable && document.to == replicas))
+    Ok(Some(document.is_some_and(|document| document.phase == Phase::Stable && document.to == replicas)))
 }
 
 /// An edit that came after the step's beginning is this step's own, or somebody's who wants it otherwise: it stands.
