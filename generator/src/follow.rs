@@ -190,7 +190,7 @@ mod tests {
     use super::*;
 
     fn document(epoch: u64, replicas: u32) -> OwnershipDoc {
-        OwnershipDoc { sink_uid: "u".into(), epoch, replicas, lanes: 2, addresses: Vec::new() }
+        OwnershipDoc { sink_uid: "u".into(), epoch, replicas, lanes: 2, by: None, addresses: Vec::new() }
     }
 
     #[test]

@@ -188,6 +188,7 @@ async fn a_sink_is_routed_by_its_map_and_followed_to_a_new_epoch() {
         epoch,
         replicas: 2,
         lanes: 2,
+        by: None,
         addresses: vec![base.clone(), base.clone()],
     };
     *house.ownership.lock().unwrap() = Some(map(7));
@@ -238,8 +239,14 @@ async fn every_repetition_of_what_may_be_stored_is_counted() {
 async fn what_a_worker_knows_again_is_not_counted_as_sent_twice() {
     let house = House::new(Box::new(|_, before| answer(if before < 2 { 500 } else { 204 })));
     let base = format!("http://{}", house.target);
-    let document =
-        protocol::OwnershipDoc { sink_uid: "u".into(), epoch: 7, replicas: 1, lanes: 2, addresses: vec![base.clone()] };
+    let document = protocol::OwnershipDoc {
+        sink_uid: "u".into(),
+        epoch: 7,
+        replicas: 1,
+        lanes: 2,
+        by: None,
+        addresses: vec![base.clone()],
+    };
     *house.ownership.lock().unwrap() = Some(document);
     let plan = plan(&Target::Sink { workers: vec![base] }, 1, r#"{"stages": [{"for": "300ms"}]}"#);
     let (_, reports, _) = house.run(plan, None).await;
@@ -335,8 +342,14 @@ async fn a_target_that_chokes_on_faults_refuses_them_though_one_lane_waits_for_i
         let house = House::new(Box::new(move |a, _| answer(if a.fault.is_some() { status } else { 200 })));
         let base = format!("http://{}", house.target);
         let target = if sink { Target::Sink { workers: vec![base.clone()] } } else { house.endpoint() };
-        let map =
-            protocol::OwnershipDoc { sink_uid: "u".into(), epoch: 1, replicas: 1, lanes: 1, addresses: vec![base] };
+        let map = protocol::OwnershipDoc {
+            sink_uid: "u".into(),
+            epoch: 1,
+            replicas: 1,
+            lanes: 1,
+            by: None,
+            addresses: vec![base],
+        };
         *house.ownership.lock().unwrap() = Some(map);
         let plan = plan(&target, 1, FAULTS);
         let started = Instant::now();

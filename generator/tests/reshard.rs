@@ -37,6 +37,7 @@ fn document(step: usize, base: &str) -> OwnershipDoc {
         epoch: step as u64 + 7,
         replicas,
         lanes,
+        by: None,
         addresses: vec![base.to_owned(); replicas as usize],
     }
 }
@@ -204,7 +205,7 @@ async fn lost_answers_and_a_long_pause(
     *ownership.lock().unwrap() = Some(Arc::clone(&house.ownership));
     let base = format!("http://{}", house.target);
     let document =
-        OwnershipDoc { sink_uid: "u".into(), epoch: 7, replicas: 1, lanes: 4, addresses: vec![base.clone()] };
+        OwnershipDoc { sink_uid: "u".into(), epoch: 7, replicas: 1, lanes: 4, by: None, addresses: vec![base.clone()] };
     *house.ownership.lock().unwrap() = Some(document);
     let text = r#"{"stages": [{"for": "3s"}], "overload": {"policy": "Skip", "maxBacklog": "30s"}}"#;
     let plan = plan(&Target::Sink { workers: vec![base] }, 1, text);
@@ -273,7 +274,7 @@ async fn moved(
 }
 
 fn map(epoch: u64, replicas: u32, lanes: u16) -> OwnershipDoc {
-    OwnershipDoc { sink_uid: "u".into(), epoch, replicas, lanes, addresses: vec![String::new()] }
+    OwnershipDoc { sink_uid: "u".into(), epoch, replicas, lanes, by: None, addresses: vec![String::new()] }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

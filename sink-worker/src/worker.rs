@@ -157,6 +157,7 @@ impl Shared {
             epoch: map.epoch,
             replicas: map.replicas,
             lanes: map.lanes,
+            by: Some(document.by),
             addresses: document.addresses.iter().map(|address| base_url(address)).collect(),
         }
     }

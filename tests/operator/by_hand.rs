@@ -91,7 +91,8 @@ fn control_documents_that_are_deleted_under_a_run_are_made_again_for_it() {
         let before = api.control(NAME, CONTROL).await.unwrap();
         assert_eq!(before["run"]["loadTest"], "test", "{before}");
         stage.mute.store(true, Ordering::SeqCst);
-        api.merge(NAME, "remotewritesinks", "sink", &json!({"spec": {"lanes": 9}})).await;
+        let edit = json!({"spec": {"lanes": 9, "ownership": {"by": "Labels", "labels": ["job"]}}});
+        api.merge(NAME, "remotewritesinks", "sink", &edit).await;
         api.delete(NAME, "configmaps", CONTROL).await;
         until("it is said whom it waits for", || async {
             let sink = api.get(NAME, "remotewritesinks", "sink").await?;
@@ -101,7 +102,7 @@ fn control_documents_that_are_deleted_under_a_run_are_made_again_for_it() {
         stage.mute.store(false, Ordering::SeqCst);
         let after = until("it is made again", || api.control(NAME, CONTROL)).await;
         assert_eq!((&after["epoch"], &after["lanes"]), (&json!(2), &before["lanes"]), "{after}");
-        assert_eq!(after["run"], before["run"]);
+        assert_eq!((&after["by"], &after["run"]), (&before["by"], &before["run"]));
         until("the edit is refused", || async {
             let sink = api.get(NAME, "remotewritesinks", "sink").await?;
             (condition(&sink, "Ready")? == ("False", "InvalidSpec")).then_some(())
@@ -177,5 +178,45 @@ fn a_conductor_whose_job_is_deleted_ends_the_test() {
         })
         .await;
         assert!(api.get(NAME, "jobs", "test-conductor").await.is_none(), "it is not made again");
+    });
+}
+
+/// The next test waits for the target to be mended, not for one that is gone.
+#[test]
+fn a_test_that_is_gone_holds_no_target_that_has_become_invalid() {
+    const NAME: &str = "invalid-held";
+    scenario("a_test_that_is_gone_holds_no_target_that_has_become_invalid", |world| async move {
+        let api = &world.api;
+        api.namespace(NAME).await;
+        world.puppet.stage(NAME).endless.store(true, Ordering::SeqCst);
+        let proxy = Proxy::start(api.0.clone(), ACCOUNT).await;
+        let _operator = Operator::start(&proxy, Some(NAME), &[]);
+        api.create(NAME, &targets(2)).await;
+        api.create(NAME, &test("test", "")).await;
+        until("samples flow", || async {
+            api.get(NAME, "loadtests", "test").await?["status"]["startTime"].as_str().map(|_| ())
+        })
+        .await;
+        let both = [("remotewritesinks", "sink"), ("remotewritereceivers", "store")];
+        for (plural, name) in both {
+            api.merge(NAME, plural, name, &json!({"spec": {"pod": {"nodeSelectr": {"a": "b"}}}})).await;
+        }
+        for (plural, name) in both {
+            until("it is invalid", || async {
+                let target = api.get(NAME, plural, name).await?;
+                (condition(&target, "Ready")? == ("False", "InvalidSpec")).then_some(())
+            })
+            .await;
+        }
+        let held =
+            async || Some((api.control(NAME, CONTROL).await?, api.control(NAME, "store-receiver-control").await?));
+        let (sink, store) = held().await.unwrap();
+        assert!(sink["run"].is_object() && store["conductor"].is_string(), "{sink} {store}");
+        api.delete(NAME, "loadtests", "test").await;
+        until("both are free", || async {
+            let (sink, store) = held().await?;
+            (sink["run"].is_null() && store["conductor"].is_null()).then_some(())
+        })
+        .await;
     });
 }

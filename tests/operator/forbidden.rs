@@ -106,10 +106,12 @@ fn maps_of_others_with_the_names_of_control_documents_are_told_and_left_alone() 
     });
 }
 
-/// Kills are handed over by a write that somebody may refuse; the run can be ended all the same.
+/// Kills are handed over by a write that somebody may refuse; what else is to be broken is, and the run can be ended all the same.
 #[test]
 fn a_policy_that_refuses_a_chaos_step_is_told_and_keeps_nobody_from_aborting() {
     const NAME: &str = "refused-chaos";
+    const STEPS: &str = "  chaos: [{at: 100ms, action: Kill, sinkWorker: 1}, {at: 200ms, action: Terminate, sinkWorker: 1}, \
+                         {at: 300ms, action: Restart, sinkWorker: 0}]\n";
     scenario("a_policy_that_refuses_a_chaos_step_is_told_and_keeps_nobody_from_aborting", |world| async move {
         let api = &world.api;
         api.namespace(NAME).await;
@@ -120,8 +122,12 @@ fn a_policy_that_refuses_a_chaos_step_is_told_and_keeps_nobody_from_aborting() {
                 "matchConstraints": {
                     "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": NAME}},
                     "resourceRules": [{"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE", "UPDATE"],
-                                       "resources": ["configmaps"]}]},
-                "validations": [{"expression": "!object.metadata.name.endsWith('-control') || !object.data['control.json'].contains('Kill')",
+                                       "resources": ["configmaps"]},
+                                      {"apiGroups": [""], "apiVersions": ["v1"], "operations": ["DELETE"],
+                                       "resources": ["pods"]}]},
+                "validations": [{"expression": "request.operation != 'DELETE' || request.name != 'sink-sink-1'",
+                                 "message": "nor ended"},
+                                {"expression": "request.operation == 'DELETE' || !object.metadata.name.endsWith('-control') || !object.data['control.json'].contains('Kill')",
                                  "message": "nobody is killed here"}]}});
         let binding = json!({"apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingAdmissionPolicyBinding",
             "metadata": {"name": NAME}, "spec": {"policyName": NAME, "validationActions": ["Deny"]}});
@@ -136,10 +142,19 @@ fn a_policy_that_refuses_a_chaos_step_is_told_and_keeps_nobody_from_aborting() {
         let proxy = Proxy::start(api.0.clone(), ACCOUNT).await;
         let _operator = Operator::start(&proxy, Some(NAME), &[]);
         api.create(NAME, &targets(2)).await;
-        api.create(NAME, &test("test", "  chaos: [{at: 100ms, action: Kill, sinkWorker: 1}]\n")).await;
+        api.create(NAME, &test("test", STEPS)).await;
         let refused = told(api, NAME, ("loadtests", "test"), "Finished", "Refused").await;
         assert_eq!(refused["status"]["phase"], "Running");
         assert!(refused.to_string().contains("nobody is killed here"), "{refused:#}");
+        until("the conductor is told of the other step", || async {
+            let pod = api.get(NAME, "pods", "test-conductor-0").await?;
+            let told = pod["metadata"]["annotations"]["floodmark.dev/engine"].as_str()?;
+            let executed = serde_json::from_str::<Value>(told).ok()?["executed"].clone();
+            executed[0]["backAt"]
+                .is_u64()
+                .then(|| assert_eq!((&executed[0]["index"], &executed[1]), (&json!(2), &Value::Null)))
+        })
+        .await;
         api.merge(NAME, "loadtests", "test", &json!({"spec": {"abort": true}})).await;
         until("the conductor is told to stop", || async {
             let pod = api.get(NAME, "pods", "test-conductor-0").await?;

@@ -165,7 +165,7 @@ impl Pod {
         let addresses = control["addresses"].as_array().into_iter().flatten().filter_map(Value::as_str);
         let addresses: Vec<String> = addresses.map(|address| format!("http://{address}")).collect();
         json!({"sinkUid": control["sinkUid"], "epoch": control["epoch"], "replicas": control["from"],
-               "lanes": control["lanes"], "addresses": addresses})
+               "lanes": control["lanes"], "by": control["by"], "addresses": addresses})
     }
 
     fn account(&self) -> Value {

@@ -31,6 +31,9 @@ pub struct OwnershipDoc {
     pub epoch: u64,
     pub replicas: u32,
     pub lanes: u16,
+    /// What decides the owner; a worker of an older version does not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<ownership::By>,
     /// Base addresses by ordinal.
     pub addresses: Vec<String>,
 }

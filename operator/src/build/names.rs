@@ -28,7 +28,7 @@ pub(crate) const TEMPLATE_ANNOTATION: &str = "floodmark.dev/template";
 /// Annotation of a pod: hash of the plan that its role reads once.
 pub(crate) const PLAN_HASH_ANNOTATION: &str = "floodmark.dev/plan-hash";
 /// Before the hash in the name of a map that stands for an endpoint.
-pub(crate) const TARGET: &str = "floodmark-target-";
+const TARGET: &str = "floodmark-target-";
 /// Annotation of a test's plan: the targets it holds, as JSON.
 pub(crate) const TARGETS_ANNOTATION: &str = "floodmark.dev/targets";
 
@@ -81,6 +81,12 @@ pub(crate) fn run(name: &str) -> String {
 /// The map that stands for an endpoint which is no object of ours: who makes it has the target for itself.
 pub(crate) fn target(url: &str) -> String {
     format!("{TARGET}{:016x}", xxhash_rust::xxh3::xxh3_64(url.as_bytes()))
+}
+
+/// Whether `target` may have made that name. A test may be named almost like it, and no child of one is named by a hash alone.
+pub(crate) fn is_target(name: &str) -> bool {
+    let hash = name.strip_prefix(TARGET);
+    hash.is_some_and(|hash| hash.len() == 16 && hash.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')))
 }
 
 /// Pod of a `StatefulSet`.
@@ -154,6 +160,17 @@ mod tests {
         assert_eq!(run_id("a"), run_id("a"));
         assert_ne!(run_id("a"), run_id("b"));
         assert_eq!(run_id("a").len(), 8);
+    }
+
+    #[test]
+    fn an_endpoint_is_told_from_a_test_that_is_named_like_one() {
+        assert!(is_target(&target("http://x")));
+        for test in ["floodmark-target-eu", "floodmark-target-0123456789abcdef"] {
+            for child in [summary(test), plan(test), conductor(test), run(test)] {
+                assert!(!is_target(&child), "{child}");
+            }
+        }
+        assert!(!is_target("floodmark-target-"));
     }
 
     #[test]

@@ -235,9 +235,12 @@ async fn older(context: &Context, test: &Test) -> Result<Option<String>, Error> 
 
 /// Whether nothing but its target, or the operator's first look, keeps a test from beginning.
 fn waits(test: &Test) -> bool {
-    let finished = test.status.as_ref().and_then(|status| find(&status.conditions, "Finished"));
-    let told = finished.is_none_or(|told| matches!(told.reason.as_str(), "TargetBusy" | "TargetNotReady" | "ApiError"));
-    told && !test.spec.suspend && !test.spec.abort && !test.deleting
+    let told = test.status.as_ref().and_then(|status| Some((status.phase.as_deref()?, &status.conditions)));
+    let waits = told.is_none_or(|(phase, conditions)| {
+        let busy = find(conditions, "TargetBusy").is_some_and(|told| told.status != ConditionStatus::False);
+        phase == crate::test::phase::Phase::Pending.as_str() && busy
+    });
+    waits && !test.spec.suspend && !test.spec.abort && !test.deleting
 }
 
 fn run_of(test: &Test) -> RunRef {
@@ -281,7 +284,7 @@ pub(super) async fn release(context: &Context, test: &Test) -> Result<(), Error>
 pub(super) async fn give_back_endpoint(context: &Context, owner: &Owner) -> Result<(), Error> {
     let labels = selector_text(owner, None);
     let maps: Vec<ConfigMap> = context.cluster.list(&owner.namespace, &labels).await.what(|| "maps".to_owned())?;
-    for name in maps.into_iter().filter_map(|map| map.metadata.name).filter(|name| name.starts_with(names::TARGET)) {
+    for name in maps.into_iter().filter_map(|map| map.metadata.name).filter(|name| names::is_target(name)) {
         after::remove::<ConfigMap>(context, owner, &name).await?;
     }
     Ok(())
@@ -298,29 +301,6 @@ async fn give_back<D: Lock>(context: &Context, test: &Test, component: Component
         }
     }
     Ok(())
-}
-
-/// From the target's own side: a run whose test is gone or has ended holds nothing. True when the document was changed.
-pub(super) async fn forget<D: Lock>(
-    context: &Context,
-    namespace: &str,
-    held: &mut maps::Held<D>,
-) -> Result<bool, Error> {
-    let Some(run) = D::run(held) else { return Ok(false) };
-    let what = || format!("LoadTest {}", run.load_test);
-    let test = context.cluster.get_object(&resource(Kind::LoadTest), namespace, &run.load_test).await.what(what)?;
-    let alive = test.is_some_and(|test| {
-        let conditions = test.data.pointer("/status/conditions").cloned().unwrap_or_default();
-        let conditions: Vec<api::Condition> = serde_json::from_value(conditions).unwrap_or_default();
-        test.metadata.uid.as_deref() == Some(run.uid.as_str())
-            && test.metadata.deletion_timestamp.is_none()
-            && !holds(&conditions, "Finished")
-    });
-    if alive {
-        return Ok(false);
-    }
-    D::set_run(held, None);
-    Ok(true)
 }
 
 /// As many workers as own something now: what the plan is made for.
@@ -363,34 +343,34 @@ mod tests {
 
     #[test]
     fn only_those_that_wait_for_the_target_come_first() {
-        let test = |spec: serde_json::Value, finished: Option<(&str, &str)>| -> Test {
+        let test = |spec: serde_json::Value, told: Option<(&str, Option<&str>)>| -> Test {
             let mut object = json!({
                 "apiVersion": "floodmark.dev/v1alpha1", "kind": "LoadTest", "metadata": {"name": "t"},
                 "spec": {"target": {"sinkRef": {"name": "s"}}, "stages": [{"for": "1s"}],
                          "workload": [{"name": "a", "targets": 1, "seriesPerTarget": 1}]},
             });
             object["spec"].as_object_mut().unwrap().extend(spec.as_object().unwrap().clone());
-            if let Some((status, reason)) = finished {
-                object["status"] = json!({"phase": "Pending", "conditions": [
-                    {"type": "Finished", "status": status, "reason": reason, "message": "",
-                     "lastTransitionTime": "2026-01-01T00:00:00Z"}]});
+            if let Some((phase, busy)) = told {
+                let busy = busy.map(|status| {
+                    json!({"type": "TargetBusy", "status": status, "reason": "NotReady", "message": "",
+                           "lastTransitionTime": "2026-01-01T00:00:00Z"})
+                });
+                object["status"] = json!({"phase": phase, "conditions": Vec::from_iter(busy)});
             }
             parse(&serde_json::from_value(object).unwrap()).unwrap()
         };
-        for (reason, expected) in [
-            ("TargetBusy", true),
-            ("TargetNotReady", true),
-            ("ApiError", true),
-            ("ReferencesUnresolved", false),
-            ("Suspended", false),
-            ("Preparing", false),
-            ("QuotaExceeded", false),
+        for (phase, busy, expected) in [
+            ("Pending", Some("True"), true),
+            ("Pending", Some("Unknown"), true),
+            ("Pending", Some("False"), false),
+            ("Pending", None, false),
+            ("Preparing", Some("False"), false),
+            ("Finished", Some("Unknown"), false),
         ] {
-            assert_eq!(waits(&test(json!({}), Some(("False", reason)))), expected, "{reason}");
+            assert_eq!(waits(&test(json!({}), Some((phase, busy)))), expected, "{phase} {busy:?}");
         }
         assert!(waits(&test(json!({}), None)), "never looked at");
-        assert!(!waits(&test(json!({}), Some(("True", "InvalidSpec")))));
-        assert!(!waits(&test(json!({"suspend": true}), Some(("False", "TargetBusy")))));
+        assert!(!waits(&test(json!({"suspend": true}), Some(("Pending", Some("True"))))));
         assert!(!waits(&test(json!({"abort": true}), None)));
     }
 }

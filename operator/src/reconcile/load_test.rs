@@ -83,16 +83,19 @@ pub(super) async fn reconcile(live: &DynamicObject, context: &Context) -> Result
         Step::Begin => pass.begin(status, &resolved).await,
         Step::Go { phase, reason, message, lost, stop } => {
             // What is in the way of one thing keeps none of the others from being done, and nobody from being told.
-            let mut hindered = None;
-            let mut executed = Vec::new();
+            let mut hindered =
+                state.unseen.as_ref().map(|unseen| (unseen.reason().to_owned(), unseen.message().to_owned()));
+            let (mut executed, mut wrong) = (Vec::new(), None);
             if let Conductor::Says(progress) = &state.conductor {
                 finish::follow(&mut status, progress);
-                let done = tell::chaos(context, &test, &targets, &state, progress).await;
-                executed = unless_hindered(done, &mut hindered)?.unwrap_or_default();
+                executed = tell::chaos(context, &test, &targets, &state, progress, &mut wrong).await;
             }
             let whole = lost.is_empty();
             let news = News { executed, lost, stop };
-            unless_hindered(tell::engine(context, &test, &state, &news).await, &mut hindered)?;
+            let told = tell::engine(context, &test, &state, &news).await;
+            // Also of a pass that is made anew the conductor knows what was carried out.
+            unless_hindered(wrong.map_or(Ok(()), Err), &mut hindered)?;
+            unless_hindered(told, &mut hindered)?;
             // A part that is lost is not made again.
             if whole {
                 hindered = pass.parts(&resolved, status.start_time.is_some()).await?.or(hindered);

@@ -4,6 +4,7 @@ mod after;
 mod begin;
 mod children;
 mod claims;
+mod forget;
 mod load_test;
 pub(crate) mod maps;
 mod receiver;

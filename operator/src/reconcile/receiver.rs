@@ -13,7 +13,7 @@ use super::children::{apply, still_lives};
 use super::load_test::owns;
 use super::maps::{self, Lock};
 use super::sink::rolling;
-use super::{Context, claims, sooner, tell};
+use super::{Context, claims, forget, sooner, tell};
 use crate::build::meta::{Component, Owner, selector_text};
 use crate::build::names;
 use crate::build::plans::receiver_control;
@@ -62,17 +62,18 @@ async fn pass(
     let (cluster, namespace) = (&context.cluster, object.namespace.as_str());
     let owner = Owner::of(Kind::Receiver, object);
     parts.wanted = 1;
-    if let Some(problem) = api::check_receiver(&object.spec).first() {
-        parts.invalid = Some(format!("{}: {}", problem.field, problem.message));
-        return Ok(None);
-    }
     let (_, mounts) = receiver_control(&object.spec, None);
     let image = context.image.as_str();
     let input = ReceiverInput { owner: &owner, spec: &object.spec, mounts: &mounts, image, live: None, held: false };
-    let template = match wanted(&input) {
+    let template = match api::check_receiver(&object.spec).first() {
+        Some(problem) => Err(format!("{}: {}", problem.field, problem.message)),
+        None => wanted(&input).map_err(|invalid| invalid.to_string()),
+    };
+    let template = match template {
         Ok(template) => template,
         Err(invalid) => {
-            parts.invalid = Some(invalid.to_string());
+            parts.invalid = Some(invalid);
+            forget::unmade::<ReceiverControl>(context, &owner, &names::receiver_control(&object.name)).await?;
             return Ok(None);
         }
     };
@@ -120,7 +121,7 @@ async fn document(context: &Context, object: &Receiver, owner: &Owner, made: map
         cluster.create(&first.map).await.what(what)?;
         return Ok(ReceiverControl::run(&first).is_some());
     };
-    let forgotten = claims::forget(context, &object.namespace, &mut held).await?;
+    let forgotten = forget::forget(context, &object.namespace, &mut held).await?;
     let run = ReceiverControl::run(&held);
     let (wanted, _) = receiver_control(&object.spec, run.as_ref().map(|run| run.conductor.clone()));
     // A run is judged by what the receiver was when it began.

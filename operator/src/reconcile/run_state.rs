@@ -14,7 +14,9 @@ use super::load_test::{job_failed, owns};
 use crate::build::meta::{Component, Owner, selector_text};
 use crate::build::names;
 use crate::build::plans::Targets;
+use crate::cluster::Fail;
 use crate::error::{Error, What};
+use crate::hindrance::Hindrance;
 use crate::kinds::{Kind, Test};
 use crate::observe::pods::{address, index, part, phase, trouble};
 use crate::observe::{self, Trouble};
@@ -31,11 +33,20 @@ pub(crate) struct RunState {
     pub(crate) pod: Option<(Pod, EngineReport)>,
     pub(crate) troubles: Vec<Trouble>,
     pub(crate) lost_generators: Vec<String>,
+    /// Why troubles may be there that are not seen: the run goes on without them.
+    pub(crate) unseen: Option<Hindrance>,
 }
 
 impl Default for RunState {
     fn default() -> Self {
-        Self { conductor: Conductor::Absent, base: None, pod: None, troubles: Vec::new(), lost_generators: Vec::new() }
+        Self {
+            conductor: Conductor::Absent,
+            base: None,
+            pod: None,
+            troubles: Vec::new(),
+            lost_generators: Vec::new(),
+            unseen: None,
+        }
     }
 }
 
@@ -92,13 +103,22 @@ pub(super) async fn observe(
         },
     ];
     let troubles = observe::troubles(cluster, namespace, &watched, &owners, now).await;
-    state.troubles = troubles.what(|| "troubles".to_owned())?;
+    state.troubles = seen(troubles, &mut state.unseen)?;
     // Of a set that cannot make all of its pods the others go on: it is told, and nothing ends for it alone.
     let sets: Vec<_> =
         sets.iter().map(|(part, uid, complete)| observe::Owner { part, uid, complete: *complete }).collect();
-    let scarce = observe::of_owners(cluster, namespace, &watched, &sets, now).await.what(|| "troubles".to_owned())?;
+    let scarce = observe::of_owners(cluster, namespace, &watched, &sets, now).await;
+    let scarce = seen(scarce, &mut state.unseen)?;
     state.troubles.extend(scarce.into_iter().map(|trouble| Trouble { terminal: false, ..trouble }));
     Ok(state)
+}
+
+/// The troubles; none where somebody has to do something before they can be looked for.
+fn seen(troubles: Result<Vec<Trouble>, Fail>, unseen: &mut Option<Hindrance>) -> Result<Vec<Trouble>, Error> {
+    troubles.what(|| "troubles".to_owned()).or_else(|error| {
+        *unseen = Some(error.hindrance().ok_or(error)?);
+        Ok(Vec::new())
+    })
 }
 
 /// A set: the part that it makes, its identity, and whether all its pods exist.
@@ -193,6 +213,16 @@ fn indexes(text: &str) -> impl Iterator<Item = u32> + '_ {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_may_not_be_looked_for_is_told_and_what_failed_is_looked_for_again() {
+        let mut unseen = None;
+        let words = "events is forbidden".to_owned();
+        assert_eq!(seen(Err(Fail::Forbidden(words)), &mut unseen).unwrap(), Vec::new());
+        assert_eq!(unseen.take().unwrap().message(), "troubles: events is forbidden");
+        assert!(seen(Err(Fail::Unreachable("refused".to_owned())), &mut unseen).is_err());
+        assert_eq!(unseen, None);
+    }
 
     #[test]
     fn failed_indexes_are_read_as_jobs_write_them() {

@@ -18,7 +18,7 @@ use serde::de::DeserializeOwned;
 use super::children::{apply, still_lives};
 use super::load_test::owns;
 use super::references::{named, of_sink};
-use super::{Context, claims, maps, sooner, tell};
+use super::{Context, claims, forget, maps, sooner, tell};
 use crate::build::meta::{Component, Owner, selector_text};
 use crate::build::names;
 use crate::build::plans::{SinkPlan, first_control, sink_plan};
@@ -86,7 +86,7 @@ async fn pass(
     let mut wish = Wish::of(context, object, &owner, parts).await?;
     let held = match &wish {
         Some(wish) => Some(document(context, object, &owner, wish.made()).await?),
-        None => maps::own(cluster, &owner, &names::sink_control(&object.name)).await?,
+        None => forget::unmade(context, &owner, &names::sink_control(&object.name)).await?,
     };
     let Some(mut held) = held else { return Ok(None) };
     status.ownership = Some(ownership(&held.document));
@@ -96,6 +96,8 @@ async fn pass(
     }
     // A drain that has begun comes to its end, whatever was edited since: the sink takes nothing until then.
     let draining = held.document.phase == Phase::Draining;
+    // Also if what ends it is refused.
+    parts.change = change(&held.document);
     if wish.is_none() && !draining {
         return Ok(None);
     }
@@ -150,13 +152,8 @@ async fn pass(
         parts.fatal = Some(("DrainTimedOut", words));
         parts.wanted = document.to;
     }
-    parts.change = if document.phase == Phase::Draining {
-        Some(("Draining", format!("from {} to {} workers", document.from, document.to)))
-    } else if waiting {
-        Some((HELD, "the workers' pods are replaced once the running test has ended".to_owned()))
-    } else {
-        rolling(set.as_ref())
-    };
+    let by_run = waiting.then(|| (HELD, "the workers' pods are replaced once the running test has ended".to_owned()));
+    parts.change = change(document).or(by_run).or_else(|| rolling(set.as_ref()));
     let complete = pods.len() >= next.workers as usize;
     let owners = [observe::Owner { part: "sink", uid: &uid, complete: complete || uid.is_empty() }];
     let troubles = observe::troubles(cluster, namespace, &pods, &owners, Timestamp::now()).await;
@@ -220,6 +217,11 @@ fn ownership(document: &ControlDocument) -> OwnershipStatus {
     }
 }
 
+fn change(document: &ControlDocument) -> Option<(&'static str, String)> {
+    let words = || format!("from {} to {} workers", document.from, document.to);
+    (document.phase == Phase::Draining).then(|| ("Draining", words()))
+}
+
 /// The control document with what the pods are made of beside it; made if there is none.
 async fn document(
     context: &Context,
@@ -237,7 +239,7 @@ async fn document(
         first.map = cluster.create(&first.map).await.what(what)?;
         return Ok(first);
     };
-    let forgotten = claims::forget(context, &object.namespace, &mut held).await?;
+    let forgotten = forget::forget(context, &object.namespace, &mut held).await?;
     // Workers read their plan once: it changes with their pods, and those do not change under a run.
     let other = held.document.run.is_none() && !made.stands(&held);
     if forgotten || other {
@@ -251,8 +253,7 @@ async fn first_document(cluster: &Cluster, object: &Sink, owner: &Owner) -> Resu
     let labels = selector_text(owner, Some(Component::SinkWorker));
     let pods: Vec<Pod> = cluster.list(&object.namespace, &labels).await.what(|| "pods".to_owned())?;
     let first = first_control(&object.uid, named(object));
-    let mut told: BTreeMap<u32, OwnershipDoc> = ask(&pods, protocol::path::OWNERSHIP).await;
-    told.retain(|_, told| told.sink_uid == first.sink_uid);
+    let told: BTreeMap<u32, OwnershipDoc> = ask(&pods, protocol::path::OWNERSHIP).await;
     // Only one of them may have heard of the newest.
     if let Some(silent) = pods.iter().filter(|pod| ready(pod)).filter_map(index).find(|pod| !told.contains_key(pod)) {
         let words = format!(
@@ -261,10 +262,17 @@ async fn first_document(cluster: &Cluster, object: &Sink, owner: &Owner) -> Resu
         );
         return Err(Error::Hindered(Hindrance::Unowned(words)));
     }
+    if let Some((other, _)) = told.iter().find(|(_, told)| told.sink_uid != first.sink_uid) {
+        let set = names::sink(&object.name);
+        let words =
+            format!("sink-worker {other} obeys an earlier sink's document; if it stays, delete StatefulSet {set}");
+        return Err(Error::Hindered(Hindrance::Collecting(words)));
+    }
     Ok(match told.into_values().max_by_key(|told| told.epoch) {
-        Some(OwnershipDoc { epoch, replicas, lanes, .. }) => {
+        Some(OwnershipDoc { epoch, replicas, lanes, by, .. }) => {
             let addresses = (0..replicas).map(|ordinal| names::worker_address(&object.name, ordinal)).collect();
-            ControlDocument { epoch: epoch + 1, from: replicas, to: replicas, lanes, addresses, ..first }
+            let by = by.unwrap_or(first.by);
+            ControlDocument { epoch: epoch + 1, from: replicas, to: replicas, by, lanes, addresses, ..first }
         }
         None => first,
     })

@@ -3,7 +3,7 @@
 //! What is begun is written down first, as an annotation of the conductor's pod with the identity of the pod that is meant: after a
 //! crash the same pod is deleted again, which does nothing, and never its successor. A sink is scaled only if nobody edited it since.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use api::{ChaosAction, ChaosStep};
 use k8s_openapi::api::core::v1::Pod;
@@ -38,11 +38,16 @@ struct Begun {
 
 type Log = BTreeMap<u32, Begun>;
 
+/// Whether its time has come and has not passed.
+fn in_time(event: &ChaosEvent, t0_ms: u64, now_ms: u64) -> bool {
+    let at = t0_ms.saturating_add(event.at_ms);
+    (at..=at.saturating_add(LATEST_MS)).contains(&now_ms)
+}
+
 /// Whether a step is to be begun now.
 fn due(event: &ChaosEvent, t0_ms: u64, log: &Log, now_ms: u64) -> bool {
-    let at = t0_ms.saturating_add(event.at_ms);
     let by_supervisor = matches!(event.step.action, ChaosAction::Kill | ChaosAction::Pause);
-    !by_supervisor && !log.contains_key(&event.index) && (at..=at.saturating_add(LATEST_MS)).contains(&now_ms)
+    !by_supervisor && !log.contains_key(&event.index) && in_time(event, t0_ms, now_ms)
 }
 
 /// The steps that were begun and are not known to be over. The newest Scale that was begun replaces those before it.
@@ -55,7 +60,8 @@ fn open<'a>(steps: &'a [ChaosStep], log: &Log) -> Vec<(u32, &'a ChaosStep)> {
     begun().filter(|&(index, step)| !over(index) && !replaced(index, step)).collect()
 }
 
-/// Begins what is due and follows what was begun, also once the timeline is withdrawn; all that was carried out so far.
+/// Begins what is due and follows what was begun, also once the timeline is withdrawn; all that was carried out so far. What goes
+/// wrong with one step keeps none of the others from being carried out: `wrong` has the first of it.
 pub(crate) async fn carry_out(
     context: &Context,
     test: &Test,
@@ -63,46 +69,73 @@ pub(crate) async fn carry_out(
     conductor: &Pod,
     timeline: &ChaosTimeline,
     now_ms: u64,
-) -> Result<Vec<ExecutedChaos>, Error> {
+    wrong: &mut Option<Error>,
+) -> Vec<ExecutedChaos> {
     let annotation = conductor.metadata.annotations.as_ref().and_then(|all| all.get(BEGUN));
     let mut log: Log = annotation.and_then(|json| serde_json::from_str(json).ok()).unwrap_or_default();
-    let Some(t0_ms) = timeline.t0.map(|t0| t0 / 1_000_000) else { return Ok(Vec::new()) };
-    let before = log.clone();
-    for event in &timeline.events {
-        if !due(event, t0_ms, &log, now_ms) {
-            continue;
+    let Some(t0_ms) = timeline.t0.map(|t0| t0 / 1_000_000) else { return Vec::new() };
+    let mut wider = log.clone();
+    for event in timeline.events.iter().filter(|event| due(event, t0_ms, &log, now_ms)) {
+        if let Some(step) = right(begin(context, test, sink, event, now_ms).await, wrong).flatten() {
+            wider.insert(event.index, step);
         }
-        let mut step = Begun { at: now_ms, ..Begun::default() };
-        if let Some(ordinal) = event.step.sink_worker {
-            // Already gone: it is begun once there is one again.
-            let Some(pod) = worker(context, test, sink, ordinal).await? else { continue };
-            step.pod = pod.metadata.uid.unwrap_or_default();
-        } else {
-            let Some(sink) = sink_object(context, test, sink).await? else { continue };
-            step.generation = sink.metadata.generation.unwrap_or_default();
-        }
-        log.insert(event.index, step);
     }
-    if log != before {
-        write(context, test, conductor, &log).await?;
+    // What is not written down is not begun.
+    if wider != log && right(write(context, test, conductor, &wider).await, wrong).is_some() {
+        log = wider;
     }
-    // The timeline is withdrawn when the schedule is over: from then on it is only looked.
-    let live = !timeline.events.is_empty();
-    let begun = log.clone();
+    let (begun, mut refused) = (log.clone(), BTreeSet::new());
     for (index, asked) in open(&test.spec.chaos, &begun) {
         let Some(step) = log.get_mut(&index) else { continue };
+        // The timeline is withdrawn when the schedule is over, and one that was refused for long is missed: then it is only looked.
+        let live = timeline.events.iter().any(|event| event.index == index && in_time(event, t0_ms, now_ms));
         let back = match (asked.sink_worker, asked.replicas) {
-            (Some(ordinal), _) => replace(context, test, sink, ordinal, &step.pod, live).await?,
-            (None, Some(replicas)) => scale(context, test, sink, replicas, step.generation, live).await?,
-            (None, None) => true,
+            (Some(ordinal), _) => replace(context, test, sink, ordinal, &step.pod, live).await,
+            (None, Some(replicas)) => scale(context, test, sink, replicas, step.generation, live).await,
+            (None, None) => Ok(Some(true)),
         };
-        step.back_at = back.then_some(now_ms);
+        match right(back, wrong).flatten() {
+            Some(back) => step.back_at = back.then_some(now_ms),
+            None => {
+                refused.insert(index);
+            }
+        }
     }
     if log != begun {
-        write(context, test, conductor, &log).await?;
+        right(write(context, test, conductor, &log).await, wrong);
     }
-    let told = |(&index, step): (&u32, &Begun)| ExecutedChaos { index, executed_at: step.at, back_at: step.back_at };
-    Ok(log.iter().map(told).collect())
+    let told = |(index, step): (u32, Begun)| ExecutedChaos { index, executed_at: step.at, back_at: step.back_at };
+    log.into_iter().filter(|(index, _)| !refused.contains(index)).map(told).collect()
+}
+
+/// What is right; what is wrong is kept if it is the first.
+pub(super) fn right<T>(done: Result<T, Error>, wrong: &mut Option<Error>) -> Option<T> {
+    match done {
+        Ok(done) => Some(done),
+        Err(error) => {
+            wrong.get_or_insert(error);
+            None
+        }
+    }
+}
+
+/// What is meant by a step that is due. None: already gone; it is begun once there is one again.
+async fn begin(
+    context: &Context,
+    test: &Test,
+    sink: &str,
+    event: &ChaosEvent,
+    now_ms: u64,
+) -> Result<Option<Begun>, Error> {
+    let step = Begun { at: now_ms, ..Begun::default() };
+    Ok(match event.step.sink_worker {
+        Some(ordinal) => worker(context, test, sink, ordinal)
+            .await?
+            .map(|pod| Begun { pod: pod.metadata.uid.unwrap_or_default(), ..step }),
+        None => sink_object(context, test, sink)
+            .await?
+            .map(|sink| Begun { generation: sink.metadata.generation.unwrap_or_default(), ..step }),
+    })
 }
 
 async fn write(context: &Context, test: &Test, conductor: &Pod, log: &Log) -> Result<(), Error> {
@@ -117,7 +150,7 @@ async fn worker(context: &Context, test: &Test, sink: &str, ordinal: u32) -> Res
     context.cluster.get(&test.namespace, &name).await.what(|| format!("pod {name}"))
 }
 
-/// Deletes the pod that was meant; true once its successor is ready.
+/// Deletes the pod that was meant; true once its successor is ready. None: it never was, and is not any more.
 async fn replace(
     context: &Context,
     test: &Test,
@@ -125,12 +158,15 @@ async fn replace(
     ordinal: u32,
     uid: &str,
     live: bool,
-) -> Result<bool, Error> {
-    let Some(pod) = worker(context, test, sink, ordinal).await? else { return Ok(false) };
+) -> Result<Option<bool>, Error> {
+    let Some(pod) = worker(context, test, sink, ordinal).await? else { return Ok(Some(false)) };
     if pod.metadata.uid.as_deref() != Some(uid) {
-        return Ok(ready(&pod));
+        return Ok(Some(ready(&pod)));
     }
-    if live && pod.metadata.deletion_timestamp.is_none() {
+    if pod.metadata.deletion_timestamp.is_none() {
+        if !live {
+            return Ok(None);
+        }
         let name = names::worker_pod(sink, ordinal);
         match context.cluster.delete::<Pod>(&test.namespace, &name, Some(uid)).await {
             // Another pod has that name by now: what was meant is done.
@@ -138,10 +174,10 @@ async fn replace(
             Err(fail) => return Err(fail).what(|| format!("pod {name}")),
         }
     }
-    Ok(false)
+    Ok(Some(false))
 }
 
-/// Scales the sink unless it was edited since the step began; true once its map has that many owners.
+/// Scales the sink unless it was edited since the step began; true once its map has that many owners. None as for a pod.
 async fn scale(
     context: &Context,
     test: &Test,
@@ -149,15 +185,18 @@ async fn scale(
     replicas: u32,
     generation: i64,
     live: bool,
-) -> Result<bool, Error> {
-    let Some(object) = sink_object(context, test, sink).await? else { return Ok(false) };
-    if live && to_write(&object, replicas, generation) {
+) -> Result<Option<bool>, Error> {
+    let Some(object) = sink_object(context, test, sink).await? else { return Ok(Some(false)) };
+    if to_write(&object, replicas, generation) {
+        if !live {
+            return Ok(None);
+        }
         let kind = resource(Kind::Sink);
         context.cluster.scale(&kind, &test.namespace, sink, replicas).await.what(|| scale_of(sink))?;
     }
     let held = maps::read::<ControlDocument>(&context.cluster, &test.namespace, &names::sink_control(sink)).await;
     let document = held.what(|| scale_of(sink))?.map(|held| held.document);
-    Ok(document.is_some_and(|document| document.phase == Phase::Stable && document.to == replicas))
+    Ok(Some(document.is_some_and(|document| document.phase == Phase::Stable && document.to == replicas)))
 }
 
 /// An edit that came after the step's beginning is this step's own, or somebody's who wants it otherwise: it stands.
@@ -202,6 +241,10 @@ mod tests {
         assert!(due(&restart, 1000, &log, 1500));
         assert!(due(&restart, 1000, &log, 61_500), "late, but expected");
         assert!(!due(&restart, 1000, &log, 61_501), "missed");
+        assert!(
+            in_time(&restart, 1000, 61_500) && !in_time(&restart, 1000, 61_501),
+            "begun, refused, and now missed, too"
+        );
         assert!(!due(&event("Kill"), 1000, &log, 1500), "the supervisor's");
         assert!(!due(&restart, 1000, &Log::from([(3, begun(1500))]), 1600));
     }

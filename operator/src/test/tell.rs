@@ -4,7 +4,7 @@ use k8s_openapi::api::core::v1::Pod;
 use ownership::ControlDocument;
 use protocol::{ChaosTimeline, ExecutedChaos, ProgressDoc};
 
-use super::api_chaos::carry_out;
+use super::api_chaos::{carry_out, right};
 use super::conductor;
 use super::engine::{News, report};
 use crate::build::names;
@@ -15,29 +15,31 @@ use crate::reconcile::Context;
 use crate::reconcile::maps;
 use crate::reconcile::run_state::RunState;
 
-/// Hands kills and pauses to the supervisors, and carries out what takes the cluster's API; all of the latter that was carried out.
+/// Hands kills and pauses to the supervisors, and carries out what takes the cluster's API; all of the latter that was carried out,
+/// whatever went wrong with the rest.
 pub(crate) async fn chaos(
     context: &Context,
     test: &Test,
     targets: &Targets,
     state: &RunState,
     progress: &ProgressDoc,
-) -> Result<Vec<ExecutedChaos>, Error> {
-    let (Some(sink), Some(base), Some(_)) = (&targets.sink, &state.base, progress.t0) else { return Ok(Vec::new()) };
+    wrong: &mut Option<Error>,
+) -> Vec<ExecutedChaos> {
+    let (Some(sink), Some(base), Some(_)) = (&targets.sink, &state.base, progress.t0) else { return Vec::new() };
     if test.spec.chaos.is_empty() {
-        return Ok(Vec::new());
+        return Vec::new();
     }
     let timeline = match conductor::chaos(base).await {
         Ok(timeline) => timeline,
         Err(error) => {
             tracing::debug!(%error, "the timeline is fetched again");
-            return Ok(Vec::new());
+            return Vec::new();
         }
     };
-    supervisors(context, test, sink, &timeline).await?;
-    let Some((conductor, _)) = &state.pod else { return Ok(Vec::new()) };
+    right(supervisors(context, test, sink, &timeline).await, wrong);
+    let Some((conductor, _)) = &state.pod else { return Vec::new() };
     let now_ms = u64::try_from(jiff::Timestamp::now().as_millisecond()).unwrap_or_default();
-    carry_out(context, test, sink, conductor, &timeline, now_ms).await
+    carry_out(context, test, sink, conductor, &timeline, now_ms, wrong).await
 }
 
 /// Puts all kills and pauses into the sink's control document, in one write, as soon as t0 is known.

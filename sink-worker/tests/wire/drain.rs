@@ -25,6 +25,7 @@ async fn a_draining_map_takes_nothing_and_the_next_one_holds() {
     assert_eq!(worker.write(&[("a", 2)]).await, 204);
     let map: OwnershipDoc = serde_json::from_slice(&worker.get("/ownership").await.body).unwrap();
     assert_eq!((map.epoch, map.lanes, map.replicas), (2, 3, 1));
+    assert_eq!(map.by, Some(ownership::By::Series));
     assert_eq!(map.addresses, [format!("http://{}", worker.address)]);
     worker.stop().await;
 }
