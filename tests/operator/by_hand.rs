@@ -91,8 +91,7 @@ fn control_documents_that_are_deleted_under_a_run_are_made_again_for_it() {
         let before = api.control(NAME, CONTROL).await.unwrap();
         assert_eq!(before["run"]["loadTest"], "test", "{before}");
         stage.mute.store(true, Ordering::SeqCst);
-        let edit = json!({"spec": {"lanes": 9, "ownership": {"by": "Labels", "labels": ["job"]}}});
-        api.merge(NAME, "remotewritesinks", "sink", &edit).await;
+        api.merge(NAME, "remotewritesinks", "sink", &json!({"spec": {"lanes": 9}})).await;
         api.delete(NAME, "configmaps", CONTROL).await;
         until("it is said whom it waits for", || async {
             let sink = api.get(NAME, "remotewritesinks", "sink").await?;
@@ -199,7 +198,7 @@ fn a_test_that_is_gone_holds_no_target_that_has_become_invalid() {
         .await;
         let both = [("remotewritesinks", "sink"), ("remotewritereceivers", "store")];
         for (plural, name) in both {
-            api.merge(NAME, plural, name, &json!({"spec": {"pod": {"nodeSelectr": {"a": "b"}}}})).await;
+            api.merge(NAME, plural, name, &json!({"spec": {"pod": {"resources": {"limit": {"memory": "1Gi"}}}}})).await;
         }
         for (plural, name) in both {
             until("it is invalid", || async {
