@@ -7,6 +7,8 @@
 
 mod clean_up;
 mod documents;
+#[path = "../guardian.rs"]
+mod guardian;
 mod leader;
 mod load;
 mod namespaced;

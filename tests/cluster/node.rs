@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+use crate::guardian::Guarded;
 use crate::shared::root;
 
 const FLOODMARK: &str = env!("CARGO_BIN_EXE_floodmark");
@@ -21,8 +22,8 @@ pub struct Cluster {
 }
 
 enum Place {
-    /// Started for these tests, in this folder.
-    Own(tempfile::TempDir),
+    /// Started for these tests, and ended with them.
+    Own(Guarded),
     /// Somebody's, with what was there before.
     Given { kubeconfig: PathBuf, operator: bool, definitions: bool },
 }
@@ -33,8 +34,7 @@ impl Cluster {
         let place = if let Some(path) = std::env::var_os("KUBECONFIG").filter(|path| !path.is_empty()) {
             Place::Given { kubeconfig: path.into(), operator: false, definitions: false }
         } else {
-            lacking()?;
-            Place::Own(own())
+            Place::Own(own(&binaries()?))
         };
         let mut cluster = Self { place, namespaces: Mutex::default() };
         if let Place::Given { kubeconfig, .. } = &cluster.place {
@@ -68,7 +68,7 @@ impl Cluster {
     /// A command in the cluster's network.
     pub fn run(&self, program: &str, arguments: &[&str], input: &str) -> Output {
         let mut command = match &self.place {
-            Place::Own(folder) => hack(folder.path(), &["enter", program]),
+            Place::Own(cluster) => hack(cluster, &["enter", program]),
             Place::Given { kubeconfig, .. } => {
                 let mut command = Command::new(program);
                 command.env("KUBECONFIG", kubeconfig).current_dir(root());
@@ -141,69 +141,59 @@ impl Cluster {
 
     /// Logs of all parts and pods, for a scenario that failed.
     pub fn logs(&self, scenario: &str) {
-        if let Place::Own(folder) = &self.place {
+        if let Place::Own(cluster) = &self.place {
             let logs = std::env::temp_dir().join(format!("floodmark-{scenario}"));
-            let _ = hack(folder.path(), &["logs", logs.to_str().unwrap()]).output();
+            let _ = hack(cluster, &["logs", logs.to_str().unwrap()]).output();
             println!("logs are in {}", logs.display());
         }
     }
 }
 
 impl Drop for Cluster {
-    /// Leaves nothing behind.
+    /// Leaves nothing behind in somebody's cluster.
     fn drop(&mut self) {
-        match &self.place {
-            Place::Own(folder) => drop(hack(folder.path(), &["down"]).output()),
-            Place::Given { operator, definitions, .. } => {
-                self.clear();
-                if !operator {
-                    let made = self.run("kubectl", &["kustomize", "manifests/kind"], "").stdout;
-                    let made = String::from_utf8_lossy(&made);
-                    // With the definitions all objects would go, whoever made them.
-                    let ours = |object: &&str| !definitions || !object.contains("\nkind: CustomResourceDefinition\n");
-                    let ours: Vec<&str> = made.split("\n---\n").filter(ours).collect();
-                    self.run("kubectl", &["delete", "--ignore-not-found", "-f", "-"], &ours.join("\n---\n"));
-                }
-            }
+        let Place::Given { operator, definitions, .. } = &self.place else { return };
+        self.clear();
+        if !operator {
+            let made = self.run("kubectl", &["kustomize", "manifests/kind"], "").stdout;
+            let made = String::from_utf8_lossy(&made);
+            // With the definitions all objects would go, whoever made them.
+            let ours = |object: &&str| !definitions || !object.contains("\nkind: CustomResourceDefinition\n");
+            let ours: Vec<&str> = made.split("\n---\n").filter(ours).collect();
+            self.run("kubectl", &["delete", "--ignore-not-found", "-f", "-"], &ours.join("\n---\n"));
         }
     }
 }
 
-/// What a whole node needs and `hack/setup` brings.
-fn lacking() -> Result<(), String> {
-    let built =
-        std::env::var_os("FLOODMARK_CONTROLPLANE").is_some_and(|folder| Path::new(&folder).join("kubelet").exists());
-    if !built {
-        return Err("Kubernetes is not built: run hack/test, or set FLOODMARK_CONTROLPLANE".to_owned());
-    }
+/// Kubernetes as `hack/setup` built it, if this machine has the rest of what a whole node needs too.
+fn binaries() -> Result<PathBuf, String> {
+    let built = std::env::var_os("FLOODMARK_CONTROLPLANE").map(PathBuf::from);
+    let built = built.filter(|folder| folder.join("kubelet").exists());
+    let built = built.ok_or("Kubernetes is not built: run hack/test, or set FLOODMARK_CONTROLPLANE")?;
     for program in ["buildah", "containerd", "etcd"] {
         let found = Command::new(program).arg("--version").output().is_ok();
         if !found {
             return Err(format!("{program} is not installed: hack/setup installs it on Debian as root"));
         }
     }
-    Ok(())
+    Ok(built)
 }
 
 /// A whole node by `hack/cluster`, with the image that `hack/image` makes of this tree.
-fn own() -> tempfile::TempDir {
+fn own(binaries: &Path) -> Guarded {
     let folder = tempfile::tempdir_in("/var/tmp").unwrap();
     let archive = folder.path().join("floodmark.tar");
     let image = Command::new(root().join("hack/image")).arg(&archive).output().unwrap();
     assert!(image.status.success(), "hack/image: {}", String::from_utf8_lossy(&image.stderr));
-    for arguments in [&["up"][..], &["load", archive.to_str().unwrap()]] {
-        let output = hack(folder.path(), arguments).output().unwrap();
-        if !output.status.success() {
-            let _ = hack(folder.path(), &["down"]).output();
-            panic!("hack/cluster {}: {}", arguments[0], String::from_utf8_lossy(&output.stderr));
-        }
-    }
-    folder
+    let cluster = Guarded::start(&[], binaries).unwrap_or_else(|why| panic!("{why}"));
+    let loaded = hack(&cluster, &["load", archive.to_str().unwrap()]).output().unwrap();
+    assert!(loaded.status.success(), "hack/cluster load: {}", String::from_utf8_lossy(&loaded.stderr));
+    cluster
 }
 
-fn hack(folder: &Path, arguments: &[&str]) -> Command {
+fn hack(cluster: &Guarded, arguments: &[&str]) -> Command {
     let mut command = Command::new(root().join("hack/cluster"));
-    command.args(arguments).env("FLOODMARK_CLUSTER_DIR", folder.join("cluster")).current_dir(root());
+    command.args(arguments).env("FLOODMARK_CLUSTER_DIR", cluster.folder()).current_dir(root());
     command
 }
 

@@ -1,27 +1,19 @@
 //! etcd and kube-apiserver, started by `hack/cluster`. They end with this process, however it ends.
 
-use std::io::{BufRead, BufReader, Write};
-use std::os::unix::process::CommandExt;
+use std::io::Write;
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 
+use crate::guardian::Guarded;
 use crate::root;
-
-/// Ends the servers and removes their folder when its standard input closes, which the kernel does for it at the latest.
-const GUARDIAN: &str = r#"
-"$0" --api-only up >"$FOLDER/up.log" 2>&1 && echo up
-cat >/dev/null
-"$0" --api-only down >/dev/null 2>&1
-rm -rf "$FOLDER"
-"#;
 
 pub(crate) struct ApiServer {
     pub(crate) kubeconfig: PathBuf,
     kubectl: PathBuf,
-    _guardian: Child,
+    _guarded: Guarded,
 }
 
 /// The kubectl that `hack/setup` built; never builds one, which takes minutes.
@@ -40,26 +32,8 @@ impl ApiServer {
     /// Says why there is none.
     pub(crate) fn start() -> Result<Self, String> {
         let kubectl = kubectl().ok_or("kube-apiserver is not built: run hack/setup")?;
-        let folder = tempfile::tempdir_in("/var/tmp").map_err(|error| error.to_string())?.keep();
-        let mut guardian = Command::new("sh")
-            .args(["-c", GUARDIAN])
-            .arg(root().join("hack/cluster"))
-            .env("FOLDER", &folder)
-            .env("FLOODMARK_CLUSTER_DIR", folder.join("cluster"))
-            .env("FLOODMARK_CONTROLPLANE", kubectl.parent().unwrap())
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            // What ends this process, such as Ctrl-C, does not end the one that clears up after it.
-            .process_group(0)
-            .spawn()
-            .map_err(|error| error.to_string())?;
-        let mut line = String::new();
-        BufReader::new(guardian.stdout.take().unwrap()).read_line(&mut line).map_err(|error| error.to_string())?;
-        if line != "up\n" {
-            let log = std::fs::read_to_string(folder.join("up.log")).unwrap_or_default();
-            return Err(format!("hack/cluster --api-only up: {log}"));
-        }
-        Ok(Self { kubeconfig: folder.join("cluster/kubeconfig"), kubectl, _guardian: guardian })
+        let guarded = Guarded::start(&["--api-only"], kubectl.parent().unwrap())?;
+        Ok(Self { kubeconfig: guarded.folder().join("kubeconfig"), kubectl, _guarded: guarded })
     }
 
     /// An administrator's.

@@ -14,6 +14,8 @@ mod documents;
 mod dump;
 mod failover;
 mod forbidden;
+#[path = "../guardian.rs"]
+mod guardian;
 mod life;
 mod manifests;
 mod parts;
