@@ -5,8 +5,6 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, anyhow};
-use api::FaultType;
-use bytes::Bytes;
 use floodmark_http::client::{Connection, Response, TransportError};
 use floodmark_http::{HeaderMap, HeaderName, HeaderValue};
 use ledger::Repeat;
@@ -20,6 +18,7 @@ use crate::clock::Clock;
 use crate::epoch::Epoch;
 use crate::meaning::{Taken, UNDECIDED, given_up, maybe_taken, ruling};
 use crate::outcome::Measured;
+use crate::parcel::{Contents, Parcel};
 use crate::poison::Streak;
 use crate::prepare::protocol_headers;
 use crate::shared::Shared;
@@ -53,41 +52,6 @@ pub(crate) enum Delivered {
     Moved {
         taken: bool,
     },
-}
-
-/// What is to be delivered.
-pub(crate) struct Parcel<'a> {
-    pub(crate) body: &'a Bytes,
-    pub(crate) samples: u64,
-    /// When its first and its last sample are due, ns since t0.
-    pub(crate) due: (u64, u64),
-    /// Grows in the lane; the same in every repetition.
-    pub(crate) sequence: u64,
-    pub(crate) intended_ns: u64,
-    pub(crate) contents: Contents,
-    /// Of a warm-up stage: counted, but in no histogram.
-    pub(crate) warm_up: bool,
-}
-
-/// What a request holds, as far as its handling goes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Contents {
-    Good,
-    /// Good samples and faults among them, which may have changed the labels that the lane follows from.
-    Mixed,
-    Fault {
-        kind: FaultType,
-        /// What it was answered when it was sent before the good request that it is now sent behind.
-        before: Option<Streak>,
-        /// May wait for the next good request: being refused is what it is for, whatever came before it.
-        may_wait: bool,
-    },
-}
-
-impl Parcel<'_> {
-    fn is_fault(&self) -> bool {
-        matches!(self.contents, Contents::Fault { .. })
-    }
 }
 
 /// The connection of one lane.

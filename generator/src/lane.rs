@@ -16,11 +16,12 @@ use workload::{LaneWalk, Position, RequestPlan};
 
 use crate::build::Made;
 use crate::clock::Clock;
-use crate::deliver::{Contents, Delivered, Link, Parcel, Receipt};
+use crate::deliver::{Delivered, Link, Receipt};
 use crate::doubts::Doubts;
 use crate::epoch::{Epoch, LANE_DONE};
 use crate::handover::{Ended, Inherited, Leftover, Origin, oldest_first};
 use crate::lane_faults::Aside;
+use crate::parcel::{Contents, Parcel};
 use crate::prepare::Prepared;
 use crate::shared::Shared;
 

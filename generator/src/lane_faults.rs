@@ -5,10 +5,11 @@ use faults::{Expect, FaultIndex, expect, needs_good_before};
 use workload::{RequestPlan, Scheduled};
 
 use crate::build::Made;
-use crate::deliver::{Contents, Delivered, Link, Parcel, Receipt};
+use crate::deliver::{Delivered, Link, Receipt};
 use crate::handover::{Leftover, Origin};
 use crate::lane::{Lane, outcome_of};
 use crate::outcome::Heard;
+use crate::parcel::{Contents, Parcel};
 use crate::poison::Streak;
 
 /// Faults of one kind in one request.

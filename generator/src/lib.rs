@@ -19,6 +19,7 @@ mod meaning;
 mod metrics;
 mod outcome;
 mod pack;
+mod parcel;
 mod poison;
 mod prepare;
 mod report;

@@ -3,7 +3,8 @@
 use floodmark_http::client::{Response, TransportError};
 use protocol::header as ours;
 
-use crate::deliver::{Contents, Delivered, Parcel};
+use crate::deliver::Delivered;
+use crate::parcel::{Contents, Parcel};
 use crate::poison::{Ruling, Streak};
 
 /// A worker's answer to faults that were neither taken nor refused: it forgets them.

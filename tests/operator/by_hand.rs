@@ -1,5 +1,6 @@
 //! What somebody does by hand to objects that are the operator's.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use http::Method;
@@ -9,9 +10,19 @@ use crate::api::{Api, condition, path};
 use crate::documents::{targets, test};
 use crate::process::Operator;
 use crate::proxy::{ACCOUNT, Proxy};
-use crate::world::{scenario, until};
+use crate::puppet::Stage;
+use crate::world::{World, scenario, until};
 
 const CONTROL: &str = "sink-sink-control";
+
+/// An operator for a namespace of its own, whose pods are played.
+async fn begin(world: &World, namespace: &str) -> (Arc<Stage>, (Operator, Proxy)) {
+    world.api.namespace(namespace).await;
+    let stage = world.puppet.stage(namespace);
+    let proxy = Proxy::start(world.api.0.clone(), ACCOUNT).await;
+    let operator = Operator::start(&proxy, Some(namespace), &[]);
+    (stage, (operator, proxy))
+}
 
 async fn stable(api: &Api, namespace: &str, replicas: u32) {
     until(&format!("{replicas} workers own the series"), || async {
@@ -29,10 +40,7 @@ fn a_control_document_that_was_deleted_is_succeeded_and_one_that_is_garbled_is_t
     const NAME: &str = "control";
     scenario("a_control_document_that_was_deleted_is_succeeded", |world| async move {
         let api = &world.api;
-        api.namespace(NAME).await;
-        world.puppet.stage(NAME);
-        let proxy = Proxy::start(api.0.clone(), ACCOUNT).await;
-        let _operator = Operator::start(&proxy, Some(NAME), &[]);
+        let (_, _parts) = begin(world, NAME).await;
         api.create(NAME, &targets(2)).await;
         stable(api, NAME, 2).await;
         api.merge(NAME, "remotewritesinks", "sink", &json!({"spec": {"replicas": 3}})).await;
@@ -76,11 +84,8 @@ fn control_documents_that_are_deleted_under_a_run_are_made_again_for_it() {
     const NAME: &str = "control-run";
     scenario("control_documents_that_are_deleted_under_a_run_are_made_again_for_it", |world| async move {
         let api = &world.api;
-        api.namespace(NAME).await;
-        let stage = world.puppet.stage(NAME);
+        let (stage, _parts) = begin(world, NAME).await;
         stage.endless.store(true, Ordering::SeqCst);
-        let proxy = Proxy::start(api.0.clone(), ACCOUNT).await;
-        let _operator = Operator::start(&proxy, Some(NAME), &[]);
         api.create(NAME, &targets(2)).await;
         stable(api, NAME, 2).await;
         api.create(NAME, &test("test", "")).await;
@@ -121,11 +126,8 @@ fn a_drain_ends_in_time_whatever_is_edited_meanwhile() {
     const NAME: &str = "drain-edit";
     scenario("a_drain_ends_in_time_whatever_is_edited_meanwhile", |world| async move {
         let api = &world.api;
-        api.namespace(NAME).await;
-        let stage = world.puppet.stage(NAME);
+        let (stage, _parts) = begin(world, NAME).await;
         stage.stuck.store(true, Ordering::SeqCst);
-        let proxy = Proxy::start(api.0.clone(), ACCOUNT).await;
-        let _operator = Operator::start(&proxy, Some(NAME), &[]);
         api.create(NAME, &targets(2)).await;
         api.merge(NAME, "remotewritesinks", "sink", &json!({"spec": {"drainTimeout": "4s"}})).await;
         stable(api, NAME, 2).await;
@@ -151,11 +153,8 @@ fn a_conductor_whose_job_is_deleted_ends_the_test() {
     const NAME: &str = "jobless";
     scenario("a_conductor_whose_job_is_deleted_ends_the_test", |world| async move {
         let api = &world.api;
-        api.namespace(NAME).await;
-        let stage = world.puppet.stage(NAME);
+        let (stage, _parts) = begin(world, NAME).await;
         stage.endless.store(true, Ordering::SeqCst);
-        let proxy = Proxy::start(api.0.clone(), ACCOUNT).await;
-        let _operator = Operator::start(&proxy, Some(NAME), &[]);
         api.create(NAME, &targets(2)).await;
         api.create(NAME, &test("test", "")).await;
         until("samples flow", || async {
@@ -186,10 +185,8 @@ fn a_test_that_is_gone_holds_no_target_that_has_become_invalid() {
     const NAME: &str = "invalid-held";
     scenario("a_test_that_is_gone_holds_no_target_that_has_become_invalid", |world| async move {
         let api = &world.api;
-        api.namespace(NAME).await;
-        world.puppet.stage(NAME).endless.store(true, Ordering::SeqCst);
-        let proxy = Proxy::start(api.0.clone(), ACCOUNT).await;
-        let _operator = Operator::start(&proxy, Some(NAME), &[]);
+        let (stage, _parts) = begin(world, NAME).await;
+        stage.endless.store(true, Ordering::SeqCst);
         api.create(NAME, &targets(2)).await;
         api.create(NAME, &test("test", "")).await;
         until("samples flow", || async {
