@@ -20,8 +20,10 @@ const LEAD: Duration = Duration::from_millis(1500);
 /// How long generators may take to close their accounts once told to stop, and in a hurry.
 const CLOSING: Duration = Duration::from_secs(15);
 const HURRIED: Duration = Duration::from_secs(5);
+/// Longest that generators may still wait for an answer then.
+const LAST_WORDS: Duration = Duration::from_secs(2);
 /// Of the time until the deadline, this much (at most a tenth) is kept for closing; accounts still open a moment after it are left.
-const RESERVE: Duration = Duration::from_secs(1);
+const RESERVE: Duration = Duration::from_secs(2);
 const OVERDUE: Duration = Duration::from_millis(400);
 
 /// How a run came to its end.
@@ -98,7 +100,6 @@ impl Driver<'_> {
         self.published.start(t0);
         tracing::info!(run = self.plan.run, "all parts are ready, the schedule begins");
         course.end = self.flow(t0, flow_end, &mut course.rates).await;
-        self.published.set_phase(RunPhase::Stopping);
         self.close(&mut course, deadline).await;
         course
     }
@@ -209,9 +210,13 @@ impl Driver<'_> {
         // A part that hangs must leave time for the others.
         let share = |parts: usize| {
             let left = latest.saturating_duration_since(Instant::now());
-            (Instant::now() + left / u32::try_from(parts).unwrap_or(u32::MAX)).into()
+            tokio::time::Instant::now() + left / u32::try_from(parts).unwrap_or(u32::MAX)
         };
-        if timeout_at(share(2), self.accounts_closed()).await.is_err() {
+        let closed = share(2);
+        // They hear of it a moment later, and are asked a moment after that.
+        let third = closed.saturating_duration_since(Instant::now().into()) / 3;
+        self.published.stop(LAST_WORDS.min(third));
+        if timeout_at(closed, self.accounts_closed()).await.is_err() {
             tracing::warn!("a generator did not close its account in time");
         }
         course.complete = true;
@@ -250,10 +255,7 @@ impl Driver<'_> {
 
     async fn accounts_closed(&mut self) {
         let limit = Instant::now() + CLOSING;
-        let closed = |state: &GeneratorState| {
-            matches!(state, GeneratorState::Done | GeneratorState::Stopped(_) | GeneratorState::Failed(_))
-        };
-        while !self.gatherer.all_generators(closed) && Instant::now() < limit {
+        while !self.gatherer.all_generators(GeneratorState::is_final) && Instant::now() < limit {
             tokio::time::sleep(Duration::from_millis(50)).await;
             self.gatherer.poll_generators().await;
         }

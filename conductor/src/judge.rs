@@ -264,7 +264,8 @@ impl Judge<'_> {
         let end = start + (self.workload.duration_ns() / 1_000_000) as i64;
         let window = Window { from_ms: start - around, to_ms: end + around };
         let expected = acknowledged(sides);
-        let until = Instant::now() + patience;
+        let begun = Instant::now();
+        let mut late = None;
         let store = loop {
             let tell = |done: u32, of: u32| (self.tell)(format!("{source}: {done} of {of} portions"));
             let store = reader
@@ -272,21 +273,27 @@ impl Judge<'_> {
                 .await
                 .map_err(|error: ReadError| format!("the store could not be read back: {error}"))?;
             let missing = missing(&expected, store.distinct());
-            if missing == 0 || Instant::now() > until {
+            if missing == 0 || begun.elapsed() > patience {
                 break store;
             }
+            let _ = late.get_or_insert(missing);
             tracing::info!(missing, "not everything is visible yet, reading again");
             tokio::time::sleep(Duration::from_secs(1)).await;
         };
         let added = reader.added().map(|labels| format!("; {labels}, which every series has there, was left out"));
+        let late = late.map(|samples| {
+            let after = begun.elapsed().as_secs_f64();
+            format!("; {samples} acknowledged samples were not there yet when it was first read, the last time was after {after:.1} s")
+        });
         let coverage = Coverage {
             source: source.into(),
             depth: "Full".into(),
             share: 1.0,
             unproven: unproven.iter().map(ToString::to_string).collect(),
             detail: format!(
-                "every sample was read back and compared: presence, timestamp, value{}",
-                added.unwrap_or_default()
+                "every sample was read back and compared: presence, timestamp, value{}{}",
+                added.unwrap_or_default(),
+                late.unwrap_or_default()
             ),
             slots: None,
         };

@@ -27,6 +27,13 @@ pub(crate) fn tell_end(plan: &ConductorPlan, course: &Course, gatherer: &Gathere
     if course.t0.is_some() && !course.complete && course.end == End::Completed {
         outside.inconclusive.push("a generator's report could not be taken".into());
     }
+    if course.t0.is_some() && !matches!(course.end, End::Lost(_)) {
+        let reports = gatherer.generator_lives.iter().filter_map(|life| life.report.as_ref());
+        outside.inconclusive.extend(reports.filter(|report| !report.state.is_final()).map(|report| {
+            let index = report.index;
+            format!("generator {index} did not close its account: what it had in flight or had still to send is in no figure")
+        }));
+    }
     if plan.ack_policy == Some(api::AckPolicy::Buffered) {
         match course.left_buffered {
             Ok(0) => {}

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use protocol::{ChaosEvent, ChaosTimeline, PhaseDoc, Progress, ProgressDoc, RunPhase, RunPlan};
 use report::Summary;
@@ -20,6 +21,7 @@ struct Inner {
     t0: Option<u64>,
     taken: Vec<u32>,
     departed: Vec<String>,
+    last_words: Option<Duration>,
     chaos: Vec<ChaosEvent>,
     progress: Option<Progress>,
     engine_seq: u64,
@@ -65,6 +67,13 @@ impl Published {
         self.lock().phase = Some(phase);
     }
 
+    /// Generators are to stop, and may wait so long for what they sent.
+    pub(crate) fn stop(&self, last_words: Duration) {
+        let mut inner = self.lock();
+        inner.phase = Some(RunPhase::Stopping);
+        inner.last_words = Some(last_words);
+    }
+
     pub(crate) fn take(&self, generator: u32) {
         let mut inner = self.lock();
         if !inner.taken.contains(&generator) {
@@ -88,6 +97,7 @@ impl Published {
             t0: inner.t0,
             taken: inner.taken.clone(),
             departed: inner.departed.clone(),
+            last_words_ms: inner.last_words.map(|words| words.as_millis() as u64),
         })
     }
 

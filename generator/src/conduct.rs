@@ -85,8 +85,8 @@ impl Conductor {
     }
 
     /// The phase, a moment later.
-    pub(crate) async fn next_phase(&mut self) -> anyhow::Result<RunPhase> {
-        Ok(self.phase(CALM).await?.phase)
+    pub(crate) async fn next_phase(&mut self) -> anyhow::Result<PhaseDoc> {
+        self.phase(CALM).await
     }
 
     /// Whether this generator's report was taken. False: the run is over without it, or the conductor is gone.

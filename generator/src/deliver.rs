@@ -21,15 +21,13 @@ use crate::outcome::Measured;
 use crate::parcel::{Contents, Parcel};
 use crate::poison::Streak;
 use crate::prepare::protocol_headers;
-use crate::shared::Shared;
+use crate::shared::{Halt, Shared};
 
 /// First and longest pause before the same request is sent again.
 const FIRST_PAUSE: Duration = Duration::from_millis(30);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 /// Longest wait that `Retry-After` can order.
 const CAPS: Caps = Caps { max_retry_after: Duration::from_secs(10) };
-/// What is in flight when the run is halted may still be answered for so long.
-const LAST_WORDS: Duration = Duration::from_secs(2);
 /// Redirects followed for one request.
 const REDIRECTS: u32 = 3;
 
@@ -66,7 +64,7 @@ pub(crate) struct Link {
     epoch: Arc<Epoch>,
     shared: Arc<Shared>,
     clock: Clock,
-    halt: watch::Receiver<bool>,
+    halt: watch::Receiver<Halt>,
     next_map: watch::Receiver<Option<Arc<OwnershipDoc>>>,
     jitter: u64,
 }
@@ -141,7 +139,7 @@ impl Link {
         let begun = self.clock.now();
         let mut refused_at = None;
         let delivered = loop {
-            if *self.halt.borrow() {
+            if self.halt.borrow().is_some() {
                 break if attempts == 0 { Delivered::NotSent } else { Delivered::Unresolved };
             }
             if self.next_map.borrow().is_some() {
@@ -337,7 +335,7 @@ impl Link {
         let _waiting = self.shared.following.wait();
         tokio::select! {
             () = sleep(wait) => {}
-            _ = self.halt.wait_for(|halted| *halted) => {}
+            _ = self.halt.wait_for(Option::is_some) => {}
             _ = self.next_map.wait_for(Option::is_some) => {}
         }
     }
@@ -363,8 +361,8 @@ impl Link {
 }
 
 /// Completes a while after the run was halted.
-async fn last_words(halt: &mut watch::Receiver<bool>) {
+async fn last_words(halt: &mut watch::Receiver<Halt>) {
     // The sender lives as long as the process' shared state; an error would mean the same.
-    let _ = halt.wait_for(|halted| *halted).await;
-    sleep(LAST_WORDS).await;
+    let words = halt.wait_for(Option::is_some).await.ok().and_then(|halt| *halt);
+    sleep(words.unwrap_or_default()).await;
 }

@@ -23,7 +23,7 @@ use crate::handover::{Ended, Inherited, Leftover, Origin, oldest_first};
 use crate::lane_faults::Aside;
 use crate::parcel::{Contents, Parcel};
 use crate::prepare::Prepared;
-use crate::shared::Shared;
+use crate::shared::{Halt, Shared};
 
 /// Skipped requests after which other tasks get their turn.
 const SKIPS_A_TURN: u32 = 64;
@@ -128,7 +128,7 @@ pub(crate) struct Lane {
     pub(crate) sequence: u64,
     /// Why nothing more can be sent.
     pub(crate) failed: Option<anyhow::Error>,
-    pub(crate) halt: watch::Receiver<bool>,
+    pub(crate) halt: watch::Receiver<Halt>,
     pub(crate) next_map: watch::Receiver<Option<Arc<OwnershipDoc>>>,
     pub(crate) prepared: Arc<Prepared>,
     pub(crate) epoch: Arc<Epoch>,
@@ -152,7 +152,7 @@ impl Lane {
         let mut free_at = if self.epoch.step == 0 { 0 } else { clock.now() };
         let mut skipped = 0u32;
         while let Some(request) = next {
-            if *self.halt.borrow() || self.failed.is_some() {
+            if self.halt.borrow().is_some() || self.failed.is_some() {
                 self.close(walk, request, clock.now());
                 break;
             }
@@ -174,7 +174,7 @@ impl Lane {
             if now < request.intended_ns {
                 tokio::select! {
                     () = sleep_until(clock.at(request.intended_ns)) => {}
-                    _ = self.halt.wait_for(|halted| *halted) => continue,
+                    _ = self.halt.wait_for(Option::is_some) => continue,
                     _ = self.next_map.wait_for(Option::is_some) => continue,
                 }
             }

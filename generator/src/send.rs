@@ -17,6 +17,9 @@ use crate::lane;
 use crate::prepare::Prepared;
 use crate::shared::Shared;
 
+/// What is in flight when the run ends may still be answered for so long, unless the conductor says for how long.
+const LAST_WORDS: Duration = Duration::from_secs(2);
+
 /// The lanes of the map that holds, and what they came from.
 struct Course {
     prepared: Arc<Prepared>,
@@ -52,6 +55,7 @@ pub(crate) async fn send(
     course.start(nothing.collect());
     let mut failure: Option<Failure> = None;
     let (mut over, mut stopped) = (false, false);
+    let mut last_words = LAST_WORDS;
     loop {
         tokio::select! {
             ended = course.lanes.join_next() => match ended {
@@ -71,14 +75,14 @@ pub(crate) async fn send(
                 },
             },
             phase = conductor.next_phase(), if !over => match phase {
-                Ok(RunPhase::Preparing | RunPhase::Running | RunPhase::Draining) if !shared.past(limit) => continue,
-                Ok(_) => {}
+                Ok(told) if goes_on(told.phase) && !shared.past(limit) => continue,
+                Ok(told) => last_words = told.last_words_ms.map_or(LAST_WORDS, Duration::from_millis),
                 Err(error) => failure = Some(worse(failure, Failure::Own(format!("{error:#}")))),
             },
             _ = stop.requested(), if !over => stopped = true,
         }
         over = true;
-        shared.halt();
+        shared.halt(last_words);
     }
     follower.abort();
     shared.set_state(match failure {
@@ -87,6 +91,10 @@ pub(crate) async fn send(
         None if stopped => GeneratorState::Stopped("it was told to end (a signal) before its schedule did".to_owned()),
         None => GeneratorState::Done,
     });
+}
+
+fn goes_on(phase: RunPhase) -> bool {
+    matches!(phase, RunPhase::Preparing | RunPhase::Running | RunPhase::Draining)
 }
 
 /// Why sending ended before its time.

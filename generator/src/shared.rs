@@ -30,8 +30,11 @@ pub(crate) struct Shared {
     state: Mutex<GeneratorState>,
     current: Mutex<Option<Arc<Epoch>>>,
     clock: OnceLock<Clock>,
-    halt: watch::Sender<bool>,
+    halt: watch::Sender<Halt>,
 }
+
+/// Whether the run is halted: then what is in flight may still be answered for so long.
+pub(crate) type Halt = Option<Duration>;
 
 impl Shared {
     pub(crate) fn new(index: u32, ops: Ops) -> Self {
@@ -47,7 +50,7 @@ impl Shared {
             state: Mutex::new(GeneratorState::Preparing("starting".into())),
             current: Mutex::new(None),
             clock: OnceLock::new(),
-            halt: watch::channel(false).0,
+            halt: watch::channel(None).0,
         }
     }
 
@@ -118,12 +121,12 @@ impl Shared {
         self.current().map_or(0, |epoch| epoch.backlog_ns(self.now()))
     }
 
-    /// From now on nothing new is sent.
-    pub(crate) fn halt(&self) {
-        self.halt.send_replace(true);
+    /// From now on nothing new is sent; what is in flight may still be answered for so long.
+    pub(crate) fn halt(&self, last_words: Duration) {
+        self.halt.send_if_modified(|halt| halt.is_none().then(|| *halt = Some(last_words)).is_some());
     }
 
-    pub(crate) fn halted(&self) -> watch::Receiver<bool> {
+    pub(crate) fn halted(&self) -> watch::Receiver<Halt> {
         self.halt.subscribe()
     }
 }

@@ -26,8 +26,10 @@ impl Ports {
             let candidate = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), self.next);
             self.next = if self.next == HIGH { LOW } else { self.next + 1 };
             self.left -= 1;
-            if TcpListener::bind(candidate).is_ok() {
-                return Ok(candidate);
+            match TcpListener::bind(candidate) {
+                Ok(_) => return Ok(candidate),
+                Err(taken) if matches!(taken.kind(), io::ErrorKind::AddrInUse | io::ErrorKind::PermissionDenied) => {}
+                Err(error) => return Err(error),
             }
         }
         Err(io::Error::new(

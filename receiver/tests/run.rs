@@ -51,6 +51,7 @@ fn conductor(t0: Arc<Mutex<Option<u64>>>, stop: &Stop) -> String {
                     t0,
                     taken: Vec::new(),
                     departed: Vec::new(),
+                    last_words_ms: None,
                 })
                 .unwrap(),
             };

@@ -6,7 +6,7 @@ use rustix::process::{Signal, kill_process};
 
 use super::embedded::finding;
 use super::shared::skip;
-use super::support::copier::Copier;
+use super::support::copier::{Copier, Labels};
 use super::support::documents::{load_test, sink};
 use super::support::run::{Run, number};
 use super::support::servers::{Prometheus, Server, victoria};
@@ -170,23 +170,54 @@ fn extra_labels_of_victoria_metrics_are_no_loss() {
     labels_of_the_server_are_told(&server, query, "victoriaMetrics", "{type: MissingMetricName, share: 2%}");
 }
 
-/// Somebody on the way stores everything a second time under another label: the store holds what nobody sent.
+/// Series end with a stale marker, which is no number: in every kind of answer it has to be told from one.
 #[test]
-fn a_second_copy_under_other_labels_is_found() {
-    let test = "a_second_copy_under_other_labels_is_found";
-    let Some(server) = Prometheus::Two.start("", &[]) else {
-        return skip(test, "Prometheus 2 is not installed");
-    };
-    let copier = Copier::start(&server.address);
+fn stale_markers_are_read_back() {
+    let stores = [("prometheus", Prometheus::Three.start("", &[])), ("victoriaMetrics", victoria())];
+    for (kind, server) in stores {
+        let Some(server) = server else {
+            skip("stale_markers_are_read_back", &format!("{kind} is not installed"));
+            continue;
+        };
+        let write = format!("http://{}/api/v1/write", server.address);
+        let read = format!("{{{kind}: {{url: 'http://{}'}}}}", server.address);
+        let churn = "values: Mixed, churn: {every: 2s, share: 20%, mode: Spike, staleMarkers: true}";
+        let document = short_run(&write, &read, "").replace("values: Mixed", churn);
+        let summary = Run::start(&document, &[]).end(LIMIT).expect_code(0).summary();
+        assert!(number(&summary, "/samples/generated") > 2600, "{}", summary["samples"]);
+        assert_eq!(number(&summary, "/samples/stored"), number(&summary, "/samples/generated"));
+    }
+}
+
+/// Somebody on the way stores everything a second time under other labels: the store holds what nobody sent.
+fn copies_are_found(server: &Server, kind: &str, labels: Labels, told: impl Fn(&str) -> bool) {
+    let copier = Copier::start(&server.address, labels);
     let write = format!("http://{}/api/v1/write", copier.address);
-    let read = format!("{{prometheus: {{url: 'http://{}'}}}}", server.address);
+    let read = format!("{{{kind}: {{url: 'http://{}'}}}}", server.address);
     let summary = Run::start(&short_run(&write, &read, ""), &[]).end(LIMIT).expect_code(1).summary();
     let unexpected = finding(&summary, "Unexpected").unwrap_or_else(|| panic!("{}", summary["findings"]));
     assert_eq!(unexpected["count"].as_u64(), Some(number(&summary, "/samples/acknowledged")));
     let example = unexpected["examples"][0]["series"].as_str().expect("a series");
-    assert!(example.contains("replica=\"b\""), "{example}");
+    assert!(told(example), "{example}");
     assert!(finding(&summary, "SilentLoss").is_none(), "{}", summary["findings"]);
     assert_eq!(number(&summary, "/samples/stored"), number(&summary, "/samples/acknowledged"));
+}
+
+#[test]
+fn a_second_copy_under_other_labels_is_found() {
+    let Some(server) = Prometheus::Two.start("", &[]) else {
+        return skip("a_second_copy_under_other_labels_is_found", "Prometheus 2 is not installed");
+    };
+    copies_are_found(&server, "prometheus", Labels::Replica, |example| example.contains("replica=\"b\""));
+    copies_are_found(&server, "prometheus", Labels::NoBucket, |example| !example.contains("floodmark_bucket"));
+}
+
+#[test]
+fn a_second_copy_in_victoria_metrics_is_found() {
+    let Some(server) = victoria() else {
+        return skip("a_second_copy_in_victoria_metrics_is_found", "victoria-metrics is not installed");
+    };
+    copies_are_found(&server, "victoriaMetrics", Labels::NoBucket, |example| !example.contains("floodmark_bucket"));
 }
 
 /// What cannot be read back afterwards is told before anything is sent.

@@ -85,6 +85,22 @@ fn tests_that_an_interrupt_keeps_from_running_are_named() {
     assert!(!ended.stdout.contains("report:") && ended.stdout.contains("Inconclusive"), "-q: {}", ended.all());
 }
 
+/// Every sample that was due is in the account, those in flight at the deadline too.
+#[test]
+fn a_target_that_hangs_until_the_deadline_leaves_a_whole_account() {
+    let document = receiver("  answers:\n    - {type: Hang, from: 2s}")
+        + &sink(2, 2, TO_STORE, "")
+        + &load_test(&SHORT.replace("3s", "8s").replace("40s", "14s"));
+    for document in [&document, &document.replace("{sinkRef: {name: sink}}", "{receiverRef: {name: store}}")] {
+        let ended = Run::start(document, &[]).end(Duration::from_secs(14) + OVERDUE).expect_code(3);
+        let summary = ended.summary();
+        let count = |pointer: &str| summary.pointer(pointer).and_then(serde_json::Value::as_u64).unwrap_or(0);
+        assert_eq!(count("/samples/generated"), 800, "{}", summary["samples"]);
+        assert!(count("/samples/unresolved") > 0 && count("/samples/skipped/end") > 0, "{}", summary["samples"]);
+        assert!(!summary["reasons"].to_string().contains("did not close its account"), "{}", summary["reasons"]);
+    }
+}
+
 #[test]
 fn parts_that_hang_do_not_hold_up_the_deadline() {
     let deadline = Duration::from_secs(20);

@@ -1,36 +1,39 @@
 //! Reads every sample of a run back from a backend and feeds it to the same store that the receiver keeps.
 
 mod added;
+mod portion;
 mod probe;
 mod prometheus;
 mod victoria;
 
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use faults::FaultPlan;
 use floodmark_http::client::{Connection, EndpointError, TransportError};
 use floodmark_http::{HeaderMap, HeaderValue, Method};
 use ledger::Store;
+use remote_write::answer::{Answer, Caps, classify};
 use remote_write::{Label, Snappy};
 use serde::Deserialize;
 use thiserror::Error;
 use workload::Workload;
 
 use added::Added;
+use portion::{BUCKETS, Portion};
 use protocol::{ReadBackKind, ReadBackPlan};
 
 pub(crate) use probe::look;
 
-/// Series are read in this many portions, by the label `floodmark_bucket`.
-const BUCKETS: u32 = 256;
-const RUN: &str = "floodmark_run";
-const BUCKET: &str = "floodmark_bucket";
 /// Where a server of Prometheus' kind tells its version.
 pub(crate) const BUILD_INFO: &str = "/api/v1/status/buildinfo";
 /// An answer to one portion.
 const MAX_ANSWER: usize = 256 << 20;
+/// Milliseconds before a server that was too busy for a portion, or away, is asked for it again.
+const PAUSES_MS: [u64; 6] = [250, 500, 1000, 2000, 4000, 8000];
+/// Longest wait that its `Retry-After` can order.
+const CAPS: Caps = Caps { max_retry_after: Duration::from_secs(10) };
 
 /// Milliseconds since the Unix epoch, both ends included.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,9 +50,20 @@ pub(crate) enum ReadError {
     #[error(transparent)]
     Transport(#[from] TransportError),
     #[error("{path} answered {status}: {text}")]
-    Status { path: String, status: u16, text: String },
+    Status { path: String, status: u16, text: String, retry: Option<Duration> },
     #[error("{0}")]
     Answer(String),
+}
+
+impl ReadError {
+    /// What the same question may be asked again after; at least so long.
+    fn passes(&self) -> Option<Duration> {
+        match self {
+            Self::Transport(_) => Some(Duration::ZERO),
+            Self::Status { retry, .. } => *retry,
+            Self::Endpoint(_) | Self::Answer(_) => None,
+        }
+    }
 }
 
 /// A backend that is asked for the samples of one run.
@@ -65,7 +79,7 @@ impl Reader {
     pub(crate) fn new(plan: &ReadBackPlan) -> Result<Self, ReadError> {
         let mut endpoint = plan.endpoint.clone().with_max_answer(MAX_ANSWER);
         // A portion may be large, and the server slow after a flood.
-        endpoint.request_timeout = endpoint.request_timeout.max(std::time::Duration::from_mins(1));
+        endpoint.request_timeout = endpoint.request_timeout.max(Duration::from_mins(1));
         let prefix = path_of(&endpoint.url);
         Ok(Self {
             kind: plan.kind,
@@ -80,8 +94,7 @@ impl Reader {
     async fn probe(&mut self, run: &str) -> Result<(), ReadError> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let now = i64::try_from(now.as_millis()).unwrap_or(i64::MAX);
-        let labels = [(RUN, run), (BUCKET, "0")];
-        let answer = self.fetch(&labels, Window { from_ms: now, to_ms: now }).await?;
+        let answer = self.fetch(run, Portion::Bucket(0), Window { from_ms: now, to_ms: now }).await?;
         match self.kind {
             ReadBackKind::Prometheus => prometheus::parse(&answer, &mut self.snappy, |_| {}),
             ReadBackKind::VictoriaMetrics => victoria::parse(&answer, |_| {}),
@@ -134,14 +147,14 @@ impl Reader {
     ) -> Result<Store, ReadError> {
         self.make_visible().await;
         let buckets = BUCKETS.min(workload.series());
+        // What bears the run's label and none of its buckets is none of the workload's, but has arrived all the same.
+        let portions = || (0..buckets).map(Portion::Bucket).chain([Portion::Other { buckets }]);
         'again: loop {
             let mut store = Store::new(Arc::clone(workload), Arc::clone(faults), t0);
-            for bucket in 0..buckets {
-                let bucket_label = bucket.to_string();
-                let labels = [(RUN, run), (BUCKET, bucket_label.as_str())];
-                let answer = self.fetch(&labels, window).await?;
+            for (done, part) in (1..).zip(portions()) {
+                let answer = self.fetch_patiently(run, part, window).await?;
                 self.take(&answer, &mut store)?;
-                portion(bucket + 1, buckets);
+                portion(done, buckets + 1);
                 if self.added.refuted() {
                     continue 'again;
                 }
@@ -150,12 +163,27 @@ impl Reader {
         }
     }
 
-    /// The answer to one portion.
-    async fn fetch(&mut self, labels: &[(&str, &str)], window: Window) -> Result<Bytes, ReadError> {
-        if self.kind == ReadBackKind::VictoriaMetrics {
-            return self.get(&victoria::path(labels, window)).await;
+    /// The answer to one portion; one that fails for a moment does not lose the others.
+    async fn fetch_patiently(&mut self, run: &str, portion: Portion, window: Window) -> Result<Bytes, ReadError> {
+        for pause in PAUSES_MS.map(Duration::from_millis) {
+            match self.fetch(run, portion, window).await {
+                Err(error) if let Some(least) = error.passes() => {
+                    tracing::info!(%error, "the store is asked again");
+                    tokio::time::sleep(pause.max(least)).await;
+                }
+                answer => return answer,
+            }
         }
-        let body = prometheus::request(labels, window, &mut self.snappy);
+        self.fetch(run, portion, window).await
+    }
+
+    /// The answer to one portion.
+    async fn fetch(&mut self, run: &str, portion: Portion, window: Window) -> Result<Bytes, ReadError> {
+        let matchers = portion.matchers(run);
+        if self.kind == ReadBackKind::VictoriaMetrics {
+            return self.get(&victoria::path(&matchers, window)).await;
+        }
+        let body = prometheus::request(&matchers, window, &mut self.snappy);
         let mut headers = HeaderMap::new();
         headers.insert("content-type", HeaderValue::from_static("application/x-protobuf"));
         headers.insert("content-encoding", HeaderValue::from_static("snappy"));
@@ -202,7 +230,11 @@ impl Reader {
         }
         let answer = answer?;
         if answer.status / 100 != 2 {
-            return Err(ReadError::Status { path: full, status: answer.status, text: answer.text(300) });
+            let retry = match classify(answer.status, answer.retry_after(), SystemTime::now(), CAPS) {
+                Answer::Retry { after } => Some(after.unwrap_or_default()),
+                _ => None,
+            };
+            return Err(ReadError::Status { path: full, status: answer.status, text: answer.text(300), retry });
         }
         if answer.cut {
             return Err(ReadError::Answer(format!("{full}: the answer is larger than {MAX_ANSWER} bytes")));

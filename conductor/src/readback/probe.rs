@@ -16,7 +16,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_millis(500);
 
 /// Reads next to nothing until the server answers, and then asks it whose rules it plays if `rules` have to be known. A server may
-/// come up late, for as long as `limit`; one that answers 401, 403 or 404 is not waited for.
+/// come up late, for as long as `limit`; one that answers 401, 403 or 404, or what no such server sends, is not waited for.
 ///
 /// The rules are None where nobody asked, and where the server does not tell. The error is the reason why nothing is sent.
 pub(crate) async fn look(
@@ -70,7 +70,7 @@ fn fix(error: &ReadError, kind: ReadBackKind) -> Option<&'static str> {
         ReadError::Status { status: 401 | 403, .. } => {
             Some("give it the basicAuth or authorization of somebody who may read there")
         }
-        ReadError::Status { status: 404, .. } => Some(match kind {
+        ReadError::Status { status: 404, .. } | ReadError::Answer(_) => Some(match kind {
             ReadBackKind::Prometheus => {
                 "its url is what stands before /api/v1/read: http://HOST:PORT/prometheus for Mimir"
             }
@@ -100,6 +100,8 @@ mod tests {
     use floodmark_http::{Request, Response, StatusCode};
     use remote_write::Snappy;
 
+    use super::super::Window;
+    use super::super::portion::Portion;
     use super::*;
     use protocol::ReadBackPlan;
 
@@ -125,7 +127,8 @@ mod tests {
                 let answer = match (read, version) {
                     (true, _) if status != 200 => text(StatusCode::from_u16(status).unwrap(), "the server's words"),
                     (true, _) if request.uri().path().ends_with("read") => {
-                        Response::new(Bytes::from(Snappy::new().compress(&[]).to_vec()))
+                        // One result, without series.
+                        Response::new(Bytes::from(Snappy::new().compress(b"\x0a\x00").to_vec()))
                     }
                     (true, _) => text(StatusCode::OK, ""),
                     (false, "") => text(StatusCode::NOT_FOUND, ""),
@@ -166,6 +169,18 @@ mod tests {
         let server = Server::start(&[503, 503, 200], "");
         assert_eq!(server.look(ReadBackKind::Prometheus, false, 60_000).await, Ok(None));
         assert_eq!(*server.asked.lock().unwrap(), ["/api/v1/read"; 3], "nobody asked for its version");
+    }
+
+    #[tokio::test]
+    async fn a_portion_is_asked_for_again_while_the_server_is_busy_and_no_longer() {
+        let window = Window { from_ms: 0, to_ms: 1 };
+        for (reads, succeeds, asked) in [(&[503, 429, 200][..], true, 3), (&[400, 200], false, 1)] {
+            let server = Server::start(reads, "");
+            let plan = ReadBackPlan { kind: ReadBackKind::Prometheus, endpoint: Endpoint::new(server.url.clone()) };
+            let mut reader = Reader::new(&plan).unwrap();
+            assert_eq!(reader.fetch_patiently("r1", Portion::Bucket(0), window).await.is_ok(), succeeds);
+            assert_eq!(server.asked.lock().unwrap().len(), asked);
+        }
     }
 
     #[tokio::test]

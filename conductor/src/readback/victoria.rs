@@ -4,35 +4,20 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
+use super::portion::{Matcher, Operator};
 use super::{ReadError, Window};
 
+/// A line without its values.
 #[derive(Deserialize)]
 struct Line {
     metric: BTreeMap<String, String>,
-    values: Vec<Value>,
     timestamps: Vec<i64>,
 }
 
-/// A number, `null` for a NaN, or the name of an infinity.
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Value {
-    Number(f64),
-    Text(String),
-    Null,
-}
-
-impl Value {
-    fn as_f64(&self) -> f64 {
-        match self {
-            Self::Number(value) => *value,
-            Self::Text(text) if text.starts_with('-') => f64::NEG_INFINITY,
-            Self::Text(_) => f64::INFINITY,
-            // Ordinary NaN is dropped on ingestion: what is kept is the stale marker.
-            Self::Null => f64::from_bits(0x7ff0_0000_0000_0002),
-        }
-    }
-}
+/// What stands before the values, and nowhere else: within a text its quotes would be escaped.
+const VALUES: &[u8] = b",\"values\":[";
+/// Ordinary NaN is dropped on ingestion: what is kept is the stale marker.
+const STALE: u64 = 0x7ff0_0000_0000_0002;
 
 /// One exported series.
 pub(super) struct Exported {
@@ -40,9 +25,16 @@ pub(super) struct Exported {
     pub(super) samples: Vec<(i64, f64)>,
 }
 
-/// Path and query for all series with these labels.
-pub(super) fn path(labels: &[(&str, &str)], window: Window) -> String {
-    let matchers: Vec<String> = labels.iter().map(|(name, value)| format!("{name}%3D%22{value}%22")).collect();
+/// Path and query for all series that match.
+pub(super) fn path(matchers: &[Matcher], window: Window) -> String {
+    let matcher = |Matcher { name, operator, value }: &Matcher| {
+        let operator = match operator {
+            Operator::Equal => "%3D",
+            Operator::NotRegex => "%21~",
+        };
+        format!("{name}{operator}%22{}%22", value.replace('|', "%7C"))
+    };
+    let matchers: Vec<String> = matchers.iter().map(matcher).collect();
     format!(
         "/api/v1/export?match[]=%7B{}%7D&start={}&end={}&reduce_mem_usage=1",
         matchers.join("%2C"),
@@ -52,17 +44,38 @@ pub(super) fn path(labels: &[(&str, &str)], window: Window) -> String {
     )
 }
 
+fn corrupt(what: &str) -> ReadError {
+    ReadError::Answer(format!("a line of the export is not what VictoriaMetrics sends: {what}"))
+}
+
+/// A line without its values, and these: they are no JSON where one is not finite.
+fn split(line: &[u8]) -> Option<(Vec<u8>, Vec<f64>)> {
+    let begin = line.windows(VALUES.len()).position(|window| window == VALUES)?;
+    let values = &line[begin + VALUES.len()..];
+    let end = values.iter().position(|byte| *byte == b']')?;
+    let rest = [&line[..begin], &values[end + 1..]].concat();
+    let values = std::str::from_utf8(&values[..end]).ok()?;
+    let values = if values.is_empty() { Some(Vec::new()) } else { values.split(',').map(value).collect() };
+    Some((rest, values?))
+}
+
+/// By version, in quotes or not: `Infinity` or `Inf` with its sign, and `null` or `NaN`.
+fn value(text: &str) -> Option<f64> {
+    match text.trim_matches('"') {
+        "null" => Some(f64::from_bits(STALE)),
+        number => number.parse().ok().map(|value: f64| if value.is_nan() { f64::from_bits(STALE) } else { value }),
+    }
+}
+
 /// Calls `each` with every series of an answer, its samples sorted: one series comes in several lines, in any order.
 pub(super) fn parse(body: &[u8], mut each: impl FnMut(Exported)) -> Result<(), ReadError> {
     let mut all: BTreeMap<BTreeMap<String, String>, Vec<(i64, f64)>> = BTreeMap::new();
     for line in body.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
-        let line: Line = serde_json::from_slice(line).map_err(|error| {
-            ReadError::Answer(format!("a line of the export is not what VictoriaMetrics sends: {error}"))
-        })?;
-        if line.values.len() != line.timestamps.len() {
-            return Err(ReadError::Answer("a line of the export has more values than timestamps, or fewer".into()));
+        let (line, values) = split(line).ok_or_else(|| corrupt("it has no values"))?;
+        let line: Line = serde_json::from_slice(&line).map_err(|error| corrupt(&error.to_string()))?;
+        if values.len() != line.timestamps.len() {
+            return Err(corrupt("it has more values than timestamps, or fewer"));
         }
-        let values = line.values.iter().map(Value::as_f64);
         all.entry(line.metric).or_default().extend(line.timestamps.iter().copied().zip(values));
     }
     for (labels, mut samples) in all {
@@ -78,16 +91,28 @@ mod tests {
 
     #[test]
     fn reads_lines_with_all_kinds_of_values() {
-        let body = br#"{"metric":{"__name__":"a","x":"1"},"values":["Infinity",-2.5],"timestamps":[3,4]}
-{"metric":{"__name__":"a","x":"1"},"values":[1,null],"timestamps":[1,2]}
+        let body = br#"{"metric":{"__name__":"a","x":",\"values\":[7]"},"values":["Infinity",-2.5],"timestamps":[5,6]}
+{"metric":{"__name__":"a","x":",\"values\":[7]"},"values":[1,null,NaN,-Inf],"timestamps":[1,2,3,4]}
 "#;
         let mut seen = Vec::new();
         parse(body, |series| seen.push(series)).unwrap();
         assert_eq!(seen.len(), 1);
-        assert_eq!(seen[0].labels["__name__"], "a");
+        assert_eq!(seen[0].labels["x"], ",\"values\":[7]");
         let bits: Vec<u64> = seen[0].samples.iter().map(|(_, value)| value.to_bits()).collect();
-        assert_eq!(bits, [1f64.to_bits(), 0x7ff0_0000_0000_0002, f64::INFINITY.to_bits(), (-2.5f64).to_bits()]);
-        assert!(parse(b"{\"metric\":{},\"values\":[1],\"timestamps\":[]}", |_| {}).is_err());
-        assert!(parse(b"<html>", |_| {}).is_err());
+        let [inf, minus_inf] = [f64::INFINITY.to_bits(), f64::NEG_INFINITY.to_bits()];
+        assert_eq!(bits, [1f64.to_bits(), STALE, STALE, minus_inf, inf, (-2.5f64).to_bits()]);
+    }
+
+    #[test]
+    fn refuses_what_is_no_line() {
+        for body in [
+            &br#"{"metric":{},"values":[1],"timestamps":[]}"#[..],
+            br#"{"metric":{},"values":[1,],"timestamps":[1]}"#,
+            br#"{"metric":{},"values":[one],"timestamps":[1]}"#,
+            br#"{"metric":{},"values":[1"#,
+            b"<html>",
+        ] {
+            assert!(parse(body, |_| {}).is_err(), "{}", body.escape_ascii());
+        }
     }
 }

@@ -65,6 +65,7 @@ impl House {
                 t0: None,
                 taken: Vec::new(),
                 departed: Vec::new(),
+                last_words_ms: None,
             })),
             arrivals: Arc::default(),
             ownership: Arc::default(),

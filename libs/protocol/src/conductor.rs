@@ -64,6 +64,9 @@ pub struct PhaseDoc {
     /// Incarnations of the sink-workers whose last account was taken: they may leave.
     #[serde(default)]
     pub departed: Vec<String>,
+    /// How many milliseconds generators may still wait for answers to what they sent, once they are told to stop; none: as they like.
+    #[serde(default)]
+    pub last_words_ms: Option<u64>,
 }
 
 /// `GET /chaos`: what the engine has to break, and when.

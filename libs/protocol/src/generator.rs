@@ -25,6 +25,13 @@ pub enum GeneratorState {
     Failed(String),
 }
 
+impl GeneratorState {
+    /// Whether the account does not change any more.
+    pub fn is_final(&self) -> bool {
+        matches!(self, Self::Done | Self::Stopped(_) | Self::Failed(_))
+    }
+}
+
 /// `GET /account` at a generator. Everything not named by an exception was acknowledged.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -1,4 +1,4 @@
-//! A man in the middle: passes Remote-Write on, and stores every sample once more under another label.
+//! A man in the middle: passes Remote-Write on, and stores every sample once more under other labels.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -11,6 +11,15 @@ use remote_write::{Label, Sample, Snappy, canonical, v1};
 use telemetry::Stop;
 use tokio::runtime::Runtime;
 
+/// What the copies bear.
+#[derive(Debug, Clone, Copy)]
+pub enum Labels {
+    /// One more: `replica="b"`.
+    Replica,
+    /// All but `floodmark_bucket`.
+    NoBucket,
+}
+
 /// Ends with this value.
 pub struct Copier {
     pub address: SocketAddr,
@@ -20,7 +29,7 @@ pub struct Copier {
 
 impl Copier {
     /// Stands before the server at `backend` (host:port).
-    pub fn start(backend: &str) -> Self {
+    pub fn start(backend: &str, labels: Labels) -> Self {
         let runtime = Runtime::new().expect("a runtime");
         let entered = runtime.enter();
         let listener = bind("127.0.0.1:0".parse().expect("an address")).expect("a port");
@@ -29,7 +38,7 @@ impl Copier {
         let endpoint = Endpoint::new(format!("http://{backend}/api/v1/write"));
         let handler = move |request: Request<Bytes>, _: SocketAddr| {
             let endpoint = endpoint.clone();
-            async move { twice(&endpoint, request).await }
+            async move { twice(&endpoint, request, labels).await }
         };
         runtime.spawn(serve(listener, Arc::new(handler), Limits::default(), None, None, stop.wait()));
         drop(entered);
@@ -43,7 +52,7 @@ impl Drop for Copier {
     }
 }
 
-async fn twice(endpoint: &Endpoint, request: Request<Bytes>) -> Response<Bytes> {
+async fn twice(endpoint: &Endpoint, request: Request<Bytes>, labels: Labels) -> Response<Bytes> {
     let mut headers = HeaderMap::new();
     for name in ["content-type", "content-encoding", "x-prometheus-remote-write-version"] {
         if let Some(value) = request.headers().get(name) {
@@ -51,7 +60,7 @@ async fn twice(endpoint: &Endpoint, request: Request<Bytes>) -> Response<Bytes> 
         }
     }
     let body = request.into_body();
-    let copy = copy(&body);
+    let copy = copy(&body, labels);
     let mut connection = Connection::new(endpoint).expect("an endpoint");
     let mut answer = Response::new(Bytes::new());
     *answer.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
@@ -65,14 +74,18 @@ async fn twice(endpoint: &Endpoint, request: Request<Bytes>) -> Response<Bytes> 
     answer
 }
 
-/// The same request with `replica="b"` in every series.
-fn copy(body: &[u8]) -> Bytes {
+/// The same request with these labels in every series.
+fn copy(body: &[u8], labels: Labels) -> Bytes {
     let mut snappy = Snappy::new();
     let plain = snappy.decompress(body, 32 << 20).expect("snappy").to_vec();
     let (mut encoder, mut scratch) = (v1::Encoder::new(), canonical::Scratch::new());
     for series in v1::walk(&plain) {
         let series = series.expect("a series");
-        let labels = series.labels().chain([Label { name: b"replica", value: b"b" }]);
+        let (without, with): (&[u8], _) = match labels {
+            Labels::Replica => (b"", Some(Label { name: b"replica", value: b"b" })),
+            Labels::NoBucket => (b"floodmark_bucket", None),
+        };
+        let labels = series.labels().filter(|label| label.name != without).chain(with);
         let samples: Vec<Sample> = series.samples().collect();
         encoder.series(canonical::block_of(labels, &mut scratch), &samples);
     }

@@ -21,6 +21,19 @@ pub(crate) fn is_old_boolean(text: &str) -> bool {
     matches!(text.to_ascii_lowercase().as_str(), "y" | "yes" | "n" | "no" | "on" | "off")
 }
 
+/// A text that YAML 1.1 reads as a number, but as another one than YAML 1.2 does, or that YAML 1.2 does not.
+pub(crate) fn is_old_number(text: &str) -> bool {
+    let digits = text.strip_prefix(['-', '+']).unwrap_or(text);
+    let all = |digits: &str, one: fn(&u8) -> bool| !digits.is_empty() && digits.bytes().all(|b| b == b'_' || one(&b));
+    match digits.as_bytes() {
+        [b'0', b'x', ..] => all(&digits[2..], u8::is_ascii_hexdigit),
+        [b'0', b'b' | b'o', ..] => all(&digits[2..], u8::is_ascii_digit),
+        [b'0', ..] => all(&digits[1..], u8::is_ascii_digit),
+        [b'1'..=b'9', ..] => digits.contains('_') && all(digits, u8::is_ascii_digit),
+        _ => false,
+    }
+}
+
 /// A whole number in the range of `i128`.
 pub(crate) fn integer(text: &str) -> Option<i128> {
     let digits = text.strip_prefix(['-', '+']).unwrap_or(text);
@@ -49,5 +62,20 @@ pub(crate) fn value(text: &str) -> Value {
     match float(text).and_then(Number::from_f64) {
         Some(number) => Value::Number(number),
         None => Value::String(text.to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_old_number;
+
+    #[test]
+    fn numbers_of_yaml_1_1_are_known() {
+        for text in ["017", "-017", "0x1F", "0b1", "0o17", "1_000", "0_7"] {
+            assert!(is_old_number(text), "{text}");
+        }
+        for text in ["0", "-0", "17", "0.5", "1e3", "0x", "0s", "1_a", "", "_1", "250k", "09:30"] {
+            assert!(!is_old_number(text), "{text}");
+        }
     }
 }

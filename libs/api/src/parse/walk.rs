@@ -188,6 +188,11 @@ impl Walk {
                     format!("{text} is a boolean for kubectl, which reads YAML 1.1: write \"{text}\", in quotes");
                 return self.wrong(node, path, message);
             }
+            if scalars::is_old_number(text) {
+                let message =
+                    format!("{text} is a number for kubectl, which reads YAML 1.1: write \"{text}\", in quotes");
+                return self.wrong(node, path, message);
+            }
         }
         let bound = |name: &str| schema.get(name).and_then(Value::as_u64);
         let length = text.chars().count() as u64;
@@ -201,6 +206,9 @@ impl Walk {
     }
 
     fn number(&mut self, node: &Node, text: &str, schema: &Value, path: &str) -> Option<Value> {
+        if scalars::is_old_number(text) {
+            return self.wrong(node, path, old_number(text));
+        }
         let value = scalars::value(text);
         let (min, max) = (schema.get("minimum"), schema.get("maximum"));
         let number = value.as_f64().unwrap_or(f64::INFINITY);
@@ -222,6 +230,9 @@ impl Walk {
         let (NodeKind::Plain(text) | NodeKind::Quoted(text)) = &node.kind else {
             return self.wrong(node, path, format!("{} was found: write {}", found(node), wanted_scalar(scalar)));
         };
+        if matches!(node.kind, NodeKind::Plain(_)) && scalars::is_old_number(text) {
+            return self.wrong(node, path, old_number(text));
+        }
         let error = match scalar {
             "count" => text.parse::<Count>().err(),
             "bytes" => text.parse::<Bytes>().err(),
@@ -258,6 +269,10 @@ impl Walk {
 
 pub(crate) fn join(path: &str, key: &str) -> String {
     if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") }
+}
+
+fn old_number(text: &str) -> String {
+    format!("{text} is another number for kubectl, which reads YAML 1.1: write it in decimal, without a zero before it")
 }
 
 fn unknown(key: &str, fields: &Map<String, Value>) -> String {

@@ -58,8 +58,14 @@ fn connect_kind(error: &io::Error) -> Kind {
         io::ErrorKind::ConnectionRefused => Kind::Refused,
         io::ErrorKind::TimedOut => Kind::ConnectTimeout,
         io::ErrorKind::ConnectionReset => Kind::Reset,
+        _ if is_out_of_files(error) => Kind::TooManyFiles,
         _ => Kind::Unreachable,
     }
+}
+
+/// EMFILE and ENFILE, which the standard library has no kinds for.
+fn is_out_of_files(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(23 | 24))
 }
 
 fn handshake_kind(error: &io::Error) -> Kind {

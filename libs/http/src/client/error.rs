@@ -35,6 +35,8 @@ pub enum Kind {
     Refused,
     /// No route, network down, or any other failure to connect.
     Unreachable,
+    /// This process, or the machine, may open no more files.
+    TooManyFiles,
     /// TCP connect or TLS handshake took longer than the connect timeout.
     ConnectTimeout,
     /// The TLS handshake failed: certificate, name, version or not TLS at all.
@@ -59,6 +61,7 @@ impl Kind {
             Self::Dns => "dns",
             Self::Refused => "refused",
             Self::Unreachable => "unreachable",
+            Self::TooManyFiles => "too_many_files",
             Self::ConnectTimeout => "connect_timeout",
             Self::Tls => "tls",
             Self::Timeout => "timeout",
@@ -128,6 +131,7 @@ impl fmt::Display for TransportError {
             Kind::Dns => "check the host name",
             Kind::Refused => "is it running, and is the port right?",
             Kind::Unreachable | Kind::ConnectTimeout => "check address, network policy and firewall",
+            Kind::TooManyFiles => "raise the number of files that may be open: ulimit -n",
             Kind::Tls => "check CA, server name and client certificate",
             Kind::Timeout => "raise the request timeout or look at the peer's load",
             Kind::Reset | Kind::Closed | Kind::Truncated => "the peer or something in between ended the connection",
