@@ -80,6 +80,8 @@ pub(crate) enum Refused {
     TooLarge,
     /// A newer request of its lane was taken before.
     Older,
+    /// So many requests are remembered that this one could not be known again.
+    Unmemorable,
 }
 
 /// See the module.
@@ -121,8 +123,17 @@ impl<T: Ticket> Gate<T> {
 
     /// Takes again, by this map.
     pub(crate) fn open(&mut self, map: Arc<Map>) {
+        if map.ownership.epoch != self.map.ownership.epoch {
+            // A request that names another map is not taken, known or not.
+            self.begin();
+        }
         self.closed = None;
         self.map = map;
+    }
+
+    /// A run begins: the generators of an earlier one are gone.
+    pub(crate) fn begin(&mut self) {
+        self.sequences.forget(T::open);
     }
 
     /// Why nothing is taken.
@@ -163,8 +174,9 @@ impl<T: Ticket> Gate<T> {
         let (mut samples, mut bytes) = (0, 0);
         for offer in &offers {
             let ticket = match &offer.key {
-                Key::Request(id) => match self.sequences.look(id, epoch) {
-                    Seen::New => None,
+                Key::Request(id) => match self.sequences.look(id, epoch, now) {
+                    Seen::New if self.sequences.has_room(id, now, T::open) => None,
+                    Seen::New => return Err(Refused::Unmemorable),
                     Seen::Again(ticket) => Some(ticket).filter(|ticket| !ticket.undecided()),
                     Seen::Older => return Err(Refused::Older),
                 },
@@ -194,7 +206,7 @@ impl<T: Ticket> Gate<T> {
             let ticket = T::issue();
             match offer.key {
                 Key::Request(id) => self.sequences.remember(id, epoch, ticket.clone(), now),
-                Key::Bytes(key) => self.parts.remember(key, ticket.clone(), now),
+                Key::Bytes(key) => self.parts.remember(key, ticket.clone(), now, T::open),
             }
             self.next += 1;
             self.open_parts += 1;

@@ -142,6 +142,7 @@ impl Shared {
         *self.control.lock().unwrap_or_else(PoisonError::into_inner) = document.clone();
         if self.books.begin(document.run.as_ref().map(|run| run.id.as_str())) {
             self.clock.set_t0(0);
+            gate.begin();
         }
         drop(gate);
         self.forwarder.keep(&document.addresses);

@@ -294,6 +294,7 @@ fn refuse(here: u64, refused: Refused) -> Reply {
         Refused::Closed(why) => Reply::none_taken(here, why),
         Refused::Epoch(epoch) => Reply::none_taken(epoch, format!("the map changed to epoch {epoch} meanwhile")),
         Refused::Full => Reply::none_taken(here, "the buffer is full"),
+        Refused::Unmemorable => Reply::none_taken(here, "too many requests are remembered to know this one again"),
         Refused::TooLarge => Reply::new(413, "the request is larger than the whole buffer; send smaller ones"),
         Refused::Older => {
             Reply::new(400, "a newer request of this lane was taken before; this one was overtaken on the way")
