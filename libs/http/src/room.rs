@@ -88,14 +88,13 @@ impl<'a> Growing<'a> {
         }
         let step = expected.map_or(STEP, |all| all.saturating_sub(self.taken).min(STEP));
         let more = step.max(bytes - self.taken);
-        let permits = match self.room.try_permits(more) {
-            Some(permits) => permits,
-            None => {
-                let began = Instant::now();
-                let Some(permits) = self.room.permits(more, self.patience).await else { return false };
-                self.patience = self.patience.saturating_sub(began.elapsed());
-                permits
-            }
+        let permits = if let Some(permits) = self.room.try_permits(more) {
+            permits
+        } else {
+            let began = Instant::now();
+            let Some(permits) = self.room.permits(more, self.patience).await else { return false };
+            self.patience = self.patience.saturating_sub(began.elapsed());
+            permits
         };
         self.taken += more;
         match &mut self.permits {
