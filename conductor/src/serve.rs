@@ -17,6 +17,9 @@ use crate::state::{Published, Results};
 const PATHS: &str =
     "the conductor serves /plan, /phase, /chaos, /progress, /summary, /results, /metrics, /healthz and /readyz";
 
+/// Files and summaries may be large, and anybody may ask: one is read at a time, and the server bounds what is on its way.
+static READING: tokio::sync::Semaphore = tokio::sync::Semaphore::const_new(1);
+
 /// Serves until `stop`.
 pub(crate) async fn serve(listener: tokio::net::TcpListener, published: Arc<Published>, ops: Ops, stop: Stop) {
     let handler = Arc::new(move |request: Request<Bytes>, _peer: SocketAddr| {
@@ -34,6 +37,9 @@ async fn answer(request: &Request<Bytes>, published: &Published, ops: &Ops) -> R
     if request.method() != Method::GET {
         return text(StatusCode::METHOD_NOT_ALLOWED, "the conductor is only read: use GET");
     }
+    let large = |path: &str| path == path::SUMMARY || path.starts_with(path::RESULTS);
+    // It is never closed.
+    let _alone = if large(request.uri().path()) { READING.acquire().await.ok() } else { None };
     match request.uri().path() {
         path::PLAN => published_json(published.plan().as_ref()),
         path::PHASE => published_json(published.phase().as_ref()),

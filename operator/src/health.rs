@@ -18,6 +18,7 @@ pub(crate) async fn serve(listen: SocketAddr, ops: Ops, stop: Stop) -> anyhow::R
         });
         async move { response }
     };
-    server::serve(listener, Arc::new(handler), server::Limits::default(), None, None, stop.wait()).await;
+    let limits = server::Limits { max_body: 4 << 10, max_connections: 64, ..server::Limits::default() };
+    server::serve(listener, Arc::new(handler), limits, None, None, stop.wait()).await;
     Ok(())
 }

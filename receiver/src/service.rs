@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
-use floodmark_http::server::{Abort, Handler, json};
+use floodmark_http::server::{Abort, Handler, PATIENCE, json};
 use floodmark_http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use protocol::path;
 use telemetry::{Limiter, Ops, Stop, warn_limited};
@@ -14,7 +14,7 @@ use crate::answers::{Act, Reply};
 use crate::state::{Run, State};
 use crate::strict::Refusals;
 use crate::tables::Rules;
-use crate::write::{self, Part, Refused, Scratch};
+use crate::write::{self, Need, Part, Refused, Scratch, Undecoded};
 
 /// How long a request of a run waits for the run's t0.
 const AWAIT_RUN: Duration = Duration::from_secs(2);
@@ -35,11 +35,15 @@ impl Handler for Service {
             (path::WRITE, &Method::POST) => self.write(request).await,
             (path::WRITE, _) => not_allowed("POST"),
             (path::STORE, &Method::GET) => {
+                let _alone = self.state.reporting.lock().await;
                 // Serialised after the lock is free again.
                 let report = self.state.tables().report();
                 json(&report)
             }
-            (path::STORE_SERIES, &Method::GET) => self.series(request.uri().query().unwrap_or("")),
+            (path::STORE_SERIES, &Method::GET) => {
+                let _alone = self.state.reporting.lock().await;
+                self.series(request.uri().query().unwrap_or(""))
+            }
             (path::HISTOGRAMS, &Method::GET) => match self.state.metrics.handling() {
                 Ok(set) => json(&set),
                 Err(error) => text(500, format!("{error}\n")),
@@ -84,10 +88,10 @@ impl Service {
         };
         let act = if policy.answers.is_empty() { None } else { at.and_then(|at| policy.answers.draw(at, seed)) };
         let response = match act {
-            None => self.honest(&request, now, Part::Whole, false).await,
+            None => self.honest(request, now, Part::Whole, false).await,
             Some((act, delay)) => {
                 state.metrics.injected.inc();
-                let response = self.act(act, &request, now).await;
+                let response = self.act(act, request, now).await;
                 if let Some(delay) = delay {
                     self.silence(delay).await;
                 }
@@ -101,7 +105,7 @@ impl Service {
     }
 
     /// Carries out a bad answer.
-    async fn act(&self, act: Act, request: &Request<Bytes>, now: Duration) -> Response<Bytes> {
+    async fn act(&self, act: Act, request: Request<Bytes>, now: Duration) -> Response<Bytes> {
         match act {
             Act::Reply(reply) => reply_with(reply),
             Act::CommitThen(reply) => {
@@ -115,6 +119,8 @@ impl Service {
             Act::Hang { commit, silence } => {
                 if commit {
                     self.honest(request, now, Part::Whole, false).await;
+                } else {
+                    drop(request);
                 }
                 self.silence(silence).await;
                 abort(Abort::BeforeAnswer)
@@ -137,12 +143,9 @@ impl Service {
         }
     }
 
-    /// The answer of the profile.
-    async fn honest(&self, request: &Request<Bytes>, now: Duration, part: Part, refuse_one: bool) -> Response<Bytes> {
-        let mut scratch = self.state.scratch();
-        let answer = self.judge(&mut scratch, request, now, part, refuse_one).await;
-        self.state.give_back(scratch);
-        match answer {
+    /// The answer of the profile. The request is gone by then: who is kept waiting for an answer occupies nothing.
+    async fn honest(&self, request: Request<Bytes>, now: Duration, part: Part, refuse_one: bool) -> Response<Bytes> {
+        match self.judge(&request, now, part, refuse_one).await {
             Ok(refusals) => {
                 for (reason, count) in refusals.counts() {
                     self.state.metrics.refused(reason, count);
@@ -166,27 +169,62 @@ impl Service {
         }
     }
 
+    /// Decodes and judges. Nothing decoded is kept while something is waited for: it is decoded again.
     async fn judge(
         &self,
-        scratch: &mut Scratch,
         request: &Request<Bytes>,
         now: Duration,
         part: Part,
         refuse_one: bool,
     ) -> Result<Refusals, Refused> {
         write::check_headers(request.headers())?;
-        let decoded = scratch.decode(request.body())?;
+        let (mut dense, mut known) = (false, false);
+        loop {
+            let need = Need::of(request.body(), dense)?;
+            let Some(room) = self.state.decoding.take(need.bytes, PATIENCE).await else {
+                return Err(Refused(503, "too many requests are being decoded; send it again in a moment\n".into()));
+            };
+            let policy = self.state.policy();
+            let now_ms = i64::try_from(now.as_millis()).unwrap_or(i64::MAX);
+            let rules = Rules { policy: &policy, now_ms, part, refuse_one };
+            let mut scratch = self.state.scratch();
+            let judged = self.judge_within(&mut scratch, request.body(), need, known, &rules);
+            self.state.give_back(scratch);
+            drop(room);
+            match judged {
+                Ok(refusals) => return Ok(refusals),
+                Err(Unjudged::Refused(refused)) => return Err(refused),
+                Err(Unjudged::Dense) => dense = true,
+                Err(Unjudged::Awaited) if self.await_run().await => known = true,
+                Err(Unjudged::Awaited) => {
+                    let why = "the conductor has not told yet when the run begins; send it again\n";
+                    return Err(Refused(503, why.into()));
+                }
+            }
+        }
+    }
+
+    /// `known`: the run was waited for.
+    fn judge_within(
+        &self,
+        scratch: &mut Scratch,
+        body: &[u8],
+        need: Need,
+        known: bool,
+        rules: &Rules<'_>,
+    ) -> Result<Refusals, Unjudged> {
+        let decoded = scratch.decode(body, need).map_err(|why| match why {
+            Undecoded::Refused(refused) => Unjudged::Refused(refused),
+            Undecoded::Dense => Unjudged::Dense,
+        })?;
+        if !known && *self.state.run.borrow() == Run::Awaited && decoded.run_label().is_some() {
+            return Err(Unjudged::Awaited);
+        }
         let metrics = &self.state.metrics;
         metrics.samples.add(decoded.samples.len() as u64);
         metrics.histograms.add(decoded.histograms);
-        if *self.state.run.borrow() == Run::Awaited && decoded.run_label().is_some() && !self.await_run().await {
-            return Err(Refused(503, "the conductor has not told yet when the run begins; send it again\n".into()));
-        }
-        let policy = self.state.policy();
-        let now_ms = i64::try_from(now.as_millis()).unwrap_or(i64::MAX);
-        let rules = Rules { policy: &policy, now_ms, part, refuse_one };
         let mut tables = self.state.tables();
-        let refusals = tables.take(decoded.plain, decoded.samples, &rules);
+        let refusals = tables.take(decoded.plain, decoded.samples, rules);
         metrics.series.set(tables.series() as f64);
         Ok(refusals)
     }
@@ -198,6 +236,15 @@ impl Service {
         let known = run.wait_for(|run| *run != Run::Awaited);
         tokio::time::timeout(AWAIT_RUN, known).await.is_ok_and(|known| known.is_ok())
     }
+}
+
+/// Why a request has no verdict yet.
+enum Unjudged {
+    Refused(Refused),
+    /// It needs more room.
+    Dense,
+    /// It is of a run whose t0 is not known.
+    Awaited,
 }
 
 fn status(code: u16) -> Response<Bytes> {

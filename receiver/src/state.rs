@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
+use floodmark_http::room::Room;
 use tokio::sync::{Notify, watch};
 
 use crate::control::Policy;
@@ -10,8 +11,10 @@ use crate::metrics::Metrics;
 use crate::tables::Tables;
 use crate::write::Scratch;
 
-/// Scratch memory kept for later requests; more connections than this make their own and drop it.
+/// Scratch memory kept for later requests. As many are in use as requests are decoded at a time.
 const POOL: usize = 64;
+/// What all requests that are being decoded may take together.
+const DECODING: usize = 256 << 20;
 
 /// What is known of the run.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,6 +31,9 @@ pub(crate) struct State {
     tables: Mutex<Tables>,
     policy: Mutex<Arc<Policy>>,
     pool: Mutex<Vec<Scratch>>,
+    pub(crate) decoding: Room,
+    /// Reports may be large: one is made at a time.
+    pub(crate) reporting: tokio::sync::Mutex<()>,
     pub(crate) run: watch::Sender<Run>,
     /// Asks the follower to look at the conductor now.
     pub(crate) ask: Notify,
@@ -46,6 +52,8 @@ impl State {
             tables: Mutex::new(Tables::new()),
             policy: Mutex::new(Arc::new(policy)),
             pool: Mutex::new(Vec::new()),
+            decoding: Room::new(DECODING),
+            reporting: tokio::sync::Mutex::new(()),
             run: watch::Sender::new(Run::None),
             ask: Notify::new(),
             metrics,

@@ -7,6 +7,11 @@ use floodmark_http::HeaderMap;
 
 /// What a request may hold once decoded.
 const MAX_DECODED: usize = crate::MAX_BODY;
+/// Samples of one request: far more than any sender puts into one, so that 32 MiB of the smallest ones do not become a gigabyte.
+const MAX_SAMPLES: usize = 1 << 21;
+/// Bytes of a sample in a request as senders write it, its share of the labels included, and of the smallest one there can be.
+const USUAL: usize = 16;
+const SMALLEST: usize = 2;
 /// Scratch above this is given back after a request.
 const KEEP: usize = 4 << 20;
 
@@ -20,6 +25,41 @@ pub(crate) struct Arrived {
     pub(crate) to: u32,
     /// The rule that its labels break, where that was seen while hashing; canonical blocks are looked at when they are new.
     pub(crate) broken: Option<Broken>,
+}
+
+/// What decoding a body may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Need {
+    pub(crate) bytes: usize,
+    samples: usize,
+}
+
+/// Why a body was not decoded.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Undecoded {
+    Refused(Refused),
+    /// Its samples are smaller than usual: it needs more room.
+    Dense,
+}
+
+impl From<Refused> for Undecoded {
+    fn from(refused: Refused) -> Self {
+        Self::Refused(refused)
+    }
+}
+
+impl Need {
+    /// Of a body, by the size that it declares. `dense`: whatever is in it.
+    pub(crate) fn of(body: &[u8], dense: bool) -> Result<Self, Refused> {
+        let plain = Snappy::size(body, MAX_DECODED).map_err(|e| bad(&e))?;
+        let samples = (plain / if dense { SMALLEST } else { USUAL }).min(MAX_SAMPLES);
+        // A vector that grows has up to twice the memory that it needs.
+        Ok(Self { bytes: plain + 2 * samples * size_of::<Arrived>(), samples })
+    }
+}
+
+fn bad(why: &impl std::fmt::Display) -> Refused {
+    Refused(400, format!("{why}\n"))
 }
 
 /// How much of a request is stored.
@@ -81,15 +121,23 @@ pub(crate) fn check_headers(headers: &HeaderMap) -> Result<(), Refused> {
 }
 
 impl Scratch {
-    /// Decompresses, walks and hashes. Nothing is taken of a body that is broken anywhere.
-    pub(crate) fn decode(&mut self, body: &[u8]) -> Result<Decoded<'_>, Refused> {
-        let bad = |why: String| Refused(400, format!("{why}\n"));
-        let plain = self.snappy.decompress(body, MAX_DECODED).map_err(|e| bad(e.to_string()))?;
+    /// Decompresses, walks and hashes, within what is needed. Nothing is taken of a body that is broken anywhere.
+    pub(crate) fn decode(&mut self, body: &[u8], need: Need) -> Result<Decoded<'_>, Undecoded> {
+        let plain = self.snappy.decompress(body, MAX_DECODED).map_err(|e| bad(&e))?;
         self.samples.clear();
         let mut histograms = 0;
         let start = plain.as_ptr() as usize;
         for series in v1::walk(plain) {
-            let series = series.map_err(|e| bad(e.to_string()))?;
+            let series = series.map_err(|e| bad(&e))?;
+            let count = self.samples.len() + series.sample_count();
+            if count > MAX_SAMPLES {
+                return Err(
+                    Refused(413, format!("more than {MAX_SAMPLES} samples in a request; send smaller ones\n")).into()
+                );
+            }
+            if count > need.samples {
+                return Err(Undecoded::Dense);
+            }
             let raw = series.raw();
             let from = raw.as_ptr() as usize - start;
             let (hash, broken) = match series.label_block() {

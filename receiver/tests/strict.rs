@@ -99,6 +99,23 @@ async fn windows_and_limits_are_kept() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn samples_that_are_smaller_than_usual_are_judged_once() {
+    let receiver = Receiver::start("{}", None).await;
+    let now = now_ms();
+    let samples = (0..5000).map(|i| (now + i, 0.0)).collect();
+    assert_eq!(receiver.sender().send(&[named("dense", samples)]).await.unwrap().status, 204);
+    assert_eq!(receiver.store().await.counters.foreign_samples, 5000);
+    let metrics = receiver.sender().get("/metrics").await;
+    assert!(String::from_utf8_lossy(&metrics.body).contains("floodmark_receiver_samples_total{ordinal=\"0\"} 5000\n"));
+    // More than any sender puts into one request, in a few hundred kilobytes.
+    let message = [&[0x0a, 0x84, 0x80, 0x80, 0x02][..], &[0x12, 0].repeat((2 << 20) + 2)].concat();
+    let answer = receiver.sender().plain(&message).await.unwrap();
+    assert_eq!(answer.status, 413, "{}", answer.text(200));
+    assert_eq!(receiver.store().await.counters.foreign_samples, 5000);
+    receiver.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn bytes_and_headers_are_held_to_the_protocol() {
     let receiver = Receiver::start("{}", None).await;
     let now = now_ms();

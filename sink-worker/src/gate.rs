@@ -50,9 +50,13 @@ pub(crate) struct Offer {
     pub(crate) intended_us: Option<u64>,
     /// Newest timestamp in it, milliseconds.
     pub(crate) newest: i64,
-    /// Bytes it occupies.
+    /// Bytes that its slices occupy.
     pub(crate) bytes: u64,
 }
+
+/// What a part occupies besides its slices, at most: itself, the ticket, its places in lane and tables. Counted, so that a million
+/// parts of a sample each do not take a gigabyte beside the buffer.
+const PART: u64 = 1024;
 
 /// What a lane takes over.
 #[derive(Debug)]
@@ -80,7 +84,12 @@ pub(crate) enum Refused {
     TooLarge,
     /// A newer request of its lane was taken before.
     Older,
+    /// So many requests are remembered that this one could not be known again.
+    Unmemorable,
 }
+
+/// The part of the buffer above which it is crowded.
+const CROWDED: u64 = 16;
 
 /// See the module.
 #[derive(Debug)]
@@ -121,8 +130,22 @@ impl<T: Ticket> Gate<T> {
 
     /// Takes again, by this map.
     pub(crate) fn open(&mut self, map: Arc<Map>) {
+        if map.ownership.epoch != self.map.ownership.epoch {
+            // A request that names another map is not taken, known or not.
+            self.begin();
+        }
         self.closed = None;
         self.map = map;
+    }
+
+    /// A run begins: the generators of an earlier one are gone.
+    pub(crate) fn begin(&mut self) {
+        self.sequences.forget(T::open);
+    }
+
+    /// Whether what is held is more than a small part of the buffer.
+    pub(crate) fn is_crowded(&self) -> bool {
+        self.bytes > self.max_bytes / CROWDED
     }
 
     /// Why nothing is taken.
@@ -160,11 +183,12 @@ impl<T: Ticket> Gate<T> {
             return Err(Refused::Epoch(self.map.ownership.epoch));
         }
         let mut known = Vec::with_capacity(offers.len());
-        let (mut samples, mut bytes) = (0, 0);
+        let (mut samples, mut bytes, mut parts) = (0, 0, 0);
         for offer in &offers {
             let ticket = match &offer.key {
-                Key::Request(id) => match self.sequences.look(id, epoch) {
-                    Seen::New => None,
+                Key::Request(id) => match self.sequences.look(id, epoch, now) {
+                    Seen::New if self.sequences.has_room(id, now, T::open) => None,
+                    Seen::New => return Err(Refused::Unmemorable),
                     Seen::Again(ticket) => Some(ticket).filter(|ticket| !ticket.undecided()),
                     Seen::Older => return Err(Refused::Older),
                 },
@@ -173,17 +197,21 @@ impl<T: Ticket> Gate<T> {
             if ticket.is_none() {
                 samples += offer.slices.iter().map(Payload::samples).sum::<u64>();
                 bytes += offer.bytes;
+                parts += 1;
             }
             known.push(ticket);
         }
         if samples > self.max_samples || bytes > self.max_bytes {
             return Err(Refused::TooLarge);
         }
-        if self.samples + samples > self.max_samples || self.bytes + bytes > self.max_bytes {
+        // One that fits finds room when nothing else is held.
+        let occupied = self.bytes + bytes + PART * parts;
+        let full = parts > 0 && self.open_parts > 0 && occupied > self.max_bytes;
+        if full || self.samples + samples > self.max_samples {
             return Err(Refused::Full);
         }
         self.samples += samples;
-        self.bytes += bytes;
+        self.bytes = occupied;
         let mut tickets = Vec::with_capacity(offers.len());
         let mut admitted = Vec::new();
         for (offer, known) in offers.into_iter().zip(known) {
@@ -192,9 +220,10 @@ impl<T: Ticket> Gate<T> {
                 continue;
             }
             let ticket = T::issue();
+            let bytes = offer.bytes + PART;
             match offer.key {
                 Key::Request(id) => self.sequences.remember(id, epoch, ticket.clone(), now),
-                Key::Bytes(key) => self.parts.remember(key, ticket.clone(), now),
+                Key::Bytes(key) => self.parts.remember(key, ticket.clone(), now, T::open),
             }
             self.next += 1;
             self.open_parts += 1;
@@ -210,7 +239,7 @@ impl<T: Ticket> Gate<T> {
                 newest: offer.newest,
             };
             tickets.push(ticket.clone());
-            admitted.push(Admitted { lane: offer.lane, part, bytes: offer.bytes, ticket });
+            admitted.push(Admitted { lane: offer.lane, part, bytes, ticket });
         }
         Ok((tickets, admitted))
     }

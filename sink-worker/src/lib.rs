@@ -13,6 +13,7 @@ mod gate;
 mod idempotency;
 mod lane;
 mod metrics;
+mod room;
 mod send;
 mod serve;
 mod ticket;
@@ -112,7 +113,13 @@ async fn work(listener: tokio::net::TcpListener, options: Options, stop: Stop) -
     ];
     // The server outlives the lanes: it goes on answering 503, and those who wait get their outcome.
     let server_stop = Stop::new();
-    let limits = Limits { max_body: lane::MAX_DECODED, grace: Duration::from_secs(2), ..Limits::default() };
+    let buffer = usize::try_from(shared.plan.buffer.max_bytes.0).unwrap_or(usize::MAX);
+    let limits = Limits {
+        max_body: lane::MAX_DECODED,
+        in_flight: buffer.min(server::IN_FLIGHT),
+        grace: Duration::from_secs(2),
+        ..Limits::default()
+    };
     let service = Arc::new(Service(Arc::clone(&shared)));
     let server = tokio::spawn(server::serve(listener, service, limits, None, None, server_stop.wait()));
     stop.wait().await;

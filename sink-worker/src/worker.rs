@@ -17,6 +17,7 @@ use crate::admit::Map;
 use crate::forward::{Forwarder, base_url};
 use crate::gate::{Admitted, Gate};
 use crate::lane::{Backoff, Lane, OnExhausted, OnRejected, Partial, Rules};
+use crate::room::Rooms;
 use crate::send::Driver;
 use crate::ticket::Slip;
 
@@ -49,6 +50,8 @@ pub(crate) struct Shared {
     pub(crate) ops: Ops,
     /// To the other workers.
     pub(crate) forwarder: Forwarder,
+    /// Memory for what is not in the buffer yet.
+    pub(crate) rooms: Rooms,
     /// Name of this life.
     pub(crate) incarnation: String,
     /// Batches that all lanes had delivered.
@@ -80,6 +83,7 @@ impl Shared {
             books: Books::new(incarnation, metrics),
             clock: Clock::new(),
             forwarder: Forwarder::default(),
+            rooms: Rooms::new(),
             incarnation: incarnation.to_owned(),
             gate: Mutex::new(gate),
             lanes: Mutex::new(Vec::new()),
@@ -142,6 +146,7 @@ impl Shared {
         *self.control.lock().unwrap_or_else(PoisonError::into_inner) = document.clone();
         if self.books.begin(document.run.as_ref().map(|run| run.id.as_str())) {
             self.clock.set_t0(0);
+            gate.begin();
         }
         drop(gate);
         self.forwarder.keep(&document.addresses);

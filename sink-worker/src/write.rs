@@ -6,15 +6,17 @@ use std::sync::Arc;
 
 use api::AckPolicy;
 use bytes::Bytes;
+use floodmark_http::room::Held;
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
 use protocol::header::{EPOCH, FAULT, FORWARDED, INTENDED, MIXED, REQUEST};
-use remote_write::{SnappyError, header};
+use remote_write::{Snappy, SnappyError, header};
 
 use crate::admit::{Decoder, Map, Pure, Refusal, Share, SplitRules};
 use crate::gate::{Key, Offer, Refused};
 use crate::idempotency::RequestId;
-use crate::lane::{Payload, Verdict};
+use crate::lane::{MAX_DECODED, Payload, Verdict};
 use crate::metrics::raise;
+use crate::room::{Need, fields_need, kept};
 use crate::ticket::Slip;
 use crate::worker::{HOLD, Shared};
 
@@ -84,17 +86,24 @@ impl From<Refusal> for Reply {
     }
 }
 
+/// A body and its share of what may be in flight, which goes with it: the buffer counts for itself.
+struct Body {
+    bytes: Bytes,
+    held: Option<Held>,
+}
+
 /// Handles one request.
 pub(crate) async fn write(shared: &Arc<Shared>, request: Request<Bytes>) -> Response<Bytes> {
-    let (head, body) = request.into_parts();
-    let reply = match answer(shared, &head.headers, body).await {
+    let (mut head, body) = request.into_parts();
+    let sent = Body { bytes: body, held: head.extensions.remove() };
+    let reply = match answer(shared, &head.headers, sent).await {
         Ok(reply) | Err(reply) => reply,
     };
     shared.books.metrics().answered(reply.status);
     reply.response()
 }
 
-async fn answer(shared: &Arc<Shared>, headers: &HeaderMap, body: Bytes) -> Result<Reply, Reply> {
+async fn answer(shared: &Arc<Shared>, headers: &HeaderMap, body: Body) -> Result<Reply, Reply> {
     accepted_kind(headers)?;
     let map = {
         let gate = shared.gate();
@@ -132,8 +141,9 @@ async fn generator(
     id: RequestId,
     epoch: Option<u64>,
     sent: Sent,
-    body: Bytes,
+    body: Body,
 ) -> Result<Reply, Reply> {
+    let Body { bytes: body, held } = body;
     let here = map.ownership.epoch;
     let moved =
         || Reply { epoch: Some(here), ..Reply::new(421, format!("the map of epoch {here} holds; fetch /ownership")) };
@@ -143,7 +153,11 @@ async fn generator(
     let fault = id.fault.is_some();
     // With the same map a series that is not this worker's is a mistake, which fetching the map again would not mend.
     let named = fault || sent.mixed;
-    let pure = decode(|decoder| decoder.pure(&body, map, named))?;
+    let most = shared.plan.buffer.max_samples.0;
+    let size = Snappy::size(&body, MAX_DECODED).map_err(Refusal::from)?;
+    let room = shared.rooms.decode(size).await.ok_or_else(|| crowded(here))?;
+    let pure = decode(|decoder| decoder.pure(&body, map, named, most))?;
+    drop(room);
     let lanes = u32::from(map.ownership.lanes);
     let lane = if named {
         if id.lane / lanes != map.ordinal {
@@ -155,8 +169,8 @@ async fn generator(
         (id.lane % lanes) as u16
     } else {
         match pure.lane {
-            Some(lane) => lane,
-            None => return Ok(Reply::done()),
+            Some(lane) if pure.samples > 0 => lane,
+            _ => return Ok(Reply::done()),
         }
     };
     let Pure { series, samples, newest, .. } = pure;
@@ -164,10 +178,13 @@ async fn generator(
     let small = shared.plan.ack_policy == AckPolicy::Buffered && samples.saturating_mul(2) <= most;
     // The verdict on faults must be on them alone, and the bytes of some cannot be read.
     let (slices, bytes) = if (small && !named) || (samples > most && !fault) {
+        let room = shared.rooms.decode(fields_need(size, series)).await.ok_or_else(|| crowded(here))?;
         let fields = decode(|decoder| decoder.fields(&body))?;
-        let bytes = fields.bytes.len() as u64;
+        drop((room, body));
+        let bytes = fields.occupies();
         (fields.cut(most), bytes)
     } else {
+        let body = kept(body, shared.gate().is_crowded());
         let bytes = body.len() as u64;
         (VecDeque::from([Payload::Original { body, series, samples }]), bytes)
     };
@@ -189,26 +206,38 @@ async fn generator(
         Refused::Epoch(epoch) => Reply { epoch: Some(epoch), ..moved() },
         other => refuse(here, other),
     })?;
+    drop(held);
     raise(&shared.books.metrics().highest, newest);
     settled(wait, &tickets, Vec::new()).await
 }
 
 /// Anybody else's request is split by owner and lane.
-async fn third_party(shared: &Arc<Shared>, map: &Map, forwarded: Option<&str>, body: Bytes) -> Result<Reply, Reply> {
+async fn third_party(shared: &Arc<Shared>, map: &Map, forwarded: Option<&str>, body: Body) -> Result<Reply, Reply> {
     let epoch = map.ownership.epoch;
     if forwarded.is_some_and(|theirs| theirs.parse() != Ok(epoch)) {
         return Err(Reply::later(format!("this worker has the map of epoch {epoch}, the forwarding one another")));
     }
     let rules = &shared.rules;
     let (most, max_bytes) = (shared.plan.buffer.max_samples.0, shared.plan.buffer.max_bytes.0);
-    let split_rules = SplitRules { once: rules.once, max_samples: rules.max_samples, most, max_bytes };
-    let split = decode(|decoder| decoder.split(&body, map, forwarded.is_some(), split_rules));
-    drop(body);
-    let wait = shared.plan.ack_policy != AckPolicy::Buffered;
-    let split = match split {
-        Err(refusal @ Refusal::NotOwned { .. }) => return Err(Reply::later(refusal.to_string())),
-        other => other?,
+    let mut dense = false;
+    let split = loop {
+        let need = Need::of(&body.bytes, dense, most, max_bytes).map_err(Refusal::from)?;
+        let room = shared.rooms.split(need).await.ok_or_else(|| crowded(epoch))?;
+        let split_rules =
+            SplitRules { once: rules.once, max_samples: rules.max_samples, most: need.samples, max_bytes: need.slices };
+        let split = decode(|decoder| decoder.split(&body.bytes, map, forwarded.is_some(), split_rules));
+        drop(room);
+        match split {
+            Err(Refusal::TooMany { .. } | Refusal::TooLarge { .. }) if need.is_usual() => dense = true,
+            Err(refusal @ Refusal::NotOwned { .. }) => return Err(Reply::later(refusal.to_string())),
+            other => break other?,
+        }
     };
+    drop(body);
+    let Some(on_their_way) = shared.rooms.forward(split.others.iter().map(|(_, body)| body)) else {
+        return Err(Reply::none_taken(epoch, "too much is on its way to other workers"));
+    };
+    let wait = shared.plan.ack_policy != AckPolicy::Buffered;
     if split.series == 0 {
         shared.books.metrics().metadata.inc();
     }
@@ -228,11 +257,12 @@ async fn third_party(shared: &Arc<Shared>, map: &Map, forwarded: Option<&str>, b
     raise(&shared.books.metrics().highest, split.newest);
     let addresses = shared.document().addresses;
     let mut others = Vec::with_capacity(split.others.len());
-    for (owner, body) in split.others {
+    for ((owner, body), held) in split.others.into_iter().zip(on_their_way) {
         let address = addresses.get(owner as usize).cloned();
         let shared = Arc::clone(shared);
         // In a task of its own, so that owners work at the same time.
         others.push(tokio::spawn(async move {
+            let _held = held;
             match address {
                 Some(address) => shared.forwarder.forward(&address, epoch, body, HOLD).await,
                 None => Verdict::Unavailable { text: format!("the address of worker {owner} is not known") },
@@ -289,11 +319,16 @@ async fn settled(wait: bool, tickets: &[Slip], others: Vec<tokio::task::JoinHand
     Ok(reply)
 }
 
+fn crowded(here: u64) -> Reply {
+    Reply::none_taken(here, "too many requests are being decoded; send it again in a moment")
+}
+
 fn refuse(here: u64, refused: Refused) -> Reply {
     match refused {
         Refused::Closed(why) => Reply::none_taken(here, why),
         Refused::Epoch(epoch) => Reply::none_taken(epoch, format!("the map changed to epoch {epoch} meanwhile")),
         Refused::Full => Reply::none_taken(here, "the buffer is full"),
+        Refused::Unmemorable => Reply::none_taken(here, "too many requests are remembered to know this one again"),
         Refused::TooLarge => Reply::new(413, "the request is larger than the whole buffer; send smaller ones"),
         Refused::Older => {
             Reply::new(400, "a newer request of this lane was taken before; this one was overtaken on the way")

@@ -19,6 +19,7 @@ mod embedded;
 mod examples;
 mod hlog;
 mod lifecycle;
+mod memory;
 mod page;
 mod parts;
 mod reshard;

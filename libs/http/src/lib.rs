@@ -5,6 +5,7 @@
 //! Every byte from outside is counted before it is kept, every wait has an end, and nothing here panics.
 
 pub mod client;
+pub mod room;
 pub mod server;
 mod stream;
 pub mod tls;

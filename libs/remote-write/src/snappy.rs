@@ -43,8 +43,8 @@ impl Snappy {
         &self.compressed[..len]
     }
 
-    /// What `block` holds, if that is at most `max` bytes. Memory is taken only for a size the block can really have.
-    pub fn decompress(&mut self, block: &[u8], max: usize) -> Result<&[u8], SnappyError> {
+    /// How many bytes `block` holds, if that is at most `max` and a block of its length can hold them.
+    pub fn size(block: &[u8], max: usize) -> Result<usize, SnappyError> {
         let declared = match snap::raw::decompress_len(block) {
             Ok(declared) => declared,
             Err(snap::Error::TooBig { given, .. }) => {
@@ -59,6 +59,12 @@ impl Snappy {
         if declared > block.len().saturating_mul(64) / 3 {
             return Err(SnappyError::Corrupt);
         }
+        Ok(declared)
+    }
+
+    /// What `block` holds, if that is at most `max` bytes. Memory is taken only for a size the block can really have.
+    pub fn decompress(&mut self, block: &[u8], max: usize) -> Result<&[u8], SnappyError> {
+        let declared = Self::size(block, max)?;
         grow(&mut self.plain, declared);
         match self.decoder.decompress(block, &mut self.plain[..declared]) {
             Ok(len) if len == declared => Ok(&self.plain[..len]),

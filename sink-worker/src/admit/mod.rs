@@ -55,7 +55,7 @@ pub(crate) enum Refusal {
         /// Lane of the first series.
         first: u16,
     },
-    /// More samples than the whole buffer takes.
+    /// More samples, or series of one each, than the whole buffer takes.
     #[error("more than {most} samples, the size of the buffer; send smaller requests")]
     TooMany {
         /// Samples that the buffer takes.
@@ -137,14 +137,17 @@ pub(crate) struct Split {
 
 impl Decoder {
     /// Checks a generator's request: all series are this worker's and of one lane. With `fault` they may be anything,
-    /// since a fault can change labels and so the slot; the request is then taken for the lane it names.
-    pub(crate) fn pure(&mut self, body: &[u8], map: &Map, fault: bool) -> Result<Pure, Refusal> {
+    /// since a fault can change labels and so the slot; the request is then taken for the lane it names. At most `most` series.
+    pub(crate) fn pure(&mut self, body: &[u8], map: &Map, fault: bool, most: u64) -> Result<Pure, Refusal> {
         let plain = self.snappy.decompress(body, MAX_DECODED)?;
         let mut found = Pure::default();
         for (at, series) in v1::walk(plain).enumerate() {
             let series = series?;
             found.series += 1;
             found.samples += count(at, &series)?;
+            if u64::from(found.series) > most {
+                return Err(Refusal::TooMany { most });
+            }
             if fault {
                 continue;
             }
@@ -181,14 +184,19 @@ impl Decoder {
         let mut list = Vec::new();
         let mut start = 0_u32;
         let mut bytes = Vec::with_capacity(plain.len());
-        for series in v1::walk(&plain) {
+        for (at, series) in v1::walk(&plain).enumerate() {
             let series = series?;
+            if count(at, &series)? == 0 {
+                continue;
+            }
             bytes.extend_from_slice(series.raw());
             let end = bytes.len() as u32;
             let hash = series.canonical_hash(&mut self.labels);
             list.push(measure(Field { start, end, samples: 0, hash, first: 0, last: 0 }, &series));
             start = end;
         }
+        // It is kept longer than what was left out of it.
+        bytes.shrink_to_fit();
         Ok(Fields { bytes: bytes.into(), list })
     }
 

@@ -87,8 +87,8 @@ proptest! {
         let map = map(2, By::Series);
         let body = if compress { Snappy::new().compress(&bytes).to_vec() } else { bytes };
         let mut decoder = Decoder::default();
-        let _ = decoder.pure(&body, &map, false);
-        let _ = decoder.pure(&body, &map, true);
+        let _ = decoder.pure(&body, &map, false, 1000);
+        let _ = decoder.pure(&body, &map, true, 1000);
         let _ = decoder.split(&body, &map, false, SplitRules { max_samples: 3, most: 50, ..RULES });
     }
 }
@@ -209,7 +209,7 @@ fn cost_of_a_generators_request() {
     for _ in 0..20 {
         let start = std::time::Instant::now();
         for _ in 0..100 {
-            assert_eq!(decoder.pure(&body, &map, false).unwrap().samples, count);
+            assert_eq!(decoder.pure(&body, &map, false, 1000).unwrap().samples, count);
         }
         best = best.min(start.elapsed().as_nanos() as f64 / (100 * count) as f64);
     }

@@ -44,6 +44,11 @@ impl Fields {
         self.list.iter().map(|field| u64::from(field.samples)).sum()
     }
 
+    /// Bytes that they occupy.
+    pub(crate) fn occupies(&self) -> u64 {
+        (self.bytes.len() + self.list.len() * size_of::<Field>()) as u64
+    }
+
     /// The same in order, at most so many samples each, but one series at least.
     pub(crate) fn cut(self, most: u64) -> VecDeque<Payload> {
         let mut slices = VecDeque::new();

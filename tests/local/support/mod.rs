@@ -5,8 +5,10 @@ pub mod copier;
 pub mod documents;
 pub mod http;
 pub mod pod;
+pub mod role;
 pub mod run;
 pub mod servers;
+pub mod stranger;
 
 use std::time::{Duration, Instant};
 

@@ -21,8 +21,9 @@ use super::phase::{Phase, Watch, Watched};
 use super::{Context, Handler, Limits};
 use crate::stream::Stream;
 
-/// Most of a connection's read and write buffer.
-const BUFFER: usize = 256 << 10;
+/// Most of a connection's read and write buffer, and so of a head. No more than that, since connections that are idle keep it, and
+/// there may be 1024 of them.
+const BUFFER: usize = 128 << 10;
 
 /// How long a refused peer may go on sending before the socket is closed under it.
 const LINGER: Duration = Duration::from_secs(2);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use http::header::{CONNECTION, CONTENT_TYPE, WWW_AUTHENTICATE};
+use http::header::{CONNECTION, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderName, HeaderValue, Request, Response, StatusCode};
 use http_body_util::BodyExt;
 use hyper::body::{Body, Incoming};
@@ -14,7 +14,11 @@ use tokio::time::timeout;
 
 use super::answer::{self, AnswerBody};
 use super::phase::{Phase, Watch};
-use super::{Abort, Context, Handler};
+use super::{Abort, Context, Handler, Held, Room};
+use crate::room::Growing;
+
+/// Answers up to this are not counted: the number of connections bounds them.
+const SMALL: usize = 64 << 10;
 
 /// Answers one request. Never returns an error: faults end the connection through its [`Watch`].
 pub(super) async fn answer<H: Handler>(
@@ -24,7 +28,7 @@ pub(super) async fn answer<H: Handler>(
     request: Request<Incoming>,
 ) -> Result<Response<AnswerBody>, Infallible> {
     watch.enter(Phase::Busy);
-    let response = respond(&context, &watch, peer, request).await;
+    let response = within(&context.answers, respond(&context, &watch, peer, request).await, &watch);
     let abort = response.extensions().get::<Abort>().cloned();
     let response = match abort {
         None => answer::whole(response, &watch),
@@ -50,7 +54,7 @@ async fn respond<H: Handler>(
     request: Request<Incoming>,
 ) -> Response<Bytes> {
     let limits = &context.limits;
-    let (head, body) = request.into_parts();
+    let (mut head, mut body) = request.into_parts();
     let refused = match &context.basic {
         Some(basic) if !basic.admits(&head) => Some(unauthorized()),
         _ => context.handler.refuse(&head, peer),
@@ -59,12 +63,19 @@ async fn respond<H: Handler>(
         return refuse(response, body, limits.max_body, limits.body_timeout, watch).await;
     }
     let collected = if body.is_end_stream() {
-        Ok(Ok(Bytes::new()))
+        Ok(Ok((Bytes::new(), None)))
     } else {
-        timeout(limits.body_timeout, collect(body, limits.max_body)).await
+        timeout(limits.body_timeout, collect(&mut body, limits.max_body, &context.bodies)).await
     };
     match collected {
-        Ok(Ok(body)) => context.handler.handle(Request::from_parts(head, body), peer).await,
+        Ok(Ok((whole, held))) => {
+            drop(body);
+            if let Some(held) = held {
+                head.extensions.insert(held);
+            }
+            context.handler.handle(Request::from_parts(head, whole), peer).await
+        }
+        Ok(Err(Broken::NoRoom)) => refuse(busy(), body, limits.max_body, limits.body_timeout, watch).await,
         Ok(Err(Broken::TooLarge)) => {
             watch.linger();
             let text = format!("the body is larger than {} bytes\n", limits.max_body);
@@ -84,12 +95,14 @@ async fn respond<H: Handler>(
 
 enum Broken {
     TooLarge,
+    NoRoom,
     Framing(String),
 }
 
-/// The whole body, without a copy when it came in one piece.
-async fn collect(mut body: Incoming, max: usize) -> Result<Bytes, Broken> {
+/// The whole body and its share of the room, without a copy when it came in one piece.
+async fn collect(body: &mut Incoming, max: usize, room: &Room) -> Result<(Bytes, Option<Held>), Broken> {
     let declared = body.size_hint().exact();
+    let mut room = Growing::new(room);
     if declared.is_some_and(|n| n > max as u64) {
         return Err(Broken::TooLarge);
     }
@@ -97,8 +110,12 @@ async fn collect(mut body: Incoming, max: usize) -> Result<Bytes, Broken> {
     let mut all = BytesMut::new();
     while let Some(frame) = body.frame().await {
         let Ok(data) = frame.map_err(|e| Broken::Framing(e.to_string()))?.into_data() else { continue };
-        if first.len() + all.len() + data.len() > max {
+        let seen = first.len() + all.len() + data.len();
+        if seen > max {
             return Err(Broken::TooLarge);
+        }
+        if !room.cover(seen, declared.map(|n| n as usize)).await {
+            return Err(Broken::NoRoom);
         }
         if all.is_empty() && first.is_empty() {
             first = data;
@@ -112,7 +129,7 @@ async fn collect(mut body: Incoming, max: usize) -> Result<Bytes, Broken> {
         }
         all.extend_from_slice(&data);
     }
-    Ok(if all.is_empty() { first } else { all.freeze() })
+    Ok((if all.is_empty() { first } else { all.freeze() }, room.held()))
 }
 
 /// Throws the body away so that the connection can be kept; a body that is too large or too slow closes it after the answer.
@@ -140,6 +157,29 @@ async fn refuse(
     }
     watch.linger();
     closing(response)
+}
+
+/// The answer, if there is room for it until its peer has taken it. One that is shared occupies nothing of its own.
+fn within(room: &Room, response: Response<Bytes>, watch: &Watch) -> Response<Bytes> {
+    let body = response.body();
+    if body.len() <= SMALL || !body.is_unique() {
+        return response;
+    }
+    match room.try_take(body.len()) {
+        Some(held) => {
+            watch.hold(held);
+            response
+        }
+        None => busy(),
+    }
+}
+
+/// A refusal for now. Nobody takes it for a loss, as some do with 429.
+fn busy() -> Response<Bytes> {
+    let text = "too many bytes are in flight; send it again in a moment\n".to_owned();
+    let mut response = text_response(StatusCode::SERVICE_UNAVAILABLE, text);
+    response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+    response
 }
 
 fn unauthorized() -> Response<Bytes> {

@@ -24,13 +24,20 @@ use tokio_rustls::TlsAcceptor;
 
 pub use self::auth::BasicAuth;
 pub use self::document::{json, text};
+pub use crate::room::{Held, PATIENCE, Room};
 pub use crate::tls::{ServerFiles, ServerTls, TlsError};
+
+/// Default of [`Limits::in_flight`].
+pub const IN_FLIGHT: usize = 256 << 20;
 
 /// Bounds on what peers may cost. Every one of them ends something.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Bytes of a request's body; 413 above. Default 16 MiB.
     pub max_body: usize,
+    /// Bytes of the bodies of all requests together that were not answered yet, and again of all answers that peers have not taken
+    /// yet. A request waits [`PATIENCE`] for its share and is answered 503 then. Never less than `max_body`. Default 256 MiB.
+    pub in_flight: usize,
     /// Connections open at a time; one more is answered 503 and closed. Default 1024.
     pub max_connections: usize,
     /// From the first byte of a request's head to its end; the TLS handshake too. Default 10 s.
@@ -49,6 +56,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             max_body: 16 << 20,
+            in_flight: IN_FLIGHT,
             max_connections: 1024,
             header_timeout: Duration::from_secs(10),
             body_timeout: Duration::from_secs(30),
@@ -79,7 +87,8 @@ pub enum Abort {
 /// The future is dropped when the peer goes away before its answer, so work that must be finished belongs in a task of its own.
 /// How long it takes is the handler's business: nothing here ends a handler but a stop's grace period.
 pub trait Handler: Send + Sync + 'static {
-    /// Answers a request whose body is whole and within the limit.
+    /// Answers a request whose body is whole and within the limit. The body's share of [`Limits::in_flight`], a [`Held`], is in the
+    /// request's extensions: whoever keeps the body without counting it keeps that too.
     fn handle(&self, request: Request<Bytes>, peer: SocketAddr) -> impl Future<Output = Response<Bytes>> + Send;
 
     /// Looks at the head before the body is read; an answer given here refuses the request and its body is never kept.
@@ -170,7 +179,9 @@ pub async fn serve<H: Handler>(
 ) -> Served {
     let (stopping, stopped) = watch::channel(false);
     let acceptor = tls.map(|tls| TlsAcceptor::from(tls.config));
-    let context = Arc::new(Context { handler, limits, basic });
+    let room = || Room::new(limits.in_flight.max(limits.max_body));
+    let (bodies, answers) = (room(), room());
+    let context = Arc::new(Context { handler, limits, basic, bodies, answers });
     let mut served = Served::default();
     let mut open = JoinSet::new();
     let mut stop = pin!(stop);
@@ -231,4 +242,6 @@ struct Context<H> {
     handler: Arc<H>,
     limits: Limits,
     basic: Option<BasicAuth>,
+    bodies: Room,
+    answers: Room,
 }

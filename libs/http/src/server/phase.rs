@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::Limits;
+use super::{Held, Limits};
 use crate::stream::Stream;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,6 +47,9 @@ pub(super) struct Watch {
     linger: AtomicBool,
     raw: Mutex<Option<Bytes>>,
     reset: AtomicBool,
+    /// Room of an answer that is on its way, and whether there is one.
+    holds: AtomicBool,
+    held: Mutex<Option<Held>>,
 }
 
 impl Watch {
@@ -61,6 +64,8 @@ impl Watch {
             linger: AtomicBool::new(false),
             raw: Mutex::new(None),
             reset: AtomicBool::new(false),
+            holds: AtomicBool::new(false),
+            held: Mutex::new(None),
         })
     }
 
@@ -131,12 +136,21 @@ impl Watch {
         self.raw.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
+    /// Keeps the room of an answer until the peer has taken it, or is gone.
+    pub(super) fn hold(&self, held: Held) {
+        *self.held.lock().unwrap_or_else(PoisonError::into_inner) = Some(held);
+        self.holds.store(true, Relaxed);
+    }
+
     fn flushed(&self) {
         if self.close_when_flushed.load(Relaxed) {
             self.close_now();
         }
         if self.answered.load(Relaxed) && self.is(Phase::Answering) {
             self.enter(Phase::Idle);
+            if self.holds.swap(false, Relaxed) {
+                *self.held.lock().unwrap_or_else(PoisonError::into_inner) = None;
+            }
         }
     }
 }

@@ -128,3 +128,20 @@ pub(crate) async fn echo(
     let text = format!("{} {} {} bytes", request.method(), request.uri(), request.body().len());
     floodmark_http::Response::new(Bytes::from(text))
 }
+
+/// The head of an answer, and maybe the beginning of its body.
+pub(crate) async fn read_to_end_of_head(socket: &mut TcpStream) -> String {
+    let mut all = Vec::new();
+    let mut chunk = [0; 512];
+    tokio::time::timeout(SOON, async {
+        while !all.windows(4).any(|w| w == b"\r\n\r\n") {
+            match socket.read(&mut chunk).await {
+                Ok(n @ 1..) => all.extend_from_slice(&chunk[..n]),
+                _ => break,
+            }
+        }
+    })
+    .await
+    .expect("no answer");
+    String::from_utf8_lossy(&all).into_owned()
+}

@@ -253,7 +253,7 @@ impl World<'_> {
         let (body, _) = &sender.requests[sender.at];
         let mut decoder = Decoder::default();
         let offers = if sender.generator {
-            let pure = decoder.pure(body, &self.map, false).unwrap();
+            let pure = decoder.pure(body, &self.map, false, 100).unwrap();
             let text = format!("g{at}/1/0/{}", sender.at);
             vec![Offer {
                 lane: pure.lane.unwrap(),
