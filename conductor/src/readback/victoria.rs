@@ -18,16 +18,24 @@ struct Line {
 #[serde(untagged)]
 enum Value {
     Number(f64),
-    Text(String),
+    Infinite(Infinity),
     Null,
+}
+
+#[derive(Deserialize)]
+enum Infinity {
+    #[serde(rename = "Infinity")]
+    Positive,
+    #[serde(rename = "-Infinity")]
+    Negative,
 }
 
 impl Value {
     fn as_f64(&self) -> f64 {
         match self {
             Self::Number(value) => *value,
-            Self::Text(text) if text.starts_with('-') => f64::NEG_INFINITY,
-            Self::Text(_) => f64::INFINITY,
+            Self::Infinite(Infinity::Positive) => f64::INFINITY,
+            Self::Infinite(Infinity::Negative) => f64::NEG_INFINITY,
             // Ordinary NaN is dropped on ingestion: what is kept is the stale marker.
             Self::Null => f64::from_bits(0x7ff0_0000_0000_0002),
         }
@@ -89,5 +97,14 @@ mod tests {
         assert_eq!(bits, [1f64.to_bits(), 0x7ff0_0000_0000_0002, f64::INFINITY.to_bits(), (-2.5f64).to_bits()]);
         assert!(parse(b"{\"metric\":{},\"values\":[1],\"timestamps\":[]}", |_| {}).is_err());
         assert!(parse(b"<html>", |_| {}).is_err());
+        assert!(parse(b"{\"metric\":{},\"values\":[\"1.5\"],\"timestamps\":[1]}", |_| {}).is_err());
+    }
+
+    #[test]
+    fn numbers_are_read_to_the_last_bit() {
+        let mut read = Vec::new();
+        let body = b"{\"metric\":{},\"values\":[18.066666666666663,5e-324],\"timestamps\":[1,2]}";
+        parse(body, |series| read.extend(series.samples)).unwrap();
+        assert_eq!(read, [(1, 18.066_666_666_666_663), (2, 5e-324)]);
     }
 }
