@@ -83,6 +83,20 @@ impl Peer {
     }
 }
 
+/// What a process used, by its own metrics.
+pub(crate) fn cpu_use(metrics: &str, wall_seconds: f64) -> CpuUse {
+    let value = |name: &str| {
+        let line = metrics.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        line.and_then(|value| value.trim().parse::<f64>().ok()).filter(|value| value.is_finite()).unwrap_or_default()
+    };
+    CpuUse {
+        cpu_seconds: value("process_cpu_seconds_total"),
+        run_queue_seconds: value("floodmark_process_run_queue_wait_seconds"),
+        wall_seconds,
+        rss_bytes: value("process_resident_memory_bytes") as u64,
+    }
+}
+
 /// All parts.
 pub(crate) struct Gatherer {
     /// What workers tell of another run is not heard: their lives until then are none of this one's.
@@ -263,17 +277,7 @@ impl Gatherer {
         let wall_seconds = self.started.elapsed().as_secs_f64();
         for (peer, cpu) in self.receivers.iter_mut().zip(&mut self.receiver_cpu) {
             let Ok(text) = peer.fetch.bytes(Some(path::METRICS)).await else { continue };
-            let text = String::from_utf8_lossy(&text);
-            let value = |name: &str| {
-                let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
-                line.and_then(|value| value.trim().parse::<f64>().ok()).unwrap_or_default()
-            };
-            *cpu = Some(CpuUse {
-                cpu_seconds: value("process_cpu_seconds_total"),
-                run_queue_seconds: value("floodmark_process_run_queue_wait_seconds"),
-                wall_seconds,
-                rss_bytes: value("process_resident_memory_bytes") as u64,
-            });
+            *cpu = Some(cpu_use(&String::from_utf8_lossy(&text), wall_seconds));
         }
     }
 

@@ -87,3 +87,11 @@ async fn serve(report: WorkerReport) -> String {
     });
     base
 }
+
+#[test]
+fn what_is_no_number_was_not_used() {
+    let metrics = "# TYPE process_cpu_seconds_total counter\nprocess_cpu_seconds_total 1.5\nprocess_resident_memory_bytes 7\n\
+        floodmark_process_run_queue_wait_seconds NaN\n";
+    let used = CpuUse { cpu_seconds: 1.5, run_queue_seconds: 0.0, wall_seconds: 2.0, rss_bytes: 7 };
+    assert_eq!(cpu_use(metrics, 2.0), used);
+}

@@ -10,6 +10,8 @@ mod artifacts;
 mod cluster_engine;
 mod drive;
 mod engine;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod gather;
 mod judge;
 mod profile;

@@ -7,6 +7,8 @@
 mod answers;
 mod control;
 mod follow;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod metrics;
 mod service;
 mod state;

@@ -104,9 +104,9 @@ pub(crate) fn check_headers(headers: &HeaderMap) -> Result<(), Refused> {
     }
     let kind = text(header::CONTENT_TYPE);
     let (base, parameters) = kind.and_then(|kind| kind.split_once(';')).unwrap_or((kind.unwrap_or(""), ""));
-    let proto = parameters.split(';').find_map(|p| p.trim().strip_prefix("proto="));
+    let other = |(name, value): (&str, &str)| name.eq_ignore_ascii_case("proto") && value != "prometheus.WriteRequest";
     if !base.trim().eq_ignore_ascii_case(header::CONTENT_TYPE_V1)
-        || proto.is_some_and(|proto| proto != "prometheus.WriteRequest")
+        || parameters.split(';').filter_map(|parameter| parameter.trim().split_once('=')).any(other)
     {
         return unsupported("Content-Type", kind, header::CONTENT_TYPE_V1);
     }

@@ -142,6 +142,8 @@ async fn bytes_and_headers_are_held_to_the_protocol() {
         ("content-type", Some("application/json"), 415),
         ("content-type", Some("application/x-protobuf;proto=yolo"), 415),
         ("content-type", Some("application/x-protobuf;proto=io.prometheus.write.v2.Request"), 415),
+        ("content-type", Some("application/x-protobuf; Proto=io.prometheus.write.v2.Request"), 415),
+        ("content-type", Some("application/x-protobuf;proto=prometheus.WriteRequest;proto=yolo"), 415),
         ("content-type", Some("application/x-protobuf;proto=prometheus.WriteRequest"), 204),
         ("content-type", None, 415),
         ("content-encoding", Some("gzip"), 415),
@@ -166,7 +168,7 @@ async fn bytes_and_headers_are_held_to_the_protocol() {
     let metrics = sender.get("/metrics").await;
     assert!(
         String::from_utf8_lossy(&metrics.body)
-            .contains("floodmark_receiver_requests_total{code=\"415\",ordinal=\"0\"} 7")
+            .contains("floodmark_receiver_requests_total{code=\"415\",ordinal=\"0\"} 9")
     );
     sender.path = Some("/api/v2/write".into());
     assert_eq!(sender.raw(snappy(&good)).await.unwrap().status, 404);

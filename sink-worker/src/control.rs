@@ -53,8 +53,9 @@ impl Control {
         if text == self.text {
             return Ok(None);
         }
+        let taken = self.take(&text);
         self.text = text;
-        match self.take() {
+        match taken {
             Ok(true) => Ok(self.known.as_ref()),
             Ok(false) => Ok(None),
             Err(why) => Err(ControlError::Content { path: self.path.clone(), why }),
@@ -69,8 +70,9 @@ impl Control {
         Ok(text)
     }
 
-    fn take(&mut self) -> Result<bool, String> {
-        let document: ControlDocument = serde_json::from_slice(&self.text).map_err(|error| error.to_string())?;
+    /// Whether it is another document than the one that is obeyed; then it is obeyed from now on.
+    pub(crate) fn take(&mut self, text: &[u8]) -> Result<bool, String> {
+        let document: ControlDocument = serde_json::from_slice(text).map_err(|error| error.to_string())?;
         match &self.known {
             Some(known) => document.supersedes(known),
             None => document.validate(),

@@ -9,6 +9,8 @@ mod admit;
 mod control;
 mod cut;
 mod forward;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod gate;
 mod idempotency;
 mod lane;

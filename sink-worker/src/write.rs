@@ -337,7 +337,7 @@ fn refuse(here: u64, refused: Refused) -> Reply {
 }
 
 /// Protocol 1.0 in snappy, or headers that say nothing.
-fn accepted_kind(headers: &HeaderMap) -> Result<(), Reply> {
+pub(crate) fn accepted_kind(headers: &HeaderMap) -> Result<(), Reply> {
     let text = |name: &str| headers.get(name).map(|value| value.to_str().unwrap_or("?").to_ascii_lowercase());
     if let Some(encoding) = text(header::CONTENT_ENCODING)
         && encoding.trim() != header::SNAPPY

@@ -1,6 +1,8 @@
 //! Reads every sample of a run back from a backend and feeds it to the same store that the receiver keeps.
 
 mod added;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing;
 mod portion;
 mod probe;
 mod prometheus;
@@ -104,16 +106,6 @@ impl Reader {
     /// Which profile's rules the server plays: asked once it is up, so that faults are judged by the right ones. None: it
     /// does not tell, as a server that only offers remote read.
     async fn profile(&mut self) -> Result<Option<api::Profile>, ReadError> {
-        #[derive(Deserialize)]
-        struct Answer {
-            data: Data,
-        }
-        #[derive(Deserialize)]
-        struct Data {
-            #[serde(default)]
-            application: String,
-            version: String,
-        }
         if self.kind == ReadBackKind::VictoriaMetrics {
             return Ok(Some(api::Profile::VictoriaMetrics));
         }
@@ -121,12 +113,7 @@ impl Reader {
             Err(ReadError::Status { status: 404, .. }) => return Ok(None),
             body => body?,
         };
-        let answer: Answer = serde_json::from_slice(&body).map_err(|error| ReadError::Answer(error.to_string()))?;
-        Ok(Some(match (answer.data.application.as_str(), answer.data.version.as_str()) {
-            (application, _) if application.contains("Mimir") => api::Profile::Mimir,
-            (_, version) if version.starts_with("2.") => api::Profile::Prometheus2,
-            _ => api::Profile::Prometheus3,
-        }))
+        profile(&body).map(Some)
     }
 
     /// The labels that the server was found to add to every series, for people; None when there are none.
@@ -241,6 +228,26 @@ impl Reader {
         }
         Ok(answer.body)
     }
+}
+
+/// Whose rules a server of Prometheus' kind plays, by what it answers to [`BUILD_INFO`].
+pub(crate) fn profile(answer: &[u8]) -> Result<api::Profile, ReadError> {
+    #[derive(Deserialize)]
+    struct Answer {
+        data: Data,
+    }
+    #[derive(Deserialize)]
+    struct Data {
+        #[serde(default)]
+        application: String,
+        version: String,
+    }
+    let answer: Answer = serde_json::from_slice(answer).map_err(|error| ReadError::Answer(error.to_string()))?;
+    Ok(match (answer.data.application.as_str(), answer.data.version.as_str()) {
+        (application, _) if application.contains("Mimir") => api::Profile::Mimir,
+        (_, version) if version.starts_with("2.") => api::Profile::Prometheus2,
+        _ => api::Profile::Prometheus3,
+    })
 }
 
 /// Takes what the server holds of one series, as (timestamp, bits).

@@ -59,11 +59,13 @@ fn split(line: &[u8]) -> Option<(Vec<u8>, Vec<f64>)> {
     Some((rest, values?))
 }
 
-/// By version, in quotes or not: `Infinity` or `Inf` with its sign, and `null` or `NaN`.
+/// What is no finite number has two spellings, by version and place.
 fn value(text: &str) -> Option<f64> {
-    match text.trim_matches('"') {
-        "null" => Some(f64::from_bits(STALE)),
-        number => number.parse().ok().map(|value: f64| if value.is_nan() { f64::from_bits(STALE) } else { value }),
+    match text {
+        "null" | "NaN" => Some(f64::from_bits(STALE)),
+        "\"Infinity\"" | "+Inf" => Some(f64::INFINITY),
+        "\"-Infinity\"" | "-Inf" => Some(f64::NEG_INFINITY),
+        number => number.parse().ok().filter(|value: &f64| value.is_finite()),
     }
 }
 
@@ -109,10 +111,20 @@ mod tests {
             &br#"{"metric":{},"values":[1],"timestamps":[]}"#[..],
             br#"{"metric":{},"values":[1,],"timestamps":[1]}"#,
             br#"{"metric":{},"values":[one],"timestamps":[1]}"#,
+            br#"{"metric":{},"values":["1.5"],"timestamps":[1]}"#,
+            br#"{"metric":{},"values":[1e999],"timestamps":[1]}"#,
             br#"{"metric":{},"values":[1"#,
             b"<html>",
         ] {
             assert!(parse(body, |_| {}).is_err(), "{}", body.escape_ascii());
         }
+    }
+
+    #[test]
+    fn numbers_are_read_to_the_last_bit() {
+        let mut read = Vec::new();
+        let body = b"{\"metric\":{},\"values\":[18.066666666666663,5e-324],\"timestamps\":[1,2]}";
+        parse(body, |series| read.extend(series.samples)).unwrap();
+        assert_eq!(read, [(1, 18.066_666_666_666_663), (2, 5e-324)]);
     }
 }

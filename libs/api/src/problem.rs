@@ -1,8 +1,8 @@
 //! What is wrong with a document, where, and what to write instead.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 
-/// One mistake. `Display` is `file:line:column: field: message`; the field is left out where there is none.
+/// One mistake. `Display` is `file:line:column: field: message`, on one line; the field is left out where there is none.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Problem {
     /// The name of the file as it was given.
@@ -27,10 +27,16 @@ impl fmt::Display for Problem {
             f.write_str(": ")?;
         }
         if !self.field.is_empty() {
-            write!(f, "{}: ", self.field)?;
+            on_one_line(f, &self.field)?;
+            f.write_str(": ")?;
         }
-        f.write_str(&self.message)
+        on_one_line(f, &self.message)
     }
+}
+
+/// A name or a text of the document may hold line breaks, or what a terminal obeys.
+fn on_one_line(f: &mut fmt::Formatter<'_>, text: &str) -> fmt::Result {
+    text.chars().try_for_each(|c| if c.is_control() { write!(f, "{}", c.escape_default()) } else { f.write_char(c) })
 }
 
 /// The mistakes of a set of files; `Display` is one line a problem, without a line break at the end.
@@ -77,3 +83,20 @@ impl fmt::Display for Problems {
 }
 
 impl std::error::Error for Problems {}
+
+#[cfg(test)]
+mod tests {
+    use super::Problem;
+
+    #[test]
+    fn a_problem_is_one_line_of_plain_text() {
+        let problem = Problem {
+            file: "f.yaml".into(),
+            line: 1,
+            column: 2,
+            field: "spec.a\nb".into(),
+            message: "\u{1b}[2Jé is wrong".into(),
+        };
+        assert_eq!(problem.to_string(), "f.yaml:1:2: spec.a\\nb: \\u{1b}[2Jé is wrong");
+    }
+}

@@ -210,6 +210,9 @@ fn anchors_are_followed_within_bounds() {
         bomb.push_str(&format!("a{i}: &a{i} [{before}]\n"));
     }
     assert!(problems(&bomb).contains("aliases counted as what they stand for"));
+    // Few values, but each of them is half a file.
+    let long = format!("a: &a {}\nb: [{}]", "x".repeat(500_000), "*a,".repeat(90_000));
+    assert!(problems(&long).contains("aliases counted as what they stand for"));
 }
 
 #[test]
@@ -217,6 +220,8 @@ fn too_much_is_refused() {
     assert!(problems(&"a".repeat(MAX_FILE_BYTES + 1)).contains("1048576 are allowed"));
     assert!(problems(&"[".repeat(10_000)).starts_with("file.yaml:1:"));
     assert!(problems(&format!("{}1", "- ".repeat(1000))).contains("nested deeper than 64"));
+    let pod = format!("spec:\n  pod: {{affinity: {{? {} : [{}]}}}}", "x".repeat(500_000), "x,".repeat(90_000));
+    assert!(problems(&SINK.replace("spec:", &pod)).contains("affinity: the name of a field has 500000 bytes"));
     let labels: String = (0..300).map(|i| format!("l{i}: x,")).collect();
     assert!(
         problems(&SINK.replace("{name: sink}", &format!("{{name: sink, labels: {{{labels}}}}}")))

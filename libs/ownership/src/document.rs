@@ -3,6 +3,9 @@
 use crate::map::{By, MAX_REPLICAS, OwnershipMap};
 use serde::{Deserialize, Serialize};
 
+/// Greatest number of a map: whoever reads JSON has it exactly, and the next one is still a number.
+pub const MAX_EPOCH: u64 = (1 << 53) - 1;
+
 /// Longest list of pending chaos entries in a document.
 const MAX_CHAOS: usize = 1024;
 
@@ -148,6 +151,9 @@ impl ControlDocument {
         if self.epoch == 0 {
             return invalid("epoch", "is 0; epochs start at 1".to_owned());
         }
+        if self.epoch > MAX_EPOCH {
+            return invalid("epoch", format!("is {}; no sink was resharded more than {MAX_EPOCH} times", self.epoch));
+        }
         for (field, replicas) in [("from", self.from), ("to", self.to)] {
             if !(1..=MAX_REPLICAS).contains(&replicas) {
                 return invalid(field, format!("is {replicas}; use 1 to {MAX_REPLICAS}"));
@@ -245,9 +251,10 @@ mod tests {
     #[test]
     fn contradictions_are_named() {
         type Edit = fn(&mut ControlDocument);
-        let edits: [(&str, Edit); 9] = [
+        let edits: [(&str, Edit); 10] = [
             ("sinkUid", |d| d.sink_uid.clear()),
             ("epoch", |d| d.epoch = 0),
+            ("epoch", |d| d.epoch = u64::MAX),
             ("from", |d| d.from = 0),
             ("to", |d| d.to = MAX_REPLICAS + 1),
             ("from", |d| d.phase = Phase::Stable),

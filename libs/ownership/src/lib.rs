@@ -9,5 +9,5 @@ pub mod drive;
 mod map;
 pub mod reshard;
 
-pub use document::{Address, ChaosAction, ChaosEntry, ControlDocument, DocumentError, Phase, RunRef};
+pub use document::{Address, ChaosAction, ChaosEntry, ControlDocument, DocumentError, MAX_EPOCH, Phase, RunRef};
 pub use map::{By, MAX_REPLICAS, OwnershipMap, jump_hash, key_hash, owner};

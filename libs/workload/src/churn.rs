@@ -6,6 +6,9 @@
 
 use crate::mix::{below, mix2};
 
+/// Longest lifetime: some 146 years, so that the sum of two is still a time. A share that asks for more gets this.
+const LONGEST: u64 = u64::MAX / 4;
+
 #[derive(Debug, Clone)]
 pub(crate) struct ChurnRule {
     /// Lifetime of a generation, ns.
@@ -19,16 +22,15 @@ pub(crate) struct ChurnRule {
 impl ChurnRule {
     /// `None` when the numbers make no lifetime.
     pub(crate) fn new(every_ns: u64, share: f64, spike: bool, stale_markers: bool, seed: u64) -> Option<Self> {
-        if every_ns == 0 || !(share > 0.0 && share <= 1.0) {
+        if !(1..=LONGEST).contains(&every_ns) || !(share > 0.0 && share <= 1.0) {
             return None;
         }
-        let rule = if spike {
-            let spikes = ((1.0 / share).round() as u64).max(1);
-            Self { life: every_ns.checked_mul(spikes)?, spike: Some((every_ns, spikes)), stale_markers, seed }
+        Some(if spike {
+            let spikes = ((1.0 / share).round() as u64).clamp(1, LONGEST / every_ns);
+            Self { life: every_ns * spikes, spike: Some((every_ns, spikes)), stale_markers, seed }
         } else {
-            Self { life: (every_ns as f64 / share) as u64, spike: None, stale_markers, seed }
-        };
-        (rule.life < u64::MAX / 4).then_some(rule)
+            Self { life: ((every_ns as f64 / share) as u64).min(LONGEST), spike: None, stale_markers, seed }
+        })
     }
 
     pub(crate) fn life(&self) -> u64 {
@@ -76,6 +78,16 @@ mod tests {
             prop_assert!(from <= t && t < to);
             if g > 0 { prop_assert_eq!(rule.lifetime(base, g - 1).1, from); }
         }
+    }
+
+    #[test]
+    fn the_least_share_is_a_long_life() {
+        for spike in [false, true] {
+            let rule = ChurnRule::new(720 * 3_600_000_000_000, f64::MIN_POSITIVE, spike, true, 1).unwrap();
+            assert!(rule.life() > u64::MAX / 5 && rule.phase(7) <= rule.life());
+            assert_eq!(rule.generation(7, rule.lifetime(7, 1).0), 1);
+        }
+        assert!(ChurnRule::new(0, 0.1, true, true, 1).is_none());
     }
 
     #[test]

@@ -7,8 +7,9 @@ use saphyr_parser::{Event, Parser, ScalarStyle, Span, StrInput};
 /// Nested deeper than that is refused; the documents need about ten.
 const MAX_DEPTH: usize = 64;
 
-/// Nodes of one file, aliases expanded.
+/// Nodes of one file, aliases expanded; each [`TEXT`] bytes of a scalar count as one more.
 const MAX_NODES: usize = 100_000;
+const TEXT: usize = 64;
 
 /// Documents of one file.
 const MAX_DOCUMENTS: usize = 1_000;
@@ -100,6 +101,7 @@ impl Composer {
                 }
             }
             Event::Scalar(text, style, anchor, tag) => {
+                let size = 1 + text.len() / TEXT;
                 let kind = match tag.as_deref() {
                     Some(tag) if tag.is_yaml_core_schema() && tag.suffix == "str" => {
                         NodeKind::Quoted(text.into_owned())
@@ -113,8 +115,8 @@ impl Composer {
                     _ if style == ScalarStyle::Plain => NodeKind::Plain(text.into_owned()),
                     _ => NodeKind::Quoted(text.into_owned()),
                 };
-                self.count(1, place)?;
-                self.place(Node { place, kind }, anchor, 1, place)?;
+                self.count(size, place)?;
+                self.place(Node { place, kind }, anchor, size, place)?;
             }
             Event::SequenceStart(anchor, _) => self.open(NodeKind::List(Vec::new()), anchor, place)?,
             Event::MappingStart(anchor, _) => self.open(NodeKind::Map(Vec::new()), anchor, place)?,

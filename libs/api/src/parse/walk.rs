@@ -11,6 +11,9 @@ use crate::bundle::Positions;
 use crate::scalar::{Bytes, Count, Duration, Share};
 use crate::threshold::Limit;
 
+/// Longest name of a field. Every value below it has the name in its path.
+const MAX_KEY: usize = 512;
+
 /// What a walk finds.
 #[derive(Debug, Default)]
 pub(crate) struct Walk {
@@ -136,7 +139,10 @@ impl Walk {
                 ));
                 continue;
             };
-            if let Some((first, _)) = keys.get(name.as_str()) {
+            if name.len() > MAX_KEY {
+                let message = format!("the name of a field has {} bytes: {MAX_KEY} are allowed", name.len());
+                self.problems.push((key.place, path.to_owned(), message));
+            } else if let Some((first, _)) = keys.get(name.as_str()) {
                 let message = format!("is given twice (first on line {}): remove one", first.place.line);
                 self.problems.push((key.place, join(path, name), message));
             } else {
