@@ -22,7 +22,7 @@ pub(crate) struct ChurnRule {
 impl ChurnRule {
     /// `None` when the numbers make no lifetime.
     pub(crate) fn new(every_ns: u64, share: f64, spike: bool, stale_markers: bool, seed: u64) -> Option<Self> {
-        if !(1..=LONGEST).contains(&every_ns) || !(share > 0.0 && share <= 1.0) {
+        if !((1..=LONGEST).contains(&every_ns) && share > 0.0 && share <= 1.0) {
             return None;
         }
         Some(if spike {
