@@ -199,6 +199,16 @@ fn texts_that_kubectl_reads_otherwise_need_quotes() {
 }
 
 #[test]
+fn numbers_that_kubectl_reads_otherwise_are_refused() {
+    let seed = |value: &str| TEST.replace("spec:", &format!("spec:\n  seed: {value}"));
+    for octal in ["017", "1_000"] {
+        assert!(problems(&seed(octal)).contains(&format!("spec.seed: {octal} is another number for kubectl")));
+    }
+    assert!(problems(&TEST.replace("30s}", "30s, rate: 0100}")).contains("0100 is another number for kubectl"));
+    assert!(read(&seed("17")).is_ok() && read(&TEST.replace("30s}", "30s, rate: \"100\"}")).is_ok());
+}
+
+#[test]
 fn anchors_are_followed_within_bounds() {
     let text = TEST.replace("stages: [{for: 30s}]", "stages: [&s {for: 30s, rate: 1k}, *s]");
     assert_eq!(read(&text).unwrap().load_tests[0].spec.stages.len(), 2);
