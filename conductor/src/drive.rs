@@ -147,7 +147,7 @@ impl Driver<'_> {
         let mut round = 0u32;
         loop {
             tokio::select! {
-                () = tokio::time::sleep(TICK) => {}
+                () = tokio::time::sleep_until((Instant::now() + TICK).min(deadline).into()) => {}
                 _ = self.stop.requested() => return End::Interrupted,
             }
             let polled = async {

@@ -15,8 +15,12 @@ fuzz_target!(|text: &str| {
     let mut lines = text.split('\n');
     let mut next = || lines.next().unwrap_or_default();
     retry_after(next());
-    if let Some(id) = sink_worker::fuzzing::request_id(next()) {
-        assert_eq!(sink_worker::fuzzing::request_id(&id), Some(id));
+    let id = next();
+    if let Some((lane, sequence)) = sink_worker::fuzzing::request_id(id) {
+        let parts: Vec<&str> = id.split('/').collect();
+        let [generator, incarnation, its_lane, its_sequence] = parts[..] else { panic!("{id:?}") };
+        assert!(!generator.is_empty() && !incarnation.is_empty());
+        assert_eq!((its_lane.parse(), its_sequence.parse()), (Ok(lane), Ok(sequence)));
     }
     let mut headers = HeaderMap::new();
     headers.insert(header::USER_AGENT, HeaderValue::from_static("fuzz"));

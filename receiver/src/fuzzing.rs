@@ -5,7 +5,7 @@ use ledger::{SeriesSeen, Store, StoreReport};
 
 use crate::control::{self, Policy};
 use crate::tables::{Rules, Tables};
-use crate::write::{self, Part, Scratch};
+use crate::write::{self, Need, Part, Scratch, Undecoded};
 
 /// Whether the headers are those of a request that is looked into.
 pub fn takes(headers: &HeaderMap) -> bool {
@@ -33,7 +33,12 @@ impl Receiver {
 
     /// Takes a body: how many samples were in it, and the status. The error is the status of one that is none.
     pub fn write(&mut self, body: &[u8], now_ms: i64) -> Result<(usize, u16), u16> {
-        let decoded = self.scratch.decode(body).map_err(|refused| refused.0)?;
+        let need = Need::of(body, true).map_err(|refused| refused.0)?;
+        let decoded = self.scratch.decode(body, need).map_err(|why| match why {
+            Undecoded::Refused(refused) => refused.0,
+            // No status: nothing may need more.
+            Undecoded::Dense => 0,
+        })?;
         let policy = Policy { max_series: u64::MAX, ..Policy::default() };
         let rules = Rules { policy: &policy, now_ms, part: Part::Whole, refuse_one: false };
         Ok((decoded.samples.len(), self.tables.take(decoded.plain, decoded.samples, &rules).status()))

@@ -15,10 +15,9 @@ pub fn takes(headers: &HeaderMap) -> bool {
     write::accepted_kind(headers).is_ok()
 }
 
-/// The header `floodmark-request` as it was understood.
-pub fn request_id(text: &str) -> Option<String> {
-    let RequestId { generator, incarnation, lane, sequence, .. } = RequestId::parse(text, None)?;
-    Some(format!("{generator}/{incarnation}/{lane}/{sequence}"))
+/// Lane and sequence of the header `floodmark-request`.
+pub fn request_id(text: &str) -> Option<(u32, u64)> {
+    RequestId::parse(text, None).map(|id| (id.lane, id.sequence))
 }
 
 /// The control documents that a worker reads, one after the other.
@@ -79,7 +78,7 @@ impl Worker {
 
     /// A generator's request: its samples and series, or why it is refused.
     pub fn pure(&mut self, body: &[u8], fault: bool) -> Result<(u64, Vec<Sent>), String> {
-        let found = self.decoder.pure(body, &self.map, fault).map_err(|refusal| refusal.to_string())?;
+        let found = self.decoder.pure(body, &self.map, fault, u64::MAX).map_err(|refusal| refusal.to_string())?;
         let fields = self.decoder.fields(body).map_err(|refusal| format!("{refusal}, but only at the second look"))?;
         Ok((found.samples, fields_sent(&fields)))
     }

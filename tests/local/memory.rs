@@ -4,6 +4,7 @@ use std::io::Write;
 use std::time::{Duration, Instant};
 
 use remote_write::{Sample, Snappy, canonical, v1};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde_json::json;
 
 use super::support::role::Role;
@@ -258,6 +259,9 @@ fn a_small_body_keeps_nothing_of_what_it_was_read_with() {
 
 #[test]
 fn parts_for_a_worker_that_does_not_answer_are_bounded_though_their_sender_is_gone() {
+    // This process holds the other ends of what the worker has open.
+    let files = getrlimit(Resource::Nofile);
+    setrlimit(Resource::Nofile, Rlimit { current: files.maximum, ..files }).expect("more open files");
     let backend = Backend::start(false);
     let deaf = Backend::start(true);
     let worker = worker(&backend, "Delivered", 256 * MIB, &[&deaf.address]);
@@ -272,7 +276,7 @@ fn parts_for_a_worker_that_does_not_answer_are_bounded_though_their_sender_is_go
         let deadline = Instant::now() + SOON;
         while !gone() {
             assert!(Instant::now() < deadline, "neither sent on nor refused");
-            std::thread::yield_now();
+            std::thread::sleep(Duration::from_millis(1));
         }
         if stranger.is_answered() {
             break stranger.told();

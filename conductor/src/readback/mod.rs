@@ -61,7 +61,8 @@ impl ReadError {
     /// What the same question may be asked again after; at least so long.
     fn passes(&self) -> Option<Duration> {
         match self {
-            Self::Transport(_) => Some(Duration::ZERO),
+            // One that took a minute already would take all the time there is.
+            Self::Transport(error) => (!error.is_timeout()).then_some(Duration::ZERO),
             Self::Status { retry, .. } => *retry,
             Self::Endpoint(_) | Self::Answer(_) => None,
         }

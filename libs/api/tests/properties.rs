@@ -103,7 +103,7 @@ fn scalars_name_the_mistake() {
         ("5 s", "not a duration"),
         ("1h30", "unit is missing"),
         ("s", "not a duration"),
-        ("999999999h", "not a duration"),
+        ("999999999h", "292 years"),
     ] {
         assert!(
             text.parse::<Duration>().unwrap_err().to_string().contains(why),

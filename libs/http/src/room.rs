@@ -86,7 +86,9 @@ impl<'a> Growing<'a> {
         if bytes <= self.taken {
             return true;
         }
-        let step = expected.map_or(STEP, |all| all.saturating_sub(self.taken).min(STEP));
+        // Ahead of what came, but never more than others could give back.
+        let most = expected.unwrap_or(usize::MAX).min(self.room.size());
+        let step = most.saturating_sub(self.taken).min(STEP);
         let more = step.max(bytes - self.taken);
         let permits = if let Some(permits) = self.room.try_permits(more) {
             permits

@@ -55,6 +55,9 @@ impl Walk {
             ("boolean", NodeKind::Plain(text)) if scalars::boolean(text).is_some() => {
                 scalars::boolean(text).map(Value::Bool)
             }
+            ("integer" | "number", NodeKind::Plain(text)) if scalars::is_old_number(text) => {
+                self.wrong(node, path, old_number(text))
+            }
             ("integer", NodeKind::Plain(text)) if scalars::integer(text).is_some() => {
                 self.number(node, text, schema, path)
             }
@@ -212,9 +215,6 @@ impl Walk {
     }
 
     fn number(&mut self, node: &Node, text: &str, schema: &Value, path: &str) -> Option<Value> {
-        if scalars::is_old_number(text) {
-            return self.wrong(node, path, old_number(text));
-        }
         let value = scalars::value(text);
         let (min, max) = (schema.get("minimum"), schema.get("maximum"));
         let number = value.as_f64().unwrap_or(f64::INFINITY);

@@ -73,7 +73,10 @@ impl FromStr for Duration {
             nanos = decimal::scaled(number, factor)
                 .and_then(|part| nanos.checked_add(part))
                 .filter(|sum| *sum <= i64::MAX as u128)
-                .ok_or_else(|| ScalarError(format!("{text:?} is too long: a duration has at most 292 years")))?;
+                .ok_or_else(|| match number {
+                    "" => wrong(""),
+                    _ => ScalarError(format!("{text:?} is too long: a duration has at most 292 years")),
+                })?;
             rest = next;
         }
         Ok(Self(std::time::Duration::from_nanos(u64::try_from(nanos).map_err(|_| wrong(""))?)))
