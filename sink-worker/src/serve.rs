@@ -47,6 +47,11 @@ impl Handler for Service {
             Reply::none_taken(gate.map().ownership.epoch, why).response()
         })
     }
+
+    fn crowded(&self) -> Response<Bytes> {
+        self.0.books.metrics().answered(503);
+        Reply::none_taken(self.0.gate().map().ownership.epoch, "too many bytes are in flight").response()
+    }
 }
 
 /// What `/account` says.

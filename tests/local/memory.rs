@@ -8,7 +8,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde_json::json;
 
 use super::support::role::Role;
-use super::support::stranger::{Backend, Stranger};
+use super::support::stranger::{Backend, Stranger, Told};
 use super::support::wait_until;
 
 const MIB: u64 = 1 << 20;
@@ -160,6 +160,9 @@ fn bodies_on_their_way_share_what_there_is() {
         let busy: Vec<_> = answers.iter().filter(|told| told.status == 503).collect();
         assert!(!busy.is_empty(), "{answers:?}");
         assert!(busy.iter().all(|told| told.head.contains("retry-after: 1")), "{busy:?}");
+        // A worker names its map where it took nothing.
+        let names = |told: &&&Told| told.head.contains(protocol::header::EPOCH);
+        assert_eq!(busy.iter().filter(names).count(), if room == limit { busy.len() } else { 0 });
         assert!(answers.iter().all(|told| !matches!(told.status, 413 | 429)), "{answers:?}");
         drop(stalled);
         assert_eq!(Stranger::new(&role.address).post("", &named("up")).status, 204, "afterwards all is well");

@@ -75,7 +75,9 @@ async fn respond<H: Handler>(
             }
             context.handler.handle(Request::from_parts(head, whole), peer).await
         }
-        Ok(Err(Broken::NoRoom)) => refuse(busy(), body, limits.max_body, limits.body_timeout, watch).await,
+        Ok(Err(Broken::NoRoom)) => {
+            refuse(context.handler.crowded(), body, limits.max_body, limits.body_timeout, watch).await
+        }
         Ok(Err(Broken::TooLarge)) => {
             watch.linger();
             let text = format!("the body is larger than {} bytes\n", limits.max_body);
@@ -175,7 +177,7 @@ fn within(room: &Room, response: Response<Bytes>, watch: &Watch) -> Response<Byt
 }
 
 /// A refusal for now. Nobody takes it for a loss, as some do with 429.
-fn busy() -> Response<Bytes> {
+pub(super) fn busy() -> Response<Bytes> {
     let text = "too many bytes are in flight; send it again in a moment\n".to_owned();
     let mut response = text_response(StatusCode::SERVICE_UNAVAILABLE, text);
     response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));

@@ -95,6 +95,11 @@ pub trait Handler: Send + Sync + 'static {
     fn refuse(&self, _head: &request::Parts, _peer: SocketAddr) -> Option<Response<Bytes>> {
         None
     }
+
+    /// Answers a request for whose body no room came free in time: nothing of it was looked at.
+    fn crowded(&self) -> Response<Bytes> {
+        exchange::busy()
+    }
 }
 
 impl<F, Fut> Handler for F
