@@ -174,6 +174,6 @@ impl Decoded<'_> {
     pub(crate) fn run_label(&self) -> Option<&[u8]> {
         let first = self.samples.first()?;
         let series = v1::walk(self.plain.get(first.from as usize..first.to as usize)?).next()?.ok()?;
-        series.label(workload::RUN_LABEL)
+        series.label(workload::RUN_LABEL.as_bytes())
     }
 }

@@ -7,6 +7,7 @@ use remote_write::{Sample, Snappy, canonical, v1};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde_json::json;
 
+use super::support::plan::plan;
 use super::support::role::Role;
 use super::support::stranger::{Backend, Stranger, Told};
 use super::support::wait_until;
@@ -23,18 +24,7 @@ fn worker(backend: &Backend, policy: &str, max_bytes: u64, others: &[&str]) -> R
         "lanes": 1, "backend": {"receiverRef": {"name": "store"}}, "ackPolicy": policy, "buffer": {"maxBytes": max_bytes.to_string()}
     }))
     .expect("a sink");
-    let plan = protocol::SinkWorkerPlan {
-        name: "sink".to_owned(),
-        backend: floodmark_http::client::Endpoint::new(format!("http://{}/api/v1/write", backend.address)),
-        protocol: sink.backend.protocol,
-        partial_writes: api::PartialWrites::KeepsGood,
-        batching: sink.batching,
-        buffer: sink.buffer,
-        ack_policy: sink.ack_policy,
-        retry: sink.retry,
-        on_rejected: sink.on_rejected,
-        drain_timeout: sink.drain_timeout,
-    };
+    let plan = plan(sink, &backend.address);
     let addresses: Vec<&str> = std::iter::once("{address}").chain(others.iter().copied()).collect();
     let control = json!({
         "sinkUid": "u", "epoch": 1, "phase": "Stable", "from": addresses.len(), "to": addresses.len(), "lanes": 1,

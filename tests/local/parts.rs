@@ -8,6 +8,7 @@ use rustix::process::{Signal, kill_process};
 use serde_json::{Value, json};
 
 use super::support::api_server::ApiServer;
+use super::support::plan::plan;
 use super::support::pod::{Api, Pod, Spec, start};
 use super::support::run::number;
 use super::support::{free_port, http, wait_until};
@@ -35,18 +36,7 @@ impl House {
         let addresses: Vec<String> = (0..3).map(|_| format!("127.0.0.1:{}", free_port())).collect();
         let sink: api::RemoteWriteSinkSpec =
             of!({"replicas": 2, "lanes": 2, "backend": {"receiverRef": {"name": "store"}}});
-        let plan = SinkWorkerPlan {
-            name: "sink".to_owned(),
-            backend: Endpoint::new(format!("http://{}/api/v1/write", addresses[2])),
-            protocol: sink.backend.protocol,
-            partial_writes: api::PartialWrites::KeepsGood,
-            batching: sink.batching,
-            buffer: sink.buffer,
-            ack_policy: sink.ack_policy,
-            retry: sink.retry,
-            on_rejected: sink.on_rejected,
-            drain_timeout: sink.drain_timeout,
-        };
+        let plan = plan(sink, &addresses[2]);
         let role = ["receiver", "--control", "{into}/control.json"];
         let control: Option<(&dyn Api, &str)> = Some((&api, "store-control"));
         let receiver = start(Spec { control, address: Some(addresses[2].clone()), ..Spec::default() }, &role);

@@ -20,10 +20,10 @@ use remote_write::answer::{Answer, Caps, classify};
 use remote_write::{Label, Snappy};
 use serde::Deserialize;
 use thiserror::Error;
-use workload::Workload;
+use workload::{BUCKETS, Workload};
 
 use added::Added;
-use portion::{BUCKETS, Portion};
+use portion::Portion;
 use protocol::{ReadBackKind, ReadBackPlan};
 
 pub(crate) use probe::look;

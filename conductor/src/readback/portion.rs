@@ -1,9 +1,6 @@
 //! A run is read back in portions, by the label `floodmark_bucket`, so that no answer is too large.
 
-/// Series of a run have one of these buckets: their index modulo this.
-pub(super) const BUCKETS: u32 = 256;
-const RUN: &str = "floodmark_run";
-const BUCKET: &str = "floodmark_bucket";
+use workload::{BUCKET_LABEL, RUN_LABEL};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Portion {
@@ -31,13 +28,13 @@ pub(super) struct Matcher {
 impl Portion {
     /// The series of `run` that belong to it.
     pub(super) fn matchers(self, run: &str) -> [Matcher; 2] {
-        let run = Matcher { name: RUN, operator: Operator::Equal, value: run.to_owned() };
+        let run = Matcher { name: RUN_LABEL, operator: Operator::Equal, value: run.to_owned() };
         let (operator, value) = match self {
             Self::Bucket(bucket) => (Operator::Equal, bucket.to_string()),
             Self::Other { buckets } => {
                 (Operator::NotRegex, (0..buckets).map(|bucket| bucket.to_string()).collect::<Vec<_>>().join("|"))
             }
         };
-        [run, Matcher { name: BUCKET, operator, value }]
+        [run, Matcher { name: BUCKET_LABEL, operator, value }]
     }
 }

@@ -253,7 +253,7 @@ impl FaultPlan {
             if label.name == FAULT_LABEL.as_bytes() {
                 let (name, number) = std::str::from_utf8(label.value).ok()?.rsplit_once('-')?;
                 base = (name == self.fault(index)?.name()).then(|| number.parse::<u32>().ok()).flatten();
-            } else if label.name == b"floodmark_run" {
+            } else if label.name == workload::RUN_LABEL.as_bytes() {
                 run = self.workload.run() == label.value;
             }
         }

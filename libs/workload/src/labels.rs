@@ -8,8 +8,10 @@ use crate::shape::Role;
 use crate::{Place, SeriesId, Workload};
 
 /// The label whose value is the run.
-pub const RUN_LABEL: &[u8] = b"floodmark_run";
-/// Values of `floodmark_bucket`.
+pub const RUN_LABEL: &str = "floodmark_run";
+/// The label that divides a run: the base of the series modulo [`BUCKETS`].
+pub const BUCKET_LABEL: &str = "floodmark_bucket";
+/// Values of [`BUCKET_LABEL`].
 pub const BUCKETS: u32 = 256;
 /// Values of `series` that are kept encoded; others are made on the fly.
 const SERIES_READY: u32 = 1024;
@@ -60,11 +62,11 @@ impl CommonLabels {
 
     pub(crate) fn new(run: &str) -> Self {
         let mut encoded = Vec::new();
-        push_label(&mut encoded, RUN_LABEL, run.as_bytes());
+        push_label(&mut encoded, RUN_LABEL.as_bytes(), run.as_bytes());
         Self {
             run: encoded,
             run_value_len: run.len(),
-            buckets: LabelTable::numbers("floodmark_bucket", BUCKETS),
+            buckets: LabelTable::numbers(BUCKET_LABEL, BUCKETS),
             series: LabelTable::numbers("series", SERIES_READY),
         }
     }

@@ -22,7 +22,7 @@ mod windows;
 mod workload;
 
 pub use error::WorkloadError;
-pub use labels::{BUCKETS, Parts, Pieces, RUN_LABEL, is_own_label};
+pub use labels::{BUCKET_LABEL, BUCKETS, Parts, Pieces, RUN_LABEL, is_own_label};
 pub use lane_chain::{LaneChain, Position};
 pub use lane_map::LaneMap;
 pub use lane_plan::LanePlan;

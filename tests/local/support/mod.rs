@@ -4,6 +4,7 @@ pub mod api_server;
 pub mod copier;
 pub mod documents;
 pub mod http;
+pub mod plan;
 pub mod pod;
 pub mod role;
 pub mod run;

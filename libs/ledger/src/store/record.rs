@@ -41,7 +41,7 @@ impl Store {
 
     /// Whether labels name this run, be they those of one of its series or not.
     pub fn claims<'a>(&self, mut labels: impl Iterator<Item = Label<'a>>) -> bool {
-        labels.any(|label| label.name == RUN_LABEL && label.value == self.truth.workload.run())
+        labels.any(|label| label.name == RUN_LABEL.as_bytes() && label.value == self.truth.workload.run())
     }
 
     /// Counts a sample whose labels are those of no good series: an injected fault, broken on purpose, or, if they name the
