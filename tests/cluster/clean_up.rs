@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::documents::{all, load_test};
 use crate::node::{Cluster, until};
 
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_secs(180);
 
 /// Everything in the namespace but what each namespace has, and Events.
 fn everything(cluster: &Cluster, namespace: &str) -> Vec<Value> {

@@ -5,6 +5,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, unreachable_pub, reason = "tests end by panics")]
 
+mod api;
 mod clean_up;
 mod documents;
 #[path = "../guardian.rs"]

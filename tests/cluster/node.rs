@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+use crate::api::Api;
 use crate::guardian::Guarded;
 use crate::shared::root;
 
@@ -16,6 +17,7 @@ const FLOODMARK: &str = env!("CARGO_BIN_EXE_floodmark");
 const OPERATOR: [&str; 3] = ["-n", "floodmark-system", "deployment/floodmark-operator"];
 
 pub struct Cluster {
+    api: Api,
     place: Place,
     /// What the scenarios made.
     namespaces: Mutex<Vec<String>>,
@@ -36,7 +38,8 @@ impl Cluster {
         } else {
             Place::Own(own(&binaries()?))
         };
-        let mut cluster = Self { place, namespaces: Mutex::default() };
+        let api = Api::start(command(&place, "sh"));
+        let mut cluster = Self { api, place, namespaces: Mutex::default() };
         if let Place::Given { kubeconfig, .. } = &cluster.place {
             let server = "jsonpath={.clusters[0].cluster.server}";
             let server = cluster.kubectl(&["config", "view", "--minify", "--output", server]);
@@ -67,16 +70,9 @@ impl Cluster {
 
     /// A command in the cluster's network.
     pub fn run(&self, program: &str, arguments: &[&str], input: &str) -> Output {
-        let mut command = match &self.place {
-            Place::Own(cluster) => hack(cluster, &["enter", program]),
-            Place::Given { kubeconfig, .. } => {
-                let mut command = Command::new(program);
-                command.env("KUBECONFIG", kubeconfig).current_dir(root());
-                command
-            }
-        };
         let pipes = [Stdio::piped(), Stdio::piped(), Stdio::piped()];
         let [stdin, stdout, stderr] = pipes;
+        let mut command = command(&self.place, program);
         let mut child = command.args(arguments).stdin(stdin).stdout(stdout).stderr(stderr).spawn().unwrap();
         // A command that reads nothing may have ended already.
         let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
@@ -103,8 +99,7 @@ impl Cluster {
     }
 
     pub fn get(&self, namespace: &str, kind: &str, name: &str) -> Option<Value> {
-        let output = self.run("kubectl", &["-n", namespace, "get", kind, name, "-o", "json", "--ignore-not-found"], "");
-        serde_json::from_slice(&output.stdout).ok()
+        self.api.get(namespace, kind, name)
     }
 
     /// `floodmark wait`: its exit code, and what it printed.
@@ -195,6 +190,18 @@ fn hack(cluster: &Guarded, arguments: &[&str]) -> Command {
     let mut command = Command::new(root().join("hack/cluster"));
     command.args(arguments).env("FLOODMARK_CLUSTER_DIR", cluster.folder()).current_dir(root());
     command
+}
+
+/// A program in the cluster's network, with its kubeconfig.
+fn command(place: &Place, program: &str) -> Command {
+    match place {
+        Place::Own(cluster) => hack(cluster, &["enter", program]),
+        Place::Given { kubeconfig, .. } => {
+            let mut command = Command::new(program);
+            command.env("KUBECONFIG", kubeconfig).current_dir(root());
+            command
+        }
+    }
 }
 
 /// Polls until it gives a value.
