@@ -20,6 +20,8 @@ const LEAD: Duration = Duration::from_millis(1500);
 /// How long generators may take to close their accounts once told to stop, and in a hurry.
 const CLOSING: Duration = Duration::from_secs(15);
 const HURRIED: Duration = Duration::from_secs(5);
+/// After a part was lost, a generator that says nothing for so long is it.
+const SILENCE: Duration = Duration::from_secs(3);
 /// Longest that generators may still wait for an answer then.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 /// Of the time until the deadline, this much (at most a tenth) is kept for closing; accounts still open a moment after it are left.
@@ -216,7 +218,7 @@ impl Driver<'_> {
         // They hear of it a moment later, and are asked a moment after that.
         let third = closed.saturating_duration_since(Instant::now().into()) / 3;
         self.published.stop(LAST_WORDS.min(third));
-        if timeout_at(closed, self.accounts_closed()).await.is_err() {
+        if timeout_at(closed, self.accounts_closed(matches!(course.end, End::Lost(_)))).await.is_err() {
             tracing::warn!("a generator did not close its account in time");
         }
         course.complete = true;
@@ -253,9 +255,10 @@ impl Driver<'_> {
         }
     }
 
-    async fn accounts_closed(&mut self) {
+    async fn accounts_closed(&mut self, lost: bool) {
         let limit = Instant::now() + CLOSING;
-        while !self.gatherer.all_generators(GeneratorState::is_final) && Instant::now() < limit {
+        let silence = if lost { SILENCE } else { CLOSING };
+        while !self.gatherer.accounts_closed(silence) && Instant::now() < limit {
             tokio::time::sleep(Duration::from_millis(50)).await;
             self.gatherer.poll_generators().await;
         }

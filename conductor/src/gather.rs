@@ -49,6 +49,8 @@ impl WorkerLife {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct GeneratorLife {
     pub(crate) report: Option<GeneratorReport>,
+    /// When that came.
+    pub(crate) heard: Option<Instant>,
     pub(crate) histograms: Option<HistogramSet>,
     pub(crate) slots: Option<SlotTable>,
 }
@@ -173,7 +175,7 @@ impl Gatherer {
     pub(crate) async fn poll_generators(&mut self) {
         for (peer, life) in self.generators.iter_mut().zip(&mut self.generator_lives) {
             match peer.fetch.json::<GeneratorReport>(Some(path::ACCOUNT)).await {
-                Ok(report) => life.report = Some(report),
+                Ok(report) => (life.report, life.heard) = (Some(report), Some(Instant::now())),
                 Err(error) => tracing::debug!(%error, "a generator did not answer"),
             }
         }
@@ -379,6 +381,12 @@ impl Gatherer {
     /// Whether every generator is in a state that satisfies the condition.
     pub(crate) fn all_generators(&self, condition: impl Fn(&GeneratorState) -> bool) -> bool {
         self.generator_lives.iter().all(|life| life.state().is_some_and(&condition))
+    }
+
+    /// Whether each has closed its account, or has said nothing for so long that it will not.
+    pub(crate) fn accounts_closed(&self, silence: Duration) -> bool {
+        let silent = |life: &GeneratorLife| life.heard.is_none_or(|heard| heard.elapsed() > silence);
+        self.generator_lives.iter().all(|life| life.state().is_some_and(GeneratorState::is_final) || silent(life))
     }
 
     /// What the first generator that is not ready waits for.

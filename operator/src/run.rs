@@ -12,13 +12,13 @@ use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{ConfigMap, Pod, Service};
 use kube::ResourceExt;
-use kube::api::{Api, DynamicObject};
+use kube::api::{Api, ApiResource, DynamicObject};
 use kube::runtime::controller::{Action, Config as ControllerConfig, Error as ControllerError};
 use kube::runtime::reflector::{ObjectRef, Store};
 use kube::runtime::{Controller, watcher};
 use telemetry::{Ops, Registry, Stop};
 
-use crate::cluster::{Built, Cluster, configuration};
+use crate::cluster::{Cluster, configuration};
 use crate::error::{Backoff, Error};
 use crate::events::Events;
 use crate::health;
@@ -148,23 +148,27 @@ async fn controller(kind: Kind, namespace: Option<&str>, context: Arc<Context>, 
     let ours = resource(kind);
     let any = watcher::Config::default;
     let managed = || watcher::Config::default().labels(MANAGED);
-    let controller = Controller::new_with(scope.objects(kind), any(), ours.clone())
-        .with_config(ControllerConfig::default().concurrency(CONCURRENCY).debounce(DEBOUNCE))
-        .owns::<ConfigMap>(scope.built(), managed())
-        .owns::<Service>(scope.built(), managed());
-    let controller = match kind {
-        Kind::Sink | Kind::Receiver => controller.owns::<StatefulSet>(scope.built(), managed()),
-        Kind::LoadTest => controller.owns::<Job>(scope.built(), managed()),
+    let mut controller = Controller::new_with(scope.objects(&ours), any(), ours.clone())
+        .with_config(ControllerConfig::default().concurrency(CONCURRENCY).debounce(DEBOUNCE));
+    let workload = match kind {
+        Kind::Sink | Kind::Receiver => ApiResource::erase::<StatefulSet>(&()),
+        Kind::LoadTest => ApiResource::erase::<Job>(&()),
     };
+    // Of what they own only names and owners are read: one type for all watches, which is compiled once.
+    let owned = [ApiResource::erase::<ConfigMap>(&()), ApiResource::erase::<Service>(&()), workload];
+    controller = owned.into_iter().fold(controller, |controller, owned| {
+        controller.owns_with(scope.objects(&owned), owned, managed())
+    });
     let store = controller.store();
     let of_pod = ours.clone();
-    let mut controller = controller.watches::<Pod, _>(scope.built(), managed(), move |pod| {
+    let pods = ApiResource::erase::<Pod>(&());
+    controller = controller.watches_with(scope.objects(&pods), pods, managed(), move |pod| {
         let name = pod.labels().get(kind.label())?;
         Some(ObjectRef::new_with(name, of_pod.clone()).within(pod.metadata.namespace.as_deref()?))
     });
     for other in Kind::ALL.into_iter().filter(|other| *other != kind) {
         let (ours, store) = (ours.clone(), store.clone());
-        controller = controller.watches_with(scope.objects(other), resource(other), any(), move |object| {
+        controller = controller.watches_with(scope.objects(&resource(other)), resource(other), any(), move |object| {
             related(kind, other, &object, &store)
                 .into_iter()
                 .map(|name| {
@@ -263,17 +267,10 @@ struct Scope {
 }
 
 impl Scope {
-    fn objects(&self, kind: Kind) -> Api<DynamicObject> {
+    fn objects(&self, resource: &ApiResource) -> Api<DynamicObject> {
         match &self.namespace {
-            Some(namespace) => self.cluster.objects(&resource(kind), namespace),
-            None => Api::all_with(self.cluster.client(), &resource(kind)),
-        }
-    }
-
-    fn built<K: Built>(&self) -> Api<K> {
-        match &self.namespace {
-            Some(namespace) => self.cluster.api(namespace),
-            None => Api::all(self.cluster.client()),
+            Some(namespace) => self.cluster.objects(resource, namespace),
+            None => Api::all_with(self.cluster.client(), resource),
         }
     }
 }

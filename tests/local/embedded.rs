@@ -1,6 +1,6 @@
 //! Everything from this repository: generator, sink-workers, strict receiver. Nothing has to be installed.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::support::documents::{TO_STORE, load_test, load_test_of, receiver, sink};
 use super::support::run::{Run, number};
@@ -236,8 +236,9 @@ fn faults_are_judged_under_buffered_too() {
     }
 }
 
-/// Starts the document, waits until it flows, and kills the first child whose command line holds `which`.
-fn killed_from_outside(document: &str, which: &str) -> serde_json::Value {
+/// Starts the document, waits until it flows, and kills the first child whose command line holds `which`; gives how long the run
+/// went on then.
+fn killed_from_outside(document: &str, which: &str) -> (serde_json::Value, Duration) {
     let run = Run::start(document, &[]);
     super::support::wait_until("the run flows", Duration::from_secs(60), || {
         run.output().matches("running").count() >= 2
@@ -246,13 +247,15 @@ fn killed_from_outside(document: &str, which: &str) -> serde_json::Value {
     let (pid, _) = children.iter().find(|(_, line)| line.contains(which)).expect("the child");
     let pid = rustix::process::Pid::from_raw(i32::try_from(*pid).expect("a pid")).expect("a pid");
     rustix::process::kill_process(pid, rustix::process::Signal::KILL).expect("SIGKILL");
-    run.end(LIMIT).summary()
+    let killed = Instant::now();
+    let summary = run.end(LIMIT).summary();
+    (summary, killed.elapsed())
 }
 
 #[test]
 fn a_worker_killed_from_outside_is_told_and_loses_nothing() {
     let document = receiver("") + &sink(2, 2, TO_STORE, "") + &load_test(&SMALL.replace("for: 6s", "for: 12s"));
-    let summary = killed_from_outside(&document, "--ordinal 1");
+    let (summary, _) = killed_from_outside(&document, "--ordinal 1");
     assert_eq!(summary["verdict"], "Passed", "{}", summary["reasons"]);
     assert_eq!(number(&summary, "/samples/stored"), 24_000);
     assert!(summary["chaos"].to_string().contains("killed by signal 9"), "{}", summary["chaos"]);
@@ -260,11 +263,14 @@ fn a_worker_killed_from_outside_is_told_and_loses_nothing() {
 
 #[test]
 fn a_lost_store_or_generator_proves_nothing() {
-    for which in ["receiver --listen", "generator --listen"] {
-        let document = receiver("") + &sink(1, 2, TO_STORE, "") + &load_test(&SMALL.replace("for: 6s", "for: 12s"));
-        let summary = killed_from_outside(&document, which);
+    // What comes after the loss of a store may still be wanted; without its generator a run is over.
+    for (which, lasts, ends) in [("receiver --listen", "12s", 30), ("generator --listen", "40s", 10)] {
+        let more = SMALL.replace("for: 6s", &format!("for: {lasts}"));
+        let document = receiver("") + &sink(1, 2, TO_STORE, "") + &load_test(&more);
+        let (summary, later) = killed_from_outside(&document, which);
         assert_eq!(summary["verdict"], "Inconclusive", "{which}: {}", summary["reasons"]);
         assert!(summary["reasons"].to_string().contains("killed by signal 9"), "{which}: {}", summary["reasons"]);
+        assert!(later < Duration::from_secs(ends), "{which}: {later:?}");
     }
 }
 
