@@ -1,12 +1,9 @@
 //! What kills and pauses of workers explain: the tail of what was acknowledged, and what was in flight.
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests end by panics")]
-
-mod common;
 
 use std::collections::BTreeMap;
 
-use common::settling::{GENERATORS, run, run_for, send, settle, sides, store};
-use common::{PER_REQUEST, Sent, T0};
+use crate::common::settling::{GENERATORS, run, run_for, send, settle, sides, store};
+use crate::common::{self, PER_REQUEST, Sent, T0};
 use floodmark_ledger::{Context, Disturbance, Outcome, Repeat, Repeats, Run, Seen, digest, push_exception};
 use proptest::prelude::*;
 use remote_write::slot_of;

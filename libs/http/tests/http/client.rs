@@ -1,15 +1,12 @@
 //! The client against peers that misbehave in every way a network has.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failed helper is a failed test")]
-
-mod common;
 
 use std::io::Write;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::time::{Duration, Instant};
 
+use crate::common::{self, OK, Server, answer, any_port, connection, endpoint, raw_server, read_request};
 use bytes::Bytes;
-use common::{OK, Server, answer, any_port, connection, endpoint, raw_server, read_request};
 use floodmark_http::client::{
     Authorization, Connection, Endpoint, FetchError, Header, Kind, Response, Secret, TransportError, get_bytes,
     get_json,

@@ -1,9 +1,6 @@
 //! Heads that only few clients send: what is clear is understood, what two readers could take for two things is not.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failed helper is a failed test")]
 
-mod common;
-
-use common::{Server, read_to_end};
+use crate::common::{self, Server, read_to_end};
 use floodmark_http::server::Limits;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;

@@ -1,17 +1,8 @@
 //! Each R fault over real HTTP: what the sender hears, and what is stored.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::type_complexity,
-    reason = "tests end by panics"
-)]
-
-mod common;
 
 use std::time::Duration;
 
-use common::{Receiver, named, now_ms};
+use crate::common::{self, Receiver, named, now_ms};
 use floodmark_http::client::Response;
 
 /// Starts a receiver with one answer and sends one sample; what was heard, and how many samples are stored.

@@ -1,7 +1,5 @@
 //! Accounts and slot tables by themselves.
 
-#![allow(clippy::unwrap_used, reason = "tests end by panics")]
-
 use floodmark_ledger::{GeneratorAccount, SlotTable, SlotTableError, WorkerAccount, digest};
 use proptest::prelude::*;
 

@@ -1,18 +1,9 @@
 //! The settlement against a naive bookkeeper, which notes each sample's fate as it happens and never replays anything.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::type_complexity,
-    reason = "tests end by panics"
-)]
-
-mod common;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use common::Draws;
-use common::settling::{GENERATORS, finish, run, send, settle, sides, store};
+use crate::common::settling::{GENERATORS, finish, run, send, settle, sides, store};
+use crate::common::{self, Draws};
 use floodmark_ledger::{
     Context, Exception, FindingName, Gaps, Outcome, Settled, Settlement, Store, StoreReport, digest, push_exception,
 };

@@ -1,20 +1,11 @@
 //! The settlement of runs whose sink was resharded under way, against a naive bookkeeper, which notes each sample's fate as it
 //! happens and never replays anything.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::type_complexity,
-    reason = "tests end by panics"
-)]
-
-mod common;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use common::settling::{GENERATORS, run, settle, sides, store};
-use common::{Draws, PER_REQUEST, Sent, T0};
+use crate::common::settling::{GENERATORS, run, settle, sides, store};
+use crate::common::{self, Draws, PER_REQUEST, Sent, T0};
 use floodmark_ledger::{
     Context, Disturbance, Exception, Finding, GeneratorSide, Move, Outcome, Repeat, Run, Store, digest,
 };

@@ -1,14 +1,11 @@
 //! A run that ends long before its schedule does is settled by what it sent, not by what it would have sent.
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests end by panics")]
-
-mod common;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use common::settling::{finish, store};
-use common::{T0, find};
+use crate::common::settling::{finish, store};
+use crate::common::{self, T0, find};
 use faults::{Expect, FaultPlan};
 use floodmark_ledger::{Context, Disturbance, Exception, FaultAccount, GeneratorSide, Outcome, Run, Settled, digest};
 use remote_write::{STALE_MARKER, slot_of};

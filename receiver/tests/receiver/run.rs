@@ -1,19 +1,10 @@
 //! A run: the receiver learns it from a conductor, recognises what the workload makes and says what is missing.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::type_complexity,
-    reason = "tests end by panics"
-)]
-
-mod common;
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
+use crate::common::{self, Receiver};
 use bytes::Bytes;
-use common::Receiver;
 use faults::{FaultPlan, FaultScratch, Materialised};
 use floodmark_http::{Request, Response, server};
 use ledger::{SeriesSeen, SlotTable, digest};

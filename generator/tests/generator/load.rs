@@ -1,17 +1,13 @@
 //! Generators over real sockets: what arrives, what they say about it, and whether both agree.
 
-#![allow(clippy::unwrap_used, reason = "helpers of tests, too")]
-
-mod house;
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use crate::house::expected::{expected, plan, samples_in, stored};
+use crate::house::{House, answer};
 use floodmark_http::server::Abort;
-use house::expected::{expected, plan, samples_in, stored};
-use house::{House, answer};
 use ledger::{Outcome, SlotTable};
 use protocol::{GeneratorState, RunPlan, Target};
 use remote_write::{Scratch, Snappy, slot_of, v1};

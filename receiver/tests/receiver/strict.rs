@@ -1,15 +1,6 @@
 //! Strict verdicts over real HTTP: what is refused, with which status, and that the good samples of a request are kept.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::type_complexity,
-    reason = "tests end by panics"
-)]
 
-mod common;
-
-use common::{Receiver, named, now_ms};
+use crate::common::{self, Receiver, named, now_ms};
 
 const NAME: (&[u8], &[u8]) = (b"__name__", b"up");
 

@@ -1,14 +1,11 @@
 //! What all peers of a server may occupy together.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failed helper is a failed test")]
-
-mod common;
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use crate::common::{self, SOON, Server, connection};
 use bytes::Bytes;
-use common::{SOON, Server, connection};
 use floodmark_http::client::Response as Answer;
 use floodmark_http::server::{Held, Limits};
 use floodmark_http::{HeaderMap, Request, Response};

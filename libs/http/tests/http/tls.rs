@@ -1,11 +1,8 @@
 //! TLS both ways, with authorities made for the test.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failed helper is a failed test")]
-
-mod common;
 
 use std::path::{Path, PathBuf};
 
-use common::{SOON, Server};
+use crate::common::{self, SOON, Server};
 use floodmark_http::client::{Connection, Endpoint, EndpointError, Kind};
 use floodmark_http::server::{Limits, ServerFiles, ServerTls};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};

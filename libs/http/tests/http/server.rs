@@ -1,14 +1,11 @@
 //! The server against peers that are slow, greedy or gone, and its own misbehaviour on purpose.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failed helper is a failed test")]
-
-mod common;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::common::{self, OK, SOON, Server, connection, endpoint, read_to_end};
 use bytes::Bytes;
-use common::{OK, SOON, Server, connection, endpoint, read_to_end};
 use floodmark_http::client::{BasicAuth as ClientAuth, Connection, Kind, Secret};
 use floodmark_http::server::{self, Abort, BasicAuth, Handler, Limits};
 use floodmark_http::{HeaderMap, Method, Parts, Request, Response, StatusCode};

@@ -1,18 +1,14 @@
 //! Generators at a sink that is resharded under way: every sample once under one map or another, each series in order.
 
-#![allow(clippy::unwrap_used, reason = "helpers of tests, too")]
-
-mod house;
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use crate::house::expected::{expected, plan};
+use crate::house::{Arrival, House, answer};
 use floodmark_http::server::Abort;
 use floodmark_http::{HeaderValue, Response};
-use house::expected::{expected, plan};
-use house::{Arrival, House, answer};
 use protocol::{GeneratorState, OwnershipDoc, Target};
 use remote_write::{Scratch, Snappy, slot_of, v1};
 

@@ -1,13 +1,10 @@
 //! Verdicts on injected faults and on the good samples beside them.
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests end by panics")]
-
-mod common;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use common::T0;
-use common::settling::{GENERATORS, run, send, settle, sides, store};
+use crate::common::settling::{GENERATORS, run, send, settle, sides, store};
+use crate::common::{self, T0};
 use faults::{Expect, FaultScratch, Materialised};
 use floodmark_ledger::{
     Context, FaultAccount, FaultSeen, Outcome, Repeat, Run, Settlement, Store, StoreLimits, digest, push_exception,

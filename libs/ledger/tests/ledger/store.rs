@@ -1,18 +1,9 @@
 //! The store against a naive model: maps by series and timestamp, no dense table, no schedule arithmetic.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::type_complexity,
-    reason = "tests end by panics"
-)]
-
-mod common;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use common::{Draws, T0};
+use crate::common::{self, Draws, T0};
 use floodmark_ledger::{
     FaultRepeat, FaultSeen, FindingName, ForeignTable, Observation, Order, SlotTable, Store, StoreCounters,
     StoreLimits, digest,

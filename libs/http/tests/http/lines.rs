@@ -1,7 +1,4 @@
 //! Answers that are read line by line as they come.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failed helper is a failed test")]
-
-mod common;
 
 use std::net::SocketAddr;
 use std::ops::ControlFlow;
@@ -9,8 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::time::Duration;
 
+use crate::common::{SOON, Server, answer, endpoint, raw_server, read_request};
 use bytes::Bytes;
-use common::{SOON, Server, answer, endpoint, raw_server, read_request};
 use floodmark_http::Request;
 use floodmark_http::client::{Authorization, Connection, Kind, Response, Secret, TransportError};
 use floodmark_http::server::Limits;
