@@ -45,7 +45,7 @@ pub fn nothing_is_left(cluster: &Cluster) {
     });
 
     // One that fails keeps its generators for their logs.
-    let fails = "  thresholds: [{metric: response.p50, max: 1us}]\n";
+    let fails = "  thresholds: [{metric: errors.share, min: 50%}]\n";
     cluster.apply(namespace, &load_test("fails", "sinkRef: {name: sink}", &format!("{short}{fails}")));
     assert_eq!(cluster.wait(namespace, "lt/fails").0, 1);
     until("its generator's pod is kept", LIMIT, || {

@@ -304,10 +304,10 @@ fn churn_and_every_kind_of_value_are_recomputed_exactly() {
 
 #[test]
 fn a_missed_threshold_fails_and_is_named() {
-    let more = SMALL.replace("  deadline", "  thresholds:\n    - {metric: response.p50, max: 1us}\n  deadline");
+    let more = SMALL.replace("  deadline", "  thresholds:\n    - {metric: errors.share, min: 50%}\n  deadline");
     let document = receiver("") + &sink(1, 1, TO_STORE, "") + &load_test(&more);
     let ended = Run::start(&document, &[]).end(LIMIT).expect_code(1);
-    assert!(ended.stdout.contains("response.p50"), "{}", ended.stdout);
+    assert!(ended.stdout.contains("errors.share"), "{}", ended.stdout);
     let junit = std::fs::read_to_string(ended.results().join("junit.xml")).expect("junit.xml");
     assert!(junit.contains("<failure"), "{junit}");
 }
