@@ -221,7 +221,7 @@ fn a_started_test_changes_in_abort_only() {
         assert!(!allowed(change.clone(), Some("Running"), json!({})), "{change}");
         assert!(!allowed(json!({}), Some("Running"), change.clone()), "away with {change}");
     }
-    for phase in [None, Some("Pending"), Some("Starting"), Some("Running"), Some("Finished")] {
+    for phase in [None, Some("Pending"), Some("Preparing"), Some("Running"), Some("Finished")] {
         assert!(allowed(json!({"abort": true}), phase, json!({})), "{phase:?}");
         assert!(allowed(json!({"suspend": false}), phase, json!({})), "{phase:?}");
     }

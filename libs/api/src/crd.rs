@@ -95,10 +95,10 @@ fn kinds() -> [Kind; 3] {
             columns: &[
                 ("Phase", "string", ".status.phase", 0, "How far it is."),
                 ("Verdict", "string", ".status.verdict", 0, "Passed, Failed or Inconclusive."),
-                ("Stage", "integer", ".status.stage", 0, "The stage that runs, from 0."),
+                ("Stage", "integer", ".status.stage", 0, "The stage that runs, or ran last, from 0."),
                 ("Rate", "integer", ".status.rate", 0, "Acknowledged samples a second."),
                 ("P99", "string", ".status.latency.response.p99", 0, "Intended to acknowledged, 99th percentile."),
-                ("Drops", "integer", ".status.drops", 0, "Samples that a worker gave up, for any reason."),
+                ("Drops", "integer", ".status.drops", 0, "Samples given up on the way: dropped, skipped, refused."),
                 ("Lost", "integer", ".status.samples.lost", 1, "Acknowledged and not stored."),
                 ("Age", "date", ".metadata.creationTimestamp", 0, "When it was made."),
             ],
