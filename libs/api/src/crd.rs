@@ -8,6 +8,9 @@ use crate::{schema, yaml};
 
 const GROUP: &str = "floodmark.dev";
 const VERSION: &str = "v1alpha1";
+const WHY_READY: &str = r#".status.conditions[?(@.type=="Ready")].reason"#;
+const WHY_READY_ABOUT: &str = "Ready, or what keeps it from that.";
+const WHY_FINISHED: &str = r#".status.conditions[?(@.type=="Finished")].reason"#;
 
 /// What a definition says besides its schemas.
 struct Kind {
@@ -56,6 +59,7 @@ fn kinds() -> [Kind; 3] {
                 ("Ready", "integer", ".status.readyReplicas", 0, "Workers that are ready."),
                 ("Epoch", "integer", ".status.ownership.epoch", 0, "The ownership map that holds."),
                 ("Phase", "string", ".status.ownership.phase", 0, "Stable or Draining."),
+                ("Reason", "string", WHY_READY, 0, WHY_READY_ABOUT),
                 ("Backend", "string", ".spec.backend.url", 1, "Where the samples go."),
                 ("Age", "date", ".metadata.creationTimestamp", 0, "When it was made."),
             ],
@@ -78,6 +82,7 @@ fn kinds() -> [Kind; 3] {
             columns: &[
                 ("Profile", "string", ".spec.profile", 0, "Whose rules it plays."),
                 ("Ready", "integer", ".status.readyReplicas", 0, "Receivers that are ready."),
+                ("Reason", "string", WHY_READY, 0, WHY_READY_ABOUT),
                 ("Age", "date", ".metadata.creationTimestamp", 0, "When it was made."),
             ],
         },
@@ -94,6 +99,7 @@ fn kinds() -> [Kind; 3] {
             rules: vec![unchanging(&schema::LOAD_TEST)],
             columns: &[
                 ("Phase", "string", ".status.phase", 0, "How far it is."),
+                ("Reason", "string", WHY_FINISHED, 0, "What it does or waits for, or how it ended."),
                 ("Verdict", "string", ".status.verdict", 0, "Passed, Failed or Inconclusive."),
                 ("Stage", "integer", ".status.stage", 0, "The stage that runs, or ran last, from 0."),
                 ("Rate", "integer", ".status.rate", 0, "Acknowledged samples a second."),
