@@ -66,6 +66,12 @@ fn a_test_begins_once_the_pods_are_of_the_spec_that_it_quotes() {
         }
         api.create(NAME, &test("second", "")).await;
         told(api, NAME, "second", "False", "TargetBusy").await;
+        for (kind, row) in [("lt", ["second", "Pending", "TargetBusy"]), ("rws", ["sink", "Stable", "Ready"])] {
+            let table = world.server.kubectl(&["-n", NAME, "get", kind], "");
+            let shown =
+                table.lines().any(|line| row.iter().all(|cell| line.split_whitespace().any(|word| word == *cell)));
+            assert!(shown, "{row:?}:\n{table}");
+        }
         stage.slow.store(true, Ordering::SeqCst);
         stage.endless.store(false, Ordering::SeqCst);
         told(api, NAME, "first", "True", "Completed").await;

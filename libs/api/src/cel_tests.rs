@@ -1,4 +1,5 @@
-//! The CEL rules, by an interpreter: each refuses a document of `tests/invalid` with the words that `load` has too.
+//! The CEL rules, by an interpreter: each refuses a document of `tests/invalid` with the words that `load` has too. What the API server
+//! says in words of its own has ours beside it.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -72,14 +73,22 @@ fn fill(value: &mut Value, schema: &Value) {
     }
 }
 
+const NO_TEXT: &str = "must be of type string";
+
+/// What the API server says of a number that a schema does not take.
+fn out_of_bounds(value: &Value, schema: &Value, found: &mut Vec<String>) {
+    let Some(number) = value.as_f64() else { return };
+    if schema.get("type").and_then(Value::as_str) == Some("string") {
+        found.push(NO_TEXT.to_owned());
+    }
+    if let Some(min) = schema.get("minimum").and_then(Value::as_f64).filter(|min| number < *min) {
+        found.push(format!("should be greater than or equal to {min}"));
+    }
+}
+
 /// The messages of all rules that do not hold, at any depth; transition rules need the object as it was.
 fn refusals(value: &Value, old: Option<&Value>, schema: &Value, found: &mut Vec<String>) {
-    for rule in schema.get("x-kubernetes-validations").and_then(Value::as_array).into_iter().flatten() {
-        let (text, message) = (rule["rule"].as_str().unwrap(), rule["message"].as_str().unwrap());
-        if (old.is_some() || !text.contains("oldSelf")) && !holds(text, value, old) {
-            found.push(message.to_owned());
-        }
-    }
+    out_of_bounds(value, schema, found);
     for (name, field) in schema.get("properties").and_then(Value::as_object).into_iter().flatten() {
         if let Some(value) = value.get(name) {
             refusals(value, None, field, found);
@@ -87,6 +96,16 @@ fn refusals(value: &Value, old: Option<&Value>, schema: &Value, found: &mut Vec<
     }
     for item in value.as_array().into_iter().flatten() {
         refusals(item, None, &schema["items"], found);
+    }
+    // Nor does the API server hold rules against what is of another type.
+    if found.iter().any(|message| message == NO_TEXT) {
+        return;
+    }
+    for rule in schema.get("x-kubernetes-validations").and_then(Value::as_array).into_iter().flatten() {
+        let (text, message) = (rule["rule"].as_str().unwrap(), rule["message"].as_str().unwrap());
+        if (old.is_some() || !text.contains("oldSelf")) && !holds(text, value, old) {
+            found.push(message.to_owned());
+        }
     }
 }
 
@@ -126,7 +145,8 @@ fn invalid_documents_are_refused_here_and_by_the_api_server_in_the_same_words() 
     assert!(files.len() >= 100, "{}", files.len());
     for (name, expected, text) in &files {
         let report = load(&[(name.clone(), text.clone())]).unwrap_err().to_string();
-        // What is not available yet is said instead of what follows from it; the API server knows nothing of that.
+        // What is not available yet is said instead of what follows from it, of which the API server knows nothing; and of a
+        // number that a schema does not take it speaks in its own words.
         let here = text.lines().nth(1).and_then(|line| line.strip_prefix("# validate: ")).unwrap_or(expected);
         assert!(report.contains(here), "{name}: {here}\n{report}");
         let messages = refused(text);
@@ -201,7 +221,7 @@ fn a_started_test_changes_in_abort_only() {
         assert!(!allowed(change.clone(), Some("Running"), json!({})), "{change}");
         assert!(!allowed(json!({}), Some("Running"), change.clone()), "away with {change}");
     }
-    for phase in [None, Some("Pending"), Some("Starting"), Some("Running"), Some("Finished")] {
+    for phase in [None, Some("Pending"), Some("Preparing"), Some("Running"), Some("Finished")] {
         assert!(allowed(json!({"abort": true}), phase, json!({})), "{phase:?}");
         assert!(allowed(json!({"suspend": false}), phase, json!({})), "{phase:?}");
     }

@@ -8,6 +8,9 @@ use crate::{schema, yaml};
 
 const GROUP: &str = "floodmark.dev";
 const VERSION: &str = "v1alpha1";
+const WHY_READY: &str = r#".status.conditions[?(@.type=="Ready")].reason"#;
+const WHY_READY_ABOUT: &str = "Ready, or what keeps it from that.";
+const WHY_FINISHED: &str = r#".status.conditions[?(@.type=="Finished")].reason"#;
 
 /// What a definition says besides its schemas.
 struct Kind {
@@ -56,6 +59,7 @@ fn kinds() -> [Kind; 3] {
                 ("Ready", "integer", ".status.readyReplicas", 0, "Workers that are ready."),
                 ("Epoch", "integer", ".status.ownership.epoch", 0, "The ownership map that holds."),
                 ("Phase", "string", ".status.ownership.phase", 0, "Stable or Draining."),
+                ("Reason", "string", WHY_READY, 0, WHY_READY_ABOUT),
                 ("Backend", "string", ".spec.backend.url", 1, "Where the samples go."),
                 ("Age", "date", ".metadata.creationTimestamp", 0, "When it was made."),
             ],
@@ -78,6 +82,7 @@ fn kinds() -> [Kind; 3] {
             columns: &[
                 ("Profile", "string", ".spec.profile", 0, "Whose rules it plays."),
                 ("Ready", "integer", ".status.readyReplicas", 0, "Receivers that are ready."),
+                ("Reason", "string", WHY_READY, 0, WHY_READY_ABOUT),
                 ("Age", "date", ".metadata.creationTimestamp", 0, "When it was made."),
             ],
         },
@@ -94,11 +99,12 @@ fn kinds() -> [Kind; 3] {
             rules: vec![unchanging(&schema::LOAD_TEST)],
             columns: &[
                 ("Phase", "string", ".status.phase", 0, "How far it is."),
+                ("Reason", "string", WHY_FINISHED, 0, "What it does or waits for, or how it ended."),
                 ("Verdict", "string", ".status.verdict", 0, "Passed, Failed or Inconclusive."),
-                ("Stage", "integer", ".status.stage", 0, "The stage that runs, from 0."),
+                ("Stage", "integer", ".status.stage", 0, "The stage that runs, or ran last, from 0."),
                 ("Rate", "integer", ".status.rate", 0, "Acknowledged samples a second."),
                 ("P99", "string", ".status.latency.response.p99", 0, "Intended to acknowledged, 99th percentile."),
-                ("Drops", "integer", ".status.drops", 0, "Samples that a worker gave up, for any reason."),
+                ("Drops", "integer", ".status.drops", 0, "Samples given up on the way: dropped, skipped, refused."),
                 ("Lost", "integer", ".status.samples.lost", 1, "Acknowledged and not stored."),
                 ("Age", "date", ".metadata.creationTimestamp", 0, "When it was made."),
             ],

@@ -308,9 +308,9 @@ pub struct Stage {
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 #[schemars(extend("x-kubernetes-validations" = cel::overload()))]
 pub struct Overload {
-    /// Queue (sent late) or Skip (not sent, counted). Default Queue.
+    /// Queue (sent late, up to maxBacklog) or Skip (not sent, counted). Default Queue.
     pub policy: OverloadPolicy,
-    /// With Queue: samples later than that are skipped and counted. Default 30s.
+    /// Samples later than that are skipped and counted, under either policy. Default 30s.
     pub max_backlog: Duration,
 }
 
@@ -326,6 +326,6 @@ pub enum OverloadPolicy {
     /// They are sent late.
     #[default]
     Queue,
-    /// They are skipped and counted.
+    /// Those later than the smallest scrapeInterval (100ms at least) are skipped and counted.
     Skip,
 }

@@ -199,7 +199,7 @@ pub struct Results {
     pub pushgateway: Option<Pushgateway>,
     /// In a cluster: how long artifacts are kept. Default 1h.
     pub ttl_after_finished: Duration,
-    /// In a cluster: keep the pods of a failed test until the TTL. Default true.
+    /// In a cluster: keep the generators' pods of a test that did not pass until the TTL, for their logs. Default true.
     pub keep_on_failure: bool,
 }
 

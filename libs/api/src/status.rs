@@ -102,7 +102,7 @@ pub struct RemoteWriteReceiverStatus {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct LoadTestStatus {
-    /// Pending, Starting, Running, Settling or Finished.
+    /// Pending, Preparing, Running, Verifying or Finished.
     #[schemars(length(max = 32))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub phase: Option<String>,
@@ -122,23 +122,23 @@ pub struct LoadTestStatus {
     #[schemars(extend("format" = "date-time"))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub completion_time: Option<String>,
-    /// The stage that runs, from 0.
+    /// The stage that runs, or ran last, from 0.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stage: Option<u32>,
-    /// Acknowledged samples a second, lately.
+    /// Acknowledged samples a second, of the last second; once the test has ended `rate.achieved`, as in thresholds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rate: Option<u64>,
     /// The ledger, in samples.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub samples: Option<SamplesStatus>,
-    /// Samples that a worker gave up, for any reason.
+    /// Samples given up on the way: dropped by workers, skipped by generators, refused by the backend without having been sent for it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub drops: Option<u64>,
     /// The same by reason, in samples.
     #[schemars(extend("maxProperties" = 64))]
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub drops_by_reason: BTreeMap<String, u64>,
-    /// Latencies.
+    /// Latencies. While the test runs there is the p99 of `response` alone, of the last seconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub latency: Option<LatencyStatus>,
     /// Where the artifacts are served.

@@ -205,6 +205,12 @@ fn numbers_that_kubectl_reads_otherwise_are_refused() {
         assert!(problems(&seed(octal)).contains(&format!("spec.seed: {octal} is another number for kubectl")));
     }
     assert!(problems(&TEST.replace("30s}", "30s, rate: 0100}")).contains("0100 is another number for kubectl"));
+    let batch = |delay: &str| SINK.replace("spec:", &format!("spec:\n  batching: {{maxDelay: {delay}}}"));
+    assert!(
+        problems(&batch("0"))
+            .contains("spec.batching.maxDelay: 0 is a number, which kubectl is refused here: write 0s")
+    );
+    assert!(read(&batch("\"0\"")).is_ok() && read(&batch("0s")).is_ok());
     assert!(read(&seed("17")).is_ok() && read(&TEST.replace("30s}", "30s, rate: \"100\"}")).is_ok());
 }
 

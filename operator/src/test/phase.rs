@@ -211,6 +211,15 @@ mod tests {
     }
 
     #[test]
+    fn the_definition_names_the_phases() {
+        let crds = api::crds();
+        let (_, text) = crds.iter().find(|(name, _)| name.contains("loadtests")).unwrap();
+        let phases = [Phase::Pending, Phase::Preparing, Phase::Running, Phase::Verifying].map(Phase::as_str);
+        let words = format!("{} or {}.", phases.join(", "), Phase::Finished.as_str());
+        assert!(text.contains(&words), "{words}");
+    }
+
+    #[test]
     fn every_row_of_the_table() {
         type Edit = fn(&mut Facts);
         let seconds = Duration::from_secs;

@@ -12,7 +12,7 @@ pub(crate) use endpoint::*;
 pub(crate) use load_test::*;
 pub(crate) use sink::*;
 
-use crate::scalar::Duration;
+use crate::scalar::{Duration, Share};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -74,6 +74,12 @@ fn among(by: &str, values: &[&str]) -> String {
         [value] => format!("self.{by} == '{value}'"),
         values => format!("self.{by} in ['{}']", values.join("', '")),
     }
+}
+
+/// A pattern is held against texts only: a number has to be told that it is no percentage.
+pub(crate) fn share() -> Value {
+    let percentage = "^(0|0*(100([.]0+)?|[0-9]{1,2}([.][0-9]+)?)%)$";
+    Rules::default().rule(format!("string(self).matches('{percentage}')"), Share::WRONG).end()
 }
 
 /// Whether a count, share or duration in a text or number is more than nothing.

@@ -46,7 +46,7 @@ impl Walk {
             };
         }
         if let Some(scalar) = schema.get("x-floodmark-scalar").and_then(Value::as_str) {
-            return self.scalar(node, scalar, path);
+            return self.scalar(node, scalar, schema, path);
         }
         match (kind, &node.kind) {
             ("object", NodeKind::Map(entries)) => self.object(node, entries, schema, path),
@@ -232,13 +232,15 @@ impl Walk {
         Some(value)
     }
 
-    fn scalar(&mut self, node: &Node, scalar: &str, path: &str) -> Option<Value> {
+    fn scalar(&mut self, node: &Node, scalar: &str, schema: &Value, path: &str) -> Option<Value> {
         let (NodeKind::Plain(text) | NodeKind::Quoted(text)) = &node.kind else {
             return self.wrong(node, path, format!("{} was found: write {}", found(node), wanted_scalar(scalar)));
         };
-        if matches!(node.kind, NodeKind::Plain(_)) && scalars::is_old_number(text) {
+        let plain = matches!(node.kind, NodeKind::Plain(_));
+        if plain && scalars::is_old_number(text) {
             return self.wrong(node, path, old_number(text));
         }
+        let is_text = schema.get("type").and_then(Value::as_str) == Some("string");
         let error = match scalar {
             "count" => text.parse::<Count>().err(),
             "bytes" => text.parse::<Bytes>().err(),
@@ -248,6 +250,10 @@ impl Walk {
         };
         match error {
             Some(error) => self.wrong(node, path, error.to_string()),
+            // Of the scalars that are texts to the API server only a duration of nothing can do without a letter.
+            None if is_text && plain && scalars::value(text).is_number() => {
+                self.wrong(node, path, format!("{text} is a number, which kubectl is refused here: write {text}s"))
+            }
             None => Some(Value::String(text.clone())),
         }
     }

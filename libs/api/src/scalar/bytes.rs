@@ -44,6 +44,7 @@ impl fmt::Display for Bytes {
 scalar!(Bytes, "a size such as 256Mi", {
     "x-kubernetes-int-or-string": true,
     "anyOf": [{"type": "integer"}, {"type": "string"}],
+    "minimum": 0,
     "pattern": r"^[0-9]+(\.[0-9]+)?([KMGT]i|[kMGT])?$",
     "maxLength": 32,
     "x-floodmark-scalar": "bytes"

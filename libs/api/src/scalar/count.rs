@@ -44,6 +44,7 @@ impl fmt::Display for Count {
 scalar!(Count, "a count such as 250k", {
     "x-kubernetes-int-or-string": true,
     "anyOf": [{"type": "integer"}, {"type": "string"}],
+    "minimum": 0,
     "pattern": r"^[0-9]+(\.[0-9]+)?[kMGT]?$",
     "maxLength": 32,
     "x-floodmark-scalar": "count"

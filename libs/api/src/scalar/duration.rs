@@ -5,7 +5,8 @@ use std::str::FromStr;
 
 use super::{ScalarError, decimal, scalar};
 
-/// A span of time: numbers with the units h, m, s, ms, us and ns, one after the other (`1m30s`, `1.5h`, `250ms`); `0` is allowed bare.
+/// A span of time: numbers with the units h, m, s, ms, us and ns, one after the other (`1m30s`, `1.5h`, `250ms`); `"0"` is
+/// one, too, but in YAML only in quotes, as the API server takes no number for it.
 /// At most 292 years (a signed 64-bit number of nanoseconds, as Kubernetes holds it).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Duration(pub std::time::Duration);

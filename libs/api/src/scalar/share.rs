@@ -9,12 +9,15 @@ use super::{ScalarError, scalar};
 #[derive(Debug, Clone, Copy, PartialEq, PartialOrd, Default)]
 pub struct Share(pub f64);
 
+impl Share {
+    pub(crate) const WRONG: &str = "is not a share: write a percentage from 0% to 100%, such as 1% or 0.5%";
+}
+
 impl FromStr for Share {
     type Err = ScalarError;
 
     fn from_str(text: &str) -> Result<Self, ScalarError> {
-        let wrong =
-            || ScalarError(format!("{text:?} is not a share: write a percentage from 0% to 100%, such as 1% or 0.5%"));
+        let wrong = || ScalarError(format!("{text:?} {}", Self::WRONG));
         if text == "0" {
             return Ok(Self(0.0));
         }
@@ -67,5 +70,6 @@ scalar!(Share, "a percentage such as 1%", {
     "anyOf": [{"type": "integer"}, {"type": "string"}],
     "pattern": r"^(0|[0-9]+(\.[0-9]+)?%)$",
     "maxLength": 32,
+    "x-kubernetes-validations": crate::cel::share(),
     "x-floodmark-scalar": "share"
 });
