@@ -44,8 +44,8 @@ fn stepped(known: &ControlDocument, look: Look) -> Option<ControlDocument> {
     let failed = failed.map(|(to, generation, waiting_for)| Failed { to, generation, waiting_for });
     let notes = Notes { draining_since, failed, last_pause: None };
     // An engine takes no more from the sink's document.
-    let view =
-        View { wanted: wanted.min(ownership::MAX_REPLICAS), generation, ready, drained: drained.into_iter().collect() };
+    let wanted = wanted.min(ownership::MAX_REPLICAS);
+    let view = View { wanted, generation, ready, known: ready, drained: drained.into_iter().collect() };
     let next = step(known, &notes, &view, now, timeout, &|ordinal| format!("worker-{ordinal}:1"));
     assert!(next.workers >= known.from, "a worker of the map that holds is taken away");
     let (document, _) = next.publish.filter(|_| known.epoch < MAX_EPOCH)?;

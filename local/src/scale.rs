@@ -97,7 +97,7 @@ impl Scaler {
     }
 
     async fn view(&self, wanted: u32, generation: u64) -> View {
-        let mut view = View { wanted, generation, ready: 0, drained: BTreeSet::new() };
+        let mut view = View { wanted, generation, ready: 0, known: 0, drained: BTreeSet::new() };
         let mut ordinals = BTreeSet::new();
         for worker in self.fleet.workers() {
             let url = format!("http://{}{}", worker.address, path::ACCOUNT);
@@ -108,6 +108,8 @@ impl Scaler {
             }
         }
         view.ready = (0..u32::MAX).take_while(|ordinal| ordinals.contains(ordinal)).count() as u32;
+        // A worker that is down comes back.
+        view.known = view.ready;
         view
     }
 

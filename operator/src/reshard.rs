@@ -4,14 +4,18 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::Pod;
 use ownership::drive::{self, Next, Notes, View};
-use ownership::{ControlDocument, MAX_REPLICAS};
+use ownership::{ControlDocument, MAX_REPLICAS, Phase};
 use protocol::WorkerReport;
 
 use crate::build::names;
 use crate::kinds::Sink;
-use crate::observe::pods::ready;
+use crate::observe::pods::{placed, ready};
 
 /// `reports` are the workers' accounts of this moment by ordinal; who did not answer is not ready and not drained.
+///
+/// A pod that no node has taken, or that does not exist, has no process. If `pods` were read after `doc`, the next process of that
+/// ordinal finds this document or a newer one, since supervisors read it from the API server before they start a worker: of one that
+/// drains, there is nobody left to wait for.
 pub(crate) fn view(
     sink: &Sink,
     wanted: u32,
@@ -20,16 +24,20 @@ pub(crate) fn view(
     doc: &ControlDocument,
 ) -> View {
     let obeys = |ordinal: u32| reports.get(&ordinal).is_some_and(|report| report.epoch == doc.epoch);
-    let is_there = |ordinal: u32| {
+    let pod = |ordinal: u32| {
         let name = names::worker_pod(&sink.name, ordinal);
-        pods.iter().any(|pod| pod.metadata.name.as_deref() == Some(&name) && ready(pod))
+        pods.iter().find(|pod| pod.metadata.name.as_deref() == Some(&name))
     };
+    let is_ready = |ordinal: u32| pod(ordinal).is_some_and(ready) && obeys(ordinal);
+    let absent = |ordinal: u32| !pod(ordinal).is_some_and(placed);
     let drained = reports.iter().filter_map(|(&ordinal, report)| Some((ordinal, report.drained?)));
+    let gone = (0..doc.from).filter(|_| doc.phase == Phase::Draining).filter(|&ordinal| absent(ordinal));
     View {
         wanted,
         generation: u64::try_from(sink.generation).unwrap_or_default(),
-        ready: (0..MAX_REPLICAS).take_while(|&ordinal| is_there(ordinal) && obeys(ordinal)).count() as u32,
-        drained: drained.collect(),
+        ready: (0..MAX_REPLICAS).take_while(|&ordinal| is_ready(ordinal)).count() as u32,
+        known: (0..doc.from).take_while(|&ordinal| is_ready(ordinal) || absent(ordinal)).count() as u32,
+        drained: drained.chain(gone.map(|ordinal| (ordinal, doc.epoch))).collect(),
     }
 }
 
@@ -41,7 +49,6 @@ pub(crate) fn step(sink: &Sink, doc: &ControlDocument, notes: &Notes, view: &Vie
 
 #[cfg(test)]
 mod tests {
-    use ownership::Phase;
     use serde_json::json;
 
     use super::*;
@@ -59,6 +66,7 @@ mod tests {
     fn pod(ordinal: u32, ready: &str, leaving: bool) -> Pod {
         let mut pod = json!({
             "metadata": {"name": format!("s-sink-{ordinal}")},
+            "spec": {"nodeName": "node", "containers": []},
             "status": {"conditions": [{"type": "PodScheduled", "status": "True"}, {"type": "Ready", "status": ready}]},
         });
         if leaving {
@@ -96,6 +104,32 @@ mod tests {
             (all.clone(), BTreeMap::from([report(0, 0, None), report(1, 1, None)]), 0),
         ] {
             assert_eq!(view(&sink(3), 3, &pods, &reports, &doc).ready, ready);
+        }
+    }
+
+    #[test]
+    fn owners_without_a_process_are_known_to_be_gone_and_hold_nothing_up() {
+        let mut waits = pod(1, "False", false);
+        waits.spec.as_mut().unwrap().node_name = None;
+        let three = [pod(0, "True", false), waits.clone(), pod(2, "True", false)];
+        let told = |drained| BTreeMap::from([report(0, 1, drained), report(2, 1, drained)]);
+        let (sink, stable, notes) = (sink(2), doc(4), Notes::default());
+        // Number 3 does not exist at all.
+        let seen = view(&sink, 2, &three, &told(None), &stable);
+        assert_eq!((seen.ready, seen.known, seen.drained.len()), (1, 4, 0));
+        let (draining, notes) = step(&sink, &stable, &notes, &seen, 1000).publish.unwrap();
+        assert_eq!((draining.phase, draining.from, draining.to), (Phase::Draining, 4, 2));
+        let seen = view(&sink, 2, &three, &told(None), &draining);
+        assert_eq!(seen.drained.iter().copied().collect::<Vec<_>>(), [(1, 1), (3, 1)]);
+        let seen = view(&sink, 2, &three, &told(Some(1)), &draining);
+        let (settled, _) = step(&sink, &draining, &notes, &seen, 1100).publish.unwrap();
+        assert_eq!((settled.phase, settled.epoch, settled.to), (Phase::Stable, 2, 2));
+        // Whoever has a node may run, whatever was heard of it.
+        for (other, ready, leaving) in [(1, "False", false), (1, "True", true)] {
+            let pods = [three[0].clone(), pod(other, ready, leaving), three[2].clone()];
+            let seen = view(&sink, 2, &pods, &told(None), &stable);
+            assert_eq!((seen.known, step(&sink, &stable, &notes, &seen, 0).publish), (1, None));
+            assert_eq!(view(&sink, 2, &pods, &told(None), &draining).drained, [(3, 1)].into());
         }
     }
 

@@ -4,6 +4,8 @@
 //! is done and its answer lost, or it is not done; the operator is killed, and another one goes on.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
@@ -11,10 +13,11 @@ use http::Method;
 use serde_json::{Value, json};
 
 use crate::api::condition;
-use crate::documents::targets;
+use crate::documents::{targets, test};
 use crate::dump::{difference, dump};
 use crate::process::{Operator, log};
 use crate::proxy::{ACCOUNT, Cut, Key, Proxy, Write, made_twice};
+use crate::puppet::Stage;
 use crate::world::{World, scenario, until};
 
 /// Cases at a time: most of a case is waiting for the turn of a status.
@@ -35,16 +38,46 @@ spec:
     - {at: 2s, action: Terminate, sinkWorker: 0}
 ";
 
+const CHAOS: &str = "  chaos: [{at: 100ms, action: Restart, sinkWorker: 1}, {at: 200ms, action: Scale, replicas: 5}]\n";
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Script {
     Create,
     ScaleOut,
     ScaleIn,
     Run,
+    /// A run that is waiting for its first sample goes on, and breaks what takes the cluster's API.
+    Chaos,
+    /// The same is told to end.
+    Abort,
+    /// The same goes on and leaves nothing but its summary.
+    Leave,
     Delete,
 }
 
-const SCRIPTS: [Script; 5] = [Script::Create, Script::ScaleOut, Script::ScaleIn, Script::Run, Script::Delete];
+impl Script {
+    /// The test that runs before the script begins.
+    fn before(self) -> Option<String> {
+        match self {
+            Self::Create | Self::ScaleOut | Self::ScaleIn | Self::Run => None,
+            Self::Chaos => Some(test("test", CHAOS)),
+            Self::Abort => Some(test("test", "")),
+            Self::Leave => Some(test("test", "  results: {ttlAfterFinished: 5s}\n")),
+            Self::Delete => Some(TEST.to_owned()),
+        }
+    }
+}
+
+const SCRIPTS: [Script; 8] = [
+    Script::Create,
+    Script::ScaleOut,
+    Script::ScaleIn,
+    Script::Run,
+    Script::Chaos,
+    Script::Abort,
+    Script::Leave,
+    Script::Delete,
+];
 
 type End = BTreeMap<String, String>;
 
@@ -53,6 +86,7 @@ struct Case {
     world: &'static World,
     script: Script,
     namespace: String,
+    stage: Arc<Stage>,
     proxy: Proxy,
     operator: Operator,
 }
@@ -63,10 +97,11 @@ impl Case {
         let namespace = format!("crash-{}-{number}", format!("{script:?}").to_lowercase());
         world.api.namespace(&namespace).await;
         let stage = world.puppet.stage(&namespace);
-        stage.endless.store(script == Script::Delete, std::sync::atomic::Ordering::SeqCst);
+        stage.endless.store(script == Script::Delete, Ordering::SeqCst);
+        stage.unready.store(matches!(script, Script::Chaos | Script::Abort | Script::Leave), Ordering::SeqCst);
         let proxy = Proxy::start(world.api.0.clone(), ACCOUNT).await;
         let operator = Operator::start(&proxy, Some(&namespace), &[]);
-        let case = Self { world, script, namespace, proxy, operator };
+        let case = Self { world, script, namespace, stage, proxy, operator };
         if script != Script::Create {
             let replicas = if script == Script::ScaleIn { 5 } else { 3 };
             world.api.create(&case.namespace, &targets(replicas)).await;
@@ -77,15 +112,23 @@ impl Case {
             })
             .await;
         }
-        if script == Script::Delete {
-            world.api.create(&case.namespace, TEST).await;
-            until("the test runs", || async {
-                let test = world.api.get(&case.namespace, "loadtests", "test").await?;
-                (test["status"]["phase"] == "Running").then_some(())
-            })
-            .await;
+        if let Some(test) = script.before() {
+            world.api.create(&case.namespace, &test).await;
+            until("the test runs", || case.begun()).await;
         }
         case
+    }
+
+    /// Nothing more is written of the test until its conductor says something else.
+    async fn begun(&self) -> Option<()> {
+        let (api, namespace) = (&self.world.api, &self.namespace);
+        let phase = if self.script == Script::Delete { "Running" } else { "Preparing" };
+        let test = api.get(namespace, "loadtests", "test").await?;
+        let budget = api.get(namespace, "poddisruptionbudgets", "store-receiver").await?;
+        for pod in ["test-conductor-0", "test-generator-0"] {
+            api.get(namespace, "pods", pod).await?["status"]["podIP"].as_str()?;
+        }
+        (test["status"]["phase"] == phase && budget["spec"]["maxUnavailable"] == 0).then_some(())
     }
 
     /// What users do.
@@ -96,6 +139,10 @@ impl Case {
             Script::ScaleOut => self.scale(5).await,
             Script::ScaleIn => self.scale(2).await,
             Script::Run => api.create(namespace, TEST).await,
+            Script::Chaos | Script::Leave => self.stage.unready.store(false, Ordering::SeqCst),
+            Script::Abort => {
+                api.merge(namespace, "loadtests", "test", &json!({"spec": {"abort": true}})).await;
+            }
             Script::Delete => api.delete(namespace, "loadtests", "test").await,
         }
     }
@@ -136,17 +183,23 @@ impl Case {
         };
         let sink = ready("remotewritesinks", "sink").await?;
         let owners = match self.script {
-            Script::ScaleOut => 5,
+            Script::ScaleOut | Script::Chaos => 5,
             Script::ScaleIn => 2,
-            Script::Create | Script::Run | Script::Delete => 3,
+            Script::Create | Script::Run | Script::Abort | Script::Leave | Script::Delete => 3,
         };
         let ownership = &sink["status"]["ownership"];
         let there = ownership["phase"] == "Stable" && ownership["toReplicas"] == owners;
         ready("remotewritereceivers", "store").await?;
+        let finished = async || {
+            let test = api.get(namespace, "loadtests", "test").await?;
+            Some(condition(&test, "Finished")?.0 == "True")
+        };
+        let gone = async || api.get(namespace, "jobs", "test-conductor").await.is_none();
         let tested = match self.script {
-            Script::Run => condition(&api.get(namespace, "loadtests", "test").await?, "Finished")?.0 == "True",
-            Script::Delete => api.get(namespace, "jobs", "test-conductor").await.is_none(),
-            _ => true,
+            Script::Create | Script::ScaleOut | Script::ScaleIn => true,
+            Script::Run | Script::Chaos | Script::Abort => finished().await?,
+            Script::Leave => finished().await? && gone().await,
+            Script::Delete => gone().await,
         };
         let free = api.control(namespace, "sink-sink-control").await?.get("run").is_none();
         (there && tested && free).then_some(())

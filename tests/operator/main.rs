@@ -24,6 +24,7 @@ mod proxy;
 mod puppet;
 mod refused;
 mod rights;
+mod scarce;
 #[path = "../shared.rs"]
 mod shared;
 mod throttle;

@@ -119,14 +119,25 @@ impl Pod {
         handed >= by_supervisor && done >= by_operator
     }
 
+    fn stopped(&self) -> bool {
+        self.told()["stop"].is_string()
+    }
+
     fn verdict(&self) -> &'static str {
-        if self.stage.fails.load(Ordering::SeqCst) { "Failed" } else { "Passed" }
+        if self.stopped() {
+            "Inconclusive"
+        } else if self.stage.fails.load(Ordering::SeqCst) {
+            "Failed"
+        } else {
+            "Passed"
+        }
     }
 
     fn progress(&self) -> Value {
         let stage = &self.stage;
         let asked = stage.asked.load(Ordering::SeqCst);
         let step = match asked {
+            _ if self.stopped() => PHASES.len(),
             _ if stage.unready.load(Ordering::SeqCst) => 0,
             asked if stage.endless.load(Ordering::SeqCst) => asked.min(1),
             asked if asked >= PHASES.len() && !self.broken() => PHASES.len() - 1,

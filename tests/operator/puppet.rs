@@ -34,6 +34,8 @@ pub(crate) struct Stage {
     pub(crate) unready: AtomicBool,
     /// … or goes on running.
     pub(crate) endless: AtomicBool,
+    /// No node takes the pods of sets from this index on.
+    pub(crate) room: OnceLock<u64>,
     /// Whoever looks after sets has no time: their changes are not seen.
     pub(crate) slow: AtomicBool,
     /// Workers do not drain …
@@ -165,8 +167,10 @@ async fn round(api: &Api, seen: &Arc<Seen>, namespace: &str, stage: &Arc<Stage>)
             let outdated = *label == SET_INDEX && !slow && pod.labels().get(REVISION) != Some(&revision(wanted));
             wanted.metadata.uid.as_ref() == Some(owner) && !outdated
         });
-        if !fits {
+        if !fits || pod.metadata.deletion_timestamp.is_some() {
             delete(api, namespace, "pods", name, uid).await;
+        } else if pod.data["spec"]["nodeName"].is_null() {
+            unschedulable(api, namespace, pod).await;
         } else if pod.data["status"]["podIP"].is_null() {
             let ip = Parts::address(&mut stage.parts.lock().unwrap(), namespace, name, seen, stage);
             let status = json!({"status": {"phase": "Running", "podIP": ip, "podIPs": [{"ip": ip}],
@@ -181,6 +185,9 @@ async fn round(api: &Api, seen: &Arc<Seen>, namespace: &str, stage: &Arc<Stage>)
             if *label == SET_INDEX {
                 pod["metadata"]["labels"][REVISION] = json!(revision(owner));
             }
+            if *label != SET_INDEX || stage.room.get().is_none_or(|room| index < room) {
+                pod["spec"]["nodeName"] = json!("node");
+            }
             let pod = pod.to_string();
             let made = api.send(Method::POST, &path(namespace, "pods", ""), "application/json", &pod).await;
             // Its pods have to pass the namespace's `restricted` level; what else is in the way passes.
@@ -188,6 +195,16 @@ async fn round(api: &Api, seen: &Arc<Seen>, namespace: &str, stage: &Arc<Stage>)
                 assert!(!words.contains("PodSecurity"), "{words}");
             }
         }
+    }
+}
+
+/// What the scheduler says of a pod, once.
+async fn unschedulable(api: &Api, namespace: &str, pod: &DynamicObject) {
+    if pod.data["status"]["conditions"].is_null() {
+        let told = json!({"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/1 nodes are available"});
+        let status = json!({"status": {"conditions": [told]}}).to_string();
+        let at = format!("{}/status", path(namespace, "pods", &pod.name_any()));
+        let _ = api.send(Method::PATCH, &at, "application/merge-patch+json", &status).await;
     }
 }
 

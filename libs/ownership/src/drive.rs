@@ -40,7 +40,9 @@ pub struct View {
     pub generation: u64,
     /// The workers `0..ready` are all there and obey the control document's epoch.
     pub ready: u32,
-    /// Ordinals that say they are drained, with the epoch they say it of.
+    /// Each of the workers `0..known` is one of these, or no process of it exists.
+    pub known: u32,
+    /// Ordinals that say they are drained, with the epoch they say it of; and those without a process, of the epoch that drains.
     pub drained: BTreeSet<(u32, u64)>,
 }
 
@@ -133,7 +135,7 @@ pub fn step(
 
 /// Who is drained comes before the clock: a drain that has ended is never given up.
 fn events(document: &ControlDocument, view: &View, wanted: u32, late: bool) -> Vec<Event> {
-    let mut events = vec![Event::Wanted(wanted), Event::Ready(view.ready)];
+    let mut events = vec![Event::Wanted(wanted), Event::Ready(view.ready), Event::Known(view.known)];
     events.extend(view.drained.iter().map(|&(ordinal, epoch)| Event::Drained { ordinal, epoch }));
     events.extend(late.then_some(Event::DrainTimeout { epoch: document.epoch }));
     events

@@ -1,15 +1,16 @@
 //! From N workers to M, as one state machine for both engines: `(state, event) -> (state, effects)`.
 //!
 //! ```text
-//!            pods ready (scale-out)                     every worker of `from` drained
+//!      all of M ready (scale-out), or
+//!      all of N known (scale-in)                     every worker of `from` drained
 //! Stable(e, N) ───────────────▶ Draining(e, N → M) ──────────────────────────▶ Stable(e + 1, M)
 //!                                      └── drain timeout, or N wanted again ──▶ Stable(e + 1, N)
 //! ```
 //!
 //! An aborted drain takes a new epoch too. So documents have one order (epoch, then phase), and a worker's word that it
 //! is drained, which names the epoch, can never be taken for a later attempt's. Edits during a drain are coalesced: only
-//! the newest count, and only once the drain has ended. A worker that does not answer is waited for until the timeout;
-//! its slots are never given away around it.
+//! the newest count, and only once the drain has ended. A worker that does not answer is waited for: before a drain as long
+//! as it takes, since all the others accept meanwhile, and in one until the timeout; its slots are never given away around it.
 
 use crate::Phase;
 use std::collections::BTreeSet;
@@ -23,6 +24,7 @@ pub struct State {
     drain: Option<Drain>,
     wanted: u32,
     ready: u32,
+    known: u32,
     /// A target whose drain timed out; not tried again until somebody wants something else or says so.
     failed: Option<u32>,
 }
@@ -40,6 +42,8 @@ pub enum Event {
     Wanted(u32),
     /// The workers `0..n` are all ready.
     Ready(u32),
+    /// Each of the workers `0..n` is ready, or no process of it exists.
+    Known(u32),
     /// A worker says that it obeys the draining document of this epoch and has nothing left to send.
     Drained {
         /// Who.
@@ -98,6 +102,7 @@ impl State {
             drain: draining.then(|| Drain { to: to.max(1), drained: BTreeSet::new() }),
             wanted: to.max(1),
             ready: 0,
+            known: 0,
             failed: None,
         };
         let mut effects = vec![Effect::Workers(state.from.max(state.wanted))];
@@ -147,6 +152,7 @@ impl State {
                 }
             }
             Event::Ready(ready) => self.ready = ready,
+            Event::Known(known) => self.known = known,
             Event::Retry => {
                 if self.failed.take().is_some() {
                     self.aim(&mut effects);
@@ -220,7 +226,7 @@ impl State {
         let due = self.drain.is_none()
             && self.wanted != self.from
             && self.failed != Some(self.wanted)
-            && (self.wanted < self.from || self.ready >= self.wanted);
+            && if self.wanted < self.from { self.known >= self.from } else { self.ready >= self.wanted };
         if due {
             self.drain = Some(Drain { to: self.wanted, drained: BTreeSet::new() });
             effects.push(Effect::Publish {

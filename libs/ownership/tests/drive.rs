@@ -31,6 +31,7 @@ struct Look {
     wanted: u32,
     generation: u8,
     ready: u32,
+    known: u32,
     drained: BTreeSet<(u32, u64)>,
 }
 
@@ -50,6 +51,8 @@ struct World {
     generation: u8,
     /// Workers that the set is to have; pods follow in steps of their own.
     set: u32,
+    /// Pods from this ordinal on never come up.
+    nodes: usize,
     workers: [Worker; WORKERS],
     todo: VecDeque<Write>,
     late: bool,
@@ -84,6 +87,7 @@ impl World {
             wanted: replicas,
             generation: 1,
             set: replicas,
+            nodes: WORKERS,
             workers: std::array::from_fn(worker),
             todo: VecDeque::new(),
             late: false,
@@ -101,8 +105,17 @@ impl World {
         self.workers.iter().take_while(ready).count() as u32
     }
 
+    /// The same, where those without a process count too.
+    fn known(&self) -> u32 {
+        let epoch = self.document.0;
+        let known = |worker: &&Worker| !worker.up || worker.view.is_some_and(|view| view.0 == epoch);
+        self.workers.iter().take(self.document.2 as usize).take_while(known).count() as u32
+    }
+
     fn look(&self) -> Look {
         let reports = self.workers.iter().zip(0..).filter(|(worker, _)| worker.up);
+        let absent = self.workers.iter().zip(0..).filter(|(worker, _)| !worker.up).map(|(_, i)| (i, self.document.0));
+        let absent = absent.filter(|_| self.document.1 == Phase::Draining);
         Look {
             document: self.document,
             notes: self.notes,
@@ -110,7 +123,8 @@ impl World {
             wanted: self.wanted,
             generation: self.generation,
             ready: self.ready(),
-            drained: reports.filter_map(|(worker, i)| Some((i, worker.drained?))).collect(),
+            known: self.known(),
+            drained: reports.filter_map(|(worker, i)| Some((i, worker.drained?))).chain(absent).collect(),
         }
     }
 
@@ -119,6 +133,7 @@ impl World {
             wanted: look.wanted,
             generation: look.generation.into(),
             ready: look.ready,
+            known: look.known,
             drained: look.drained.clone(),
         };
         // Drains begin at 0, so that worlds do not differ by their clocks.
@@ -216,8 +231,7 @@ impl World {
             worlds.push(world);
         };
         let worker = &self.workers[i];
-        let wanted = (i as u32) < self.set;
-        if worker.up != wanted {
+        if worker.up != self.has_pod(i) {
             push(&|world| world.pod(i));
         }
         if !worker.up {
@@ -246,18 +260,27 @@ impl World {
                 let worker = &mut world.workers[i];
                 (worker.view, worker.drained) = (None, None);
             });
+            // Its pod with all that it held; the set's controller makes another one.
+            push(&|world| {
+                world.worker_crashes -= 1;
+                world.workers[i] = Worker::default();
+            });
         }
         worlds
     }
 
+    fn has_pod(&self, i: usize) -> bool {
+        (i as u32) < self.set && i < self.nodes
+    }
+
     /// The set's controller starts or removes a pod.
     fn pod(&mut self, i: usize) {
-        let wanted = (i as u32) < self.set;
+        let up = self.has_pod(i);
         let worker = &mut self.workers[i];
-        if !wanted {
+        if !up {
             assert_eq!(worker.buffer, None, "worker {i} is removed with samples left");
         }
-        *worker = Worker { up: wanted, buffer: worker.buffer, ..Worker::default() };
+        *worker = Worker { up, buffer: worker.buffer, ..Worker::default() };
     }
 
     fn see(&mut self, i: usize) {
@@ -330,13 +353,21 @@ fn any_single_failure_of_any_write_converges_and_keeps_one_sender_a_slot() {
 }
 
 #[test]
+fn workers_that_never_come_up_keep_nobody_from_going_on_without_them() {
+    let mut start = World { nodes: 2, ..World::new(WORKERS as u32) };
+    start.workers[2] = Worker::default();
+    let seen = explore(start);
+    assert!(seen > 1000, "only {seen} worlds");
+}
+
+#[test]
 fn edits_in_the_middle_of_a_drain_converge() {
     let seen = explore(World { edits: 2, faults: 0, worker_crashes: 0, ..World::new(2) });
     assert!(seen > 1000, "only {seen} worlds");
 }
 
 fn view(wanted: u32, ready: u32, drained: &[(u32, u64)]) -> View {
-    View { wanted, generation: 1, ready, drained: drained.iter().copied().collect() }
+    View { wanted, generation: 1, ready, known: ready, drained: drained.iter().copied().collect() }
 }
 
 fn go(document: &ControlDocument, notes: &Notes, view: &View, now: u64) -> Next {
@@ -375,6 +406,22 @@ fn scale_in_keeps_the_workers_until_the_new_map_is_written() {
     let (stable, notes) = next.publish.unwrap();
     assert_eq!((stable.epoch, stable.from, stable.addresses.len()), (2, 1, 1));
     assert_eq!(go(&stable, &notes, &view(1, 3, &[]), 11).workers, 1);
+}
+
+#[test]
+fn a_scale_in_begins_once_every_owner_is_known_to_be_there_or_gone() {
+    let (stable, notes) = (full((1, Phase::Stable, 3, 3)), Notes::default());
+    let next = go(&stable, &notes, &view(2, 2, &[]), 0);
+    assert_eq!((next.workers, next.publish, next.look_again), (3, None, None), "the others go on accepting");
+    let gone = View { known: 3, ..view(2, 2, &[]) };
+    let (draining, notes) = go(&stable, &notes, &gone, 0).publish.unwrap();
+    assert_eq!((draining.phase, draining.from, draining.to), (Phase::Draining, 3, 2));
+    let gone = View { known: 3, ..view(2, 2, &[(0, 1), (1, 1), (2, 1)]) };
+    let (stable, _) = go(&draining, &notes, &gone, 10).publish.unwrap();
+    assert_eq!((stable.phase, stable.epoch, stable.to), (Phase::Stable, 2, 2));
+    // A scale-out needs its workers themselves.
+    let gone = View { known: 2, ..view(3, 1, &[]) };
+    assert_eq!(go(&stable, &notes, &gone, 20).publish, None);
 }
 
 #[test]

@@ -116,6 +116,7 @@ impl World {
         }
         worlds.extend(self.after(Event::Wanted(self.wanted)));
         worlds.extend(self.after(Event::Ready(self.ready())));
+        worlds.extend(self.after(Event::Known(self.ready())));
         if self.timeouts > 0 {
             let world = Self { timeouts: self.timeouts - 1, ..self.clone() };
             for epoch in epoch.saturating_sub(1)..=epoch {
@@ -195,7 +196,8 @@ impl World {
                     }
                 }
             }
-            let mut events = vec![Event::Wanted(self.wanted), Event::Retry, Event::Ready(self.ready())];
+            let ready = self.ready();
+            let mut events = vec![Event::Wanted(self.wanted), Event::Retry, Event::Ready(ready), Event::Known(ready)];
             events.extend(self.reports.iter().map(|&(ordinal, epoch)| Event::Drained { ordinal, epoch }));
             for event in events {
                 if let Some(world) = self.after(event).pop() {
@@ -277,9 +279,11 @@ fn scale_out_starts_workers_then_drains() {
 #[test]
 fn scale_in_drains_then_stops_workers() {
     let (state, _) = State::resume(1, Phase::Stable, 2, 2);
-    let (state, effects) = drive(state, &[Event::Wanted(0)]);
-    let expected = [Effect::Workers(2), draining(1, 2, 1), Effect::StartDrainTimer { epoch: 1 }];
-    assert_eq!(effects, expected);
+    // While an owner is not known to be there or gone, the others go on accepting.
+    let (state, effects) = drive(state, &[Event::Ready(1), Event::Known(1), Event::Wanted(0)]);
+    assert_eq!(effects, [Effect::Workers(2)]);
+    let (state, effects) = drive(state, &[Event::Known(2)]);
+    assert_eq!(effects, [draining(1, 2, 1), Effect::StartDrainTimer { epoch: 1 }]);
     let drained = [0, 1].map(|ordinal| Event::Drained { ordinal, epoch: 1 });
     let (_, effects) = drive(state, &drained);
     assert_eq!(effects, [stable(2, 1), Effect::Workers(1), Effect::Settled]);
@@ -305,7 +309,7 @@ fn a_timeout_goes_back_and_is_not_tried_again_unasked() {
 #[test]
 fn edits_during_a_drain_are_coalesced() {
     let (state, _) = State::resume(1, Phase::Stable, 3, 3);
-    let edits = [Event::Wanted(2), Event::Wanted(1), Event::Wanted(2), Event::Wanted(1)];
+    let edits = [Event::Known(3), Event::Wanted(2), Event::Wanted(1), Event::Wanted(2), Event::Wanted(1)];
     let (state, effects) = drive(state, &edits);
     assert_eq!(effects.iter().filter(|effect| matches!(effect, Effect::Publish { .. })).count(), 1);
     let drained = [0, 1, 2].map(|ordinal| Event::Drained { ordinal, epoch: 1 });

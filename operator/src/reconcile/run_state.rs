@@ -7,14 +7,15 @@ use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Pod;
+use ownership::ControlDocument;
 use protocol::EngineReport;
 
-use super::Context;
 use super::load_test::{job_failed, owns};
+use super::{Context, maps};
 use crate::build::meta::{Component, Owner, selector_text};
 use crate::build::names;
 use crate::build::plans::Targets;
-use crate::cluster::Fail;
+use crate::cluster::{Cluster, Fail};
 use crate::error::{Error, What};
 use crate::hindrance::Hindrance;
 use crate::kinds::{Kind, Test};
@@ -87,8 +88,8 @@ pub(super) async fn observe(
         }
     }
     let mut watched = pods.clone();
-    let (tested, sets) = tested(context, owner, targets).await?;
-    watched.extend(tested);
+    let Tested { working, joining, sets } = tested(context, owner, targets).await?;
+    watched.extend(working);
     let made = |component: Component, wanted: usize| of(component).count() >= wanted;
     let owners = [
         observe::Owner {
@@ -104,12 +105,16 @@ pub(super) async fn observe(
     ];
     let troubles = observe::troubles(cluster, namespace, &watched, &owners, now).await;
     state.troubles = seen(troubles, &mut state.unseen)?;
-    // Of a set that cannot make all of its pods the others go on: it is told, and nothing ends for it alone.
+    // Without workers that own nothing yet, and of a set that cannot make all of its pods, the others go on: it is told, and nothing
+    // ends for it alone.
+    let joining_troubles = observe::troubles(cluster, namespace, &joining, &[], now).await;
+    let mut told = seen(joining_troubles, &mut state.unseen)?;
+    watched.extend(joining);
     let sets: Vec<_> =
         sets.iter().map(|(part, uid, complete)| observe::Owner { part, uid, complete: *complete }).collect();
     let scarce = observe::of_owners(cluster, namespace, &watched, &sets, now).await;
-    let scarce = seen(scarce, &mut state.unseen)?;
-    state.troubles.extend(scarce.into_iter().map(|trouble| Trouble { terminal: false, ..trouble }));
+    told.extend(seen(scarce, &mut state.unseen)?);
+    state.troubles.extend(told.into_iter().map(|trouble| Trouble { terminal: false, ..trouble }));
     Ok(state)
 }
 
@@ -124,10 +129,23 @@ fn seen(troubles: Result<Vec<Trouble>, Fail>, unseen: &mut Option<Hindrance>) ->
 /// A set: the part that it makes, its identity, and whether all its pods exist.
 type Set = (&'static str, String, bool);
 
-/// The pods of what is tested, and their sets: what keeps them from working keeps the test from beginning.
-async fn tested(context: &Context, owner: &Owner, targets: &Targets) -> Result<(Vec<Pod>, Vec<Set>), Error> {
+/// What is tested.
+#[derive(Default)]
+struct Tested {
+    /// What keeps these from working keeps the test from beginning.
+    working: Vec<Pod>,
+    /// Workers that own nothing by the map that holds: a scale-out that does not come about.
+    joining: Vec<Pod>,
+    sets: Vec<Set>,
+}
+
+async fn tested(context: &Context, owner: &Owner, targets: &Targets) -> Result<Tested, Error> {
     let (cluster, namespace) = (&context.cluster, owner.namespace.as_str());
-    let (mut pods, mut sets) = (Vec::new(), Vec::new());
+    let mut tested = Tested::default();
+    let map = match &targets.sink {
+        Some(sink) => map(cluster, namespace, sink).await?,
+        None => None,
+    };
     let sink = targets.sink.as_ref().map(|name| (Kind::Sink, name, Component::SinkWorker, names::sink(name)));
     let receiver =
         targets.receiver.as_ref().map(|name| (Kind::Receiver, name, Component::Receiver, names::receiver(name)));
@@ -138,10 +156,28 @@ async fn tested(context: &Context, owner: &Owner, targets: &Targets) -> Result<(
         let set: Option<StatefulSet> = cluster.get(namespace, &set).await.what(|| format!("StatefulSet {set}"))?;
         let wanted = set.as_ref().and_then(|set| set.spec.as_ref()?.replicas).unwrap_or(1);
         let complete = i32::try_from(found.len()).is_ok_and(|count| count >= wanted);
-        sets.extend(set.and_then(|set| set.metadata.uid).map(|uid| (component.as_str(), uid, complete)));
-        pods.extend(found);
+        tested.sets.extend(set.and_then(|set| set.metadata.uid).map(|uid| (component.as_str(), uid, complete)));
+        let (joining, working) = found.into_iter().partition::<Vec<_>, _>(|pod| joins(pod, map.as_ref()));
+        tested.joining.extend(joining);
+        tested.working.extend(working);
     }
-    Ok((pods, sets))
+    Ok(tested)
+}
+
+/// The sink's; none if nobody can tell who owns what.
+async fn map(cluster: &Cluster, namespace: &str, sink: &str) -> Result<Option<ControlDocument>, Error> {
+    let name = names::sink_control(sink);
+    match maps::read::<ControlDocument>(cluster, namespace, &name).await {
+        Ok(held) => Ok(held.map(|held| held.document)),
+        Err(Fail::Invalid(_)) => Ok(None),
+        Err(fail) => Err(fail).what(|| format!("ConfigMap {name}")),
+    }
+}
+
+/// Whether it is a worker that owns nothing by this map.
+fn joins(pod: &Pod, map: Option<&ControlDocument>) -> bool {
+    is_component(pod, Component::SinkWorker)
+        && map.is_some_and(|map| index(pod).is_some_and(|ordinal| ordinal >= map.from))
 }
 
 fn is_component(pod: &Pod, component: Component) -> bool {
@@ -212,6 +248,8 @@ fn indexes(text: &str) -> impl Iterator<Item = u32> + '_ {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]
@@ -222,6 +260,31 @@ mod tests {
         assert_eq!(unseen.take().unwrap().message(), "troubles: events is forbidden");
         assert!(seen(Err(Fail::Unreachable("refused".to_owned())), &mut unseen).is_err());
         assert_eq!(unseen, None);
+    }
+
+    #[test]
+    fn workers_of_no_map_yet_only_join() {
+        let pod = |component: &str, index: &str| -> Pod {
+            let labels = json!({"app.kubernetes.io/component": component, "apps.kubernetes.io/pod-index": index});
+            serde_json::from_value(json!({"metadata": {"labels": labels}})).unwrap()
+        };
+        let map = |from: u32, to: u32| -> ControlDocument {
+            let phase = if from == to { "Stable" } else { "Draining" };
+            let addresses = vec!["a:1"; from.max(to) as usize];
+            let map = json!({"sinkUid": "u", "epoch": 1, "phase": phase, "from": from, "to": to, "lanes": 1, "addresses": addresses});
+            serde_json::from_value(map).unwrap()
+        };
+        for (component, index, map, expected) in [
+            ("sink-worker", "2", Some(map(3, 3)), false),
+            ("sink-worker", "3", Some(map(3, 3)), true),
+            ("sink-worker", "4", Some(map(3, 5)), true),
+            ("sink-worker", "4", Some(map(5, 3)), false),
+            ("sink-worker", "4", Some(map(5, 5)), false),
+            ("sink-worker", "4", None, false),
+            ("receiver", "0", Some(map(3, 3)), false),
+        ] {
+            assert_eq!(joins(&pod(component, index), map.as_ref()), expected, "{component} {index} {map:?}");
+        }
     }
 
     #[test]

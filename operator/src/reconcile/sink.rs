@@ -152,8 +152,14 @@ async fn pass(
         parts.fatal = Some(("DrainTimedOut", words));
         parts.wanted = document.to;
     }
+    let stable = document.phase == Phase::Stable;
+    let awaits = stable && !published && failed.is_none() && wanted < document.from && seen.known < document.from;
+    let owner_down = awaits.then(|| {
+        let words = format!("from {} to {wanted} workers once sink-worker {} is ready", document.from, seen.known);
+        ("WaitingForOwner", words)
+    });
     let by_run = waiting.then(|| (HELD, "the workers' pods are replaced once the running test has ended".to_owned()));
-    parts.change = change(document).or(by_run).or_else(|| rolling(set.as_ref()));
+    parts.change = change(document).or(owner_down).or(by_run).or_else(|| rolling(set.as_ref()));
     let complete = pods.len() >= next.workers as usize;
     let owners = [observe::Owner { part: "sink", uid: &uid, complete: complete || uid.is_empty() }];
     let troubles = observe::troubles(cluster, namespace, &pods, &owners, Timestamp::now()).await;
@@ -163,8 +169,8 @@ async fn pass(
     if published {
         return Ok(Some(AT_ONCE));
     }
-    let stable = document.phase == Phase::Stable;
-    let settled = parts.ready >= parts.wanted && parts.troubles.is_empty() && stable && document.to == next.workers;
+    let complete = parts.ready >= parts.wanted && document.to == next.workers;
+    let settled = complete && parts.troubles.is_empty() && stable && !awaits;
     let look = next.look_again.map(Duration::from_millis);
     Ok(if stable { (!settled).then_some(SOON) } else { Some(look.unwrap_or(DRAIN).min(DRAIN)) })
 }
