@@ -125,8 +125,8 @@ fn cases() -> Vec<Case> {
         Case {
             namespace: "nobody",
             documents: all(1, "  backend: {url: 'http://nobody:9400/api/v1/write'}", SHORT),
-            on: lt,
-            reason: "Completed",
+            on: ("rws", "sink", "Degraded"),
+            reason: "BackendUnreachable",
             words: "nobody",
         },
         Case {
