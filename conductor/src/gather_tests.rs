@@ -16,6 +16,7 @@ fn told(run: Option<&str>, account: WorkerAccount) -> WorkerReport {
         account,
         closed: false,
         fatal: None,
+        unreachable: None,
         last_error: None,
         stalls: Vec::new(),
         cpu,

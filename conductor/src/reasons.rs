@@ -160,6 +160,7 @@ mod tests {
             account,
             closed: false,
             fatal: None,
+            unreachable: None,
             last_error: None,
             stalls: Vec::new(),
             cpu: cpu.unwrap(),

@@ -91,6 +91,8 @@ pub(crate) struct Inner {
     pub(crate) account: WorkerAccount,
     /// Why nothing will be sent any more.
     pub(crate) fatal: Option<String>,
+    /// Why the backend has not been reached yet.
+    pub(crate) unreachable: Option<String>,
     /// Last trouble that will be tried again.
     pub(crate) last_error: Option<String>,
     /// Unix milliseconds.
@@ -108,6 +110,7 @@ impl Books {
             run: None,
             account,
             fatal: None,
+            unreachable: None,
             last_error: None,
             stalls: Vec::new(),
             drops: DropRecorder::new(),
@@ -132,6 +135,7 @@ impl Books {
                 ..WorkerAccount::default()
             },
             fatal: inner.fatal.take(),
+            unreachable: inner.unreachable.take(),
             last_error: None,
             stalls: Vec::new(),
             drops: DropRecorder::new(),
@@ -226,6 +230,11 @@ impl Books {
         self.open().last_error = Some(why);
     }
 
+    /// The backend was looked for at the start, and not found for this reason; none: it was reached.
+    pub(crate) fn looked_for_backend(&self, unreachable: Option<String>) {
+        self.open().unreachable = unreachable;
+    }
+
     /// The process was stopped or starved.
     pub(crate) fn stall(&self, unix_ms: u64) {
         let mut inner = self.open();
@@ -256,6 +265,7 @@ mod tests {
     fn another_run_begins_with_what_is_still_held() {
         let books = Books::new("life", Metrics::new(&telemetry::Registry::new()));
         books.accepted(10);
+        books.looked_for_backend(Some("refused".to_owned()));
         assert!(!books.begin(None));
         assert!(books.begin(Some("a")));
         books.accepted(5);
@@ -271,6 +281,8 @@ mod tests {
         assert_eq!(of(&books), (Some("a".to_owned()), 15, 12, 3));
         assert!(books.begin(Some("b")));
         assert_eq!(of(&books), (Some("b".to_owned()), 3, 0, 3));
-        assert_eq!(books.open().account.incarnation, "life");
+        let inner = books.open();
+        assert_eq!(inner.account.incarnation, "life");
+        assert_eq!(inner.unreachable.as_deref(), Some("refused"), "of the worker, not of a run");
     }
 }

@@ -69,6 +69,7 @@ pub(crate) fn report(shared: &Shared) -> WorkerReport {
         account: inner.account.clone(),
         closed: shared.closed.load(Relaxed),
         fatal: inner.fatal.clone(),
+        unreachable: inner.unreachable.clone(),
         last_error: inner.last_error.clone(),
         stalls: inner.stalls.clone(),
         cpu: CpuUse {

@@ -282,10 +282,15 @@ pub(crate) async fn reach_backend(shared: Arc<Shared>) {
         };
         match reached {
             Ok(()) => break,
-            Err(why) => shared.ops.set_not_ready(&format!("the backend does not answer: {why}")),
+            Err(why) => {
+                let why = format!("the backend does not answer: {why}");
+                shared.ops.set_not_ready(&why);
+                shared.books.looked_for_backend(Some(why));
+            }
         }
         tokio::time::sleep(REACH_AGAIN).await;
     }
+    shared.books.looked_for_backend(None);
     // A stop or a fatal answer may have come first.
     if shared.gate().closed().is_none() {
         shared.ops.set_ready();

@@ -115,6 +115,23 @@ fn cases() -> Vec<Case> {
             reason: "Completed",
             words: "OOMKilled",
         },
+        // What is acknowledged and goes nowhere stays in its memory.
+        Case {
+            namespace: "worker-oom",
+            documents: [
+                store("  answers: [{type: Hang}]"),
+                sink(
+                    "sink",
+                    1,
+                    "  ackPolicy: Buffered\n  pod: {resources: {requests: {memory: 16Mi}, limits: {memory: 16Mi}}}",
+                ),
+                load_test("test", "sinkRef: {name: sink}", "  stages: [{for: 20s, rate: 50k}]\n  deadline: 60s"),
+            ]
+            .join("---\n"),
+            on: ("rws", "sink", "Degraded"),
+            reason: "OOMKilled",
+            words: "137",
+        },
         Case {
             namespace: "crash-loop",
             documents: all(1, BAD_CA, SHORT),
@@ -125,8 +142,8 @@ fn cases() -> Vec<Case> {
         Case {
             namespace: "nobody",
             documents: all(1, "  backend: {url: 'http://nobody:9400/api/v1/write'}", SHORT),
-            on: lt,
-            reason: "Completed",
+            on: ("rws", "sink", "Degraded"),
+            reason: "BackendUnreachable",
             words: "nobody",
         },
         Case {
@@ -175,26 +192,27 @@ fn told(cluster: &Cluster, case: &Case) {
     cluster.apply(namespace, &case.documents);
     let begun = Instant::now();
     let (kind, name, which) = case.on;
+    let seen = || condition(&cluster.get(namespace, kind, name)?, which);
+    // What ends a test only later is named as soon as all else.
+    let (_, first, _) = until(&format!("{namespace}: {}", case.words), TOLD, || {
+        seen().filter(|(_, _, message)| message.contains(case.words))
+    });
+    println!("{namespace}: named by {first} after {:.0} s", begun.elapsed().as_secs_f64());
     let limit = if matches!(case.reason, "Completed" | "DeadlineExceeded") { ENDED } else { TOLD };
-    let message = until(&format!("{namespace}: {}", case.reason), limit, || {
-        let (_, reason, message) = condition(&cluster.get(namespace, kind, name)?, which)?;
-        (reason == case.reason).then_some(message)
+    let left = limit.saturating_sub(begun.elapsed());
+    let message = until(&format!("{namespace}: {}", case.reason), left, || {
+        seen().filter(|(_, reason, _)| reason == case.reason).map(|(_, _, message)| message)
     });
     println!("{namespace}: {} after {:.0} s: {message}", case.reason, begun.elapsed().as_secs_f64());
     assert!(message.contains(case.words), "{namespace}: {message}");
     if case.reason == "Restarted" {
-        until("it is said to loop", ENDED, || {
-            (condition(&cluster.get(namespace, kind, name)?, which)?.1 == "CrashLoop").then_some(())
-        });
+        until("it is said to loop", ENDED, || (seen()?.1 == "CrashLoop").then_some(()));
     }
-    ends(cluster, namespace);
-}
-
-/// The test ends without a verdict that it could not have.
-fn ends(cluster: &Cluster, namespace: &str) {
+    // Its test ends without a verdict that it could not have, and says why.
     let (code, text) = cluster.wait(namespace, "lt/test");
-    assert_eq!(code, 3, "{namespace}: inconclusive: {text}");
     println!("{namespace}: {text}");
+    assert_eq!(code, 3, "{namespace}: inconclusive: {text}");
+    assert!(text.contains(case.words), "{namespace}: {text}");
 }
 
 /// While samples flow: what is done to them, the reason of `Finished`, what the first reasons say, and how soon.

@@ -181,3 +181,41 @@ fn a_suspended_test_begins_when_it_is_let_go() {
         assert_eq!(condition(&done, "Passed"), Some(("True", "Passed")), "{done:#}");
     });
 }
+
+/// Up to its first phase a test may be given another target, and what it took by then is others' again.
+#[test]
+fn a_target_that_a_test_does_not_want_any_more_is_free() {
+    const NAME: &str = "edited";
+    scenario("a_target_that_a_test_does_not_want_any_more_is_free", |world| async move {
+        let api = &world.api;
+        api.namespace(NAME).await;
+        let stage = world.puppet.stage(NAME);
+        stage.endless.store(true, Ordering::SeqCst);
+        let proxy = Proxy::start(api.0.clone(), ACCOUNT).await;
+        let _operator = Operator::start(&proxy, Some(NAME), &[]);
+        let targets = targets(2);
+        let (_, sink) = targets.split_once("\n---\n").unwrap();
+        api.create(NAME, &format!("{targets}---\n{}", sink.replace("name: sink}", "name: other}"))).await;
+        for sink in ["sink", "other"] {
+            until("its workers are ready", || async {
+                (condition(&api.get(NAME, "remotewritesinks", sink).await?, "Ready")?.0 == "True").then_some(())
+            })
+            .await;
+        }
+        api.create(NAME, &test("edited", "  suspend: true\n")).await;
+        told(api, NAME, "edited", "False", "Suspended").await;
+        // The next phase is told some seconds after this one, and until then the API server takes another spec.
+        api.merge(NAME, "loadtests", "edited", &json!({"spec": {"suspend": false}})).await;
+        let holder = async |sink: &str| {
+            let control = api.control(NAME, &format!("{sink}-sink-control")).await?;
+            control["run"]["loadTest"].as_str().map(str::to_owned)
+        };
+        until("the sink is taken", || holder("sink")).await;
+        api.merge(NAME, "loadtests", "edited", &json!({"spec": {"target": {"sinkRef": {"name": "other"}}}})).await;
+        told(api, NAME, "edited", "False", "Running").await;
+        assert_eq!(holder("other").await.as_deref(), Some("edited"));
+        assert_eq!(holder("sink").await, None);
+        stage.endless.store(false, Ordering::SeqCst);
+        told(api, NAME, "edited", "True", "Completed").await;
+    });
+}

@@ -56,6 +56,9 @@ pub struct WorkerReport {
     pub closed: bool,
     /// Why the worker can never go on (401, 403, 404, 415, `onExhausted: Fail`), with the answer's text.
     pub fatal: Option<String>,
+    /// Why the worker has not reached its backend yet, and is not ready.
+    #[serde(default)]
+    pub unreachable: Option<String>,
     /// Last retryable trouble in words.
     pub last_error: Option<String>,
     /// Times at which the process noticed that it had been stopped or starved for longer than 1 s, Unix milliseconds.

@@ -2,6 +2,7 @@
 
 pub(crate) mod events;
 pub(crate) mod pods;
+pub(crate) mod workers;
 
 pub(crate) use pods::{Reason, Trouble};
 

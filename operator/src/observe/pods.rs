@@ -28,6 +28,7 @@ pub(crate) enum Reason {
     CrashLoop,
     Restarted,
     PodLost,
+    BackendUnreachable,
 }
 
 impl Reason {
@@ -43,6 +44,7 @@ impl Reason {
             Self::CrashLoop => "CrashLoop",
             Self::Restarted => "Restarted",
             Self::PodLost => "PodLost",
+            Self::BackendUnreachable => "BackendUnreachable",
         }
     }
 }
@@ -166,6 +168,11 @@ pub(crate) fn trouble(pod: &Pod, now: Timestamp) -> Option<Trouble> {
         }
     }
     None
+}
+
+/// Whether the pod has not been ready for so long; not one that was asked to leave.
+pub(crate) fn unready_for(pod: &Pod, patience: Duration, now: Timestamp) -> bool {
+    pod.metadata.deletion_timestamp.is_none() && !ready(pod) && age(unready_since(pod), now) >= patience
 }
 
 /// Since when the pod has not been ready, or since it was made.

@@ -38,7 +38,7 @@ pub(super) async fn unread(
 ) -> Result<Option<Duration>, Error> {
     // What cannot be given back keeps nothing else from going.
     let left = leave(context, owner, status, &Results { keep_on_failure: false, ..Results::default() }).await?;
-    claims::give_back_endpoint(context, owner).await?;
+    claims::give_back_endpoint(context, owner, &[]).await?;
     Ok(left)
 }
 

@@ -59,6 +59,8 @@ pub(super) async fn claim(context: &Context, test: &Test, owner: &Owner, resolve
         }
     };
     let url = test.spec.target.endpoint.as_ref().and_then(|endpoint| endpoint.url.as_deref());
+    // Up to its first phase a test may be given another target than what it has taken.
+    give_back_but(context, test, &maps_of(resolved, url)).await?;
     let sink = sink.filter(|held| ControlDocument::run(held).is_none());
     let receiver = receiver.filter(|held| ReceiverControl::run(held).is_none());
     if sink.is_none() && receiver.is_none() && url.is_none() {
@@ -80,6 +82,13 @@ pub(super) async fn claim(context: &Context, test: &Test, owner: &Owner, resolve
         taken = endpoint(context, owner, url).await?;
     }
     Ok(taken)
+}
+
+/// The names of the maps that stand for the targets.
+fn maps_of(resolved: &Resolved, url: Option<&str>) -> Vec<String> {
+    let sink = resolved.sink.as_ref().map(|sink| names::sink_control(&sink.name));
+    let receiver = resolved.receiver.as_ref().map(|receiver| names::receiver_control(&receiver.name));
+    [sink, receiver, url.map(names::target)].into_iter().flatten().collect()
 }
 
 async fn look_at_sink(
@@ -275,24 +284,36 @@ pub(super) async fn running(context: &Context, target: &Owner) -> Result<Option<
 
 /// Gives back whatever the test holds, whichever documents name it by now.
 pub(super) async fn release(context: &Context, test: &Test) -> Result<(), Error> {
-    give_back::<ReceiverControl>(context, test, Component::Receiver).await?;
-    give_back::<ControlDocument>(context, test, Component::SinkWorker).await?;
-    give_back_endpoint(context, &Owner::of(Kind::LoadTest, test)).await
+    give_back_but(context, test, &[]).await
+}
+
+/// Those maps are kept.
+async fn give_back_but(context: &Context, test: &Test, kept: &[String]) -> Result<(), Error> {
+    give_back::<ReceiverControl>(context, test, Component::Receiver, kept).await?;
+    give_back::<ControlDocument>(context, test, Component::SinkWorker, kept).await?;
+    give_back_endpoint(context, &Owner::of(Kind::LoadTest, test), kept).await
 }
 
 /// The map that stands for it, whatever its address was when it was taken.
-pub(super) async fn give_back_endpoint(context: &Context, owner: &Owner) -> Result<(), Error> {
+pub(super) async fn give_back_endpoint(context: &Context, owner: &Owner, kept: &[String]) -> Result<(), Error> {
     let labels = selector_text(owner, None);
     let maps: Vec<ConfigMap> = context.cluster.list(&owner.namespace, &labels).await.what(|| "maps".to_owned())?;
-    for name in maps.into_iter().filter_map(|map| map.metadata.name).filter(|name| names::is_target(name)) {
+    let names = maps.into_iter().filter_map(|map| map.metadata.name);
+    for name in names.filter(|name| names::is_target(name) && !kept.contains(name)) {
         after::remove::<ConfigMap>(context, owner, &name).await?;
     }
     Ok(())
 }
 
-async fn give_back<D: Lock>(context: &Context, test: &Test, component: Component) -> Result<(), Error> {
-    let maps: Vec<ConfigMap> =
+async fn give_back<D: Lock>(
+    context: &Context,
+    test: &Test,
+    component: Component,
+    kept: &[String],
+) -> Result<(), Error> {
+    let mut maps: Vec<ConfigMap> =
         context.cluster.list(&test.namespace, &managed(component)).await.what(|| "control documents".to_owned())?;
+    maps.retain(|map| !map.metadata.name.as_ref().is_some_and(|name| kept.contains(name)));
     // One that is not understood is made anew, by nobody held.
     for mut held in maps.into_iter().filter_map(|map| maps::held::<D>(map).ok()) {
         if D::run(&held).is_some_and(|run| run.uid == test.uid) {

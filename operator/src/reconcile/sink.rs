@@ -162,8 +162,10 @@ async fn pass(
     parts.change = change(document).or(owner_down).or(by_run).or_else(|| rolling(set.as_ref()));
     let complete = pods.len() >= next.workers as usize;
     let owners = [observe::Owner { part: "sink", uid: &uid, complete: complete || uid.is_empty() }];
-    let troubles = observe::troubles(cluster, namespace, &pods, &owners, Timestamp::now()).await;
+    let now = Timestamp::now();
+    let troubles = observe::troubles(cluster, namespace, &pods, &owners, now).await;
     parts.troubles = troubles.what(|| "troubles".to_owned())?;
+    parts.troubles.extend(observe::workers::unreachable(&pods, &reports, now));
     status.replicas = u32::try_from(pods.len()).unwrap_or(u32::MAX);
     status.ready_replicas = parts.ready;
     if published {

@@ -102,6 +102,8 @@ mod tests {
             |reason| vec![Trouble { part: "sink-worker 0".to_owned(), reason, words: "w".to_owned(), terminal: false }];
         let secret = Parts { troubles: trouble(Reason::SecretNotFound), ..some.clone() };
         assert_eq!(told(&secret), ["F SecretNotFound", "T Starting", "T SecretNotFound", "F SecretNotFound"]);
+        let nobody = Parts { troubles: trouble(Reason::BackendUnreachable), ready: 0, ..all.clone() };
+        assert_eq!(told(&nobody), ["F BackendUnreachable", "T Starting", "T BackendUnreachable", "T Resolved"]);
         let came_back = Parts { troubles: trouble(Reason::OomKilled), ..all.clone() };
         assert_eq!(told(&came_back), ["T Ready", "F Settled", "T OOMKilled", "T Resolved"]);
         let draining = Parts { change: Some(("Draining", "3 → 5".to_owned())), ..all.clone() };

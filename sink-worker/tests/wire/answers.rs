@@ -196,8 +196,11 @@ async fn a_refused_connection_backs_off_and_recovers() {
             assert_eq!(report.account.repeats.samples(), 0, "nobody can have taken it");
         }
     }
+    let port = address.port().to_string();
+    worker.until(|report| report.unreachable.as_ref().is_some_and(|why| why.contains(&port))).await;
     let backend = Backend::on(floodmark_http::server::bind(address).unwrap(), Script::Status(ALL));
     assert_eq!(waiting.await, 204);
+    worker.until(|report| report.unreachable.is_none()).await;
     assert_eq!(backend.stored(), [("up".to_owned(), 1)]);
     worker.stop().await;
 
