@@ -123,7 +123,7 @@ fn cases() -> Vec<Case> {
                 sink(
                     "sink",
                     1,
-                    "  ackPolicy: Buffered\n  pod: {resources: {requests: {memory: 16Mi}, limits: {memory: 16Mi}}}",
+                    "  ackPolicy: Buffered\n  pod: {resources: {requests: {memory: 12Mi}, limits: {memory: 12Mi}}}",
                 ),
                 load_test("test", "sinkRef: {name: sink}", "  stages: [{for: 20s, rate: 50k}]\n  deadline: 60s"),
             ]
