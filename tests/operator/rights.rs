@@ -91,6 +91,52 @@ fn the_operator_may_do_what_it_does_and_nothing_more() {
     });
 }
 
+/// But for the status, and in no other namespace.
+#[test]
+fn the_usual_roles_of_a_namespace_reach_our_kinds() {
+    const NAME: &str = "users";
+    const SEE: [&str; 5] = [
+        "get loadtests.floodmark.dev",
+        "list remotewritesinks.floodmark.dev",
+        "watch remotewritereceivers.floodmark.dev",
+        "get remotewritesinks/scale.floodmark.dev",
+        "get loadtests/status.floodmark.dev",
+    ];
+    const CHANGE: [&str; 6] = [
+        "create loadtests.floodmark.dev",
+        "update remotewritesinks.floodmark.dev",
+        "patch remotewritereceivers.floodmark.dev",
+        "delete loadtests.floodmark.dev",
+        "deletecollection remotewritesinks.floodmark.dev",
+        "patch remotewritesinks/scale.floodmark.dev",
+    ];
+    scenario("the_usual_roles_of_a_namespace_reach_our_kinds", |world| async move {
+        let api = &world.api;
+        api.namespace(NAME).await;
+        // No controller aggregates here: each account gets what the labels would give to the role of its name.
+        for usual in ["view", "edit", "admin"] {
+            let label = format!("app.kubernetes.io/name=floodmark,rbac.authorization.k8s.io/aggregate-to-{usual}=true");
+            let roles = world.server.kubectl(&["get", "clusterroles", "-l", &label, "-o", "name"], "");
+            for role in roles.lines().map(|role| role.split_once('/').unwrap().1) {
+                let (binding, role) = (format!("{usual}-{role}"), format!("--clusterrole={role}"));
+                let account = format!("--serviceaccount={NAME}:{usual}");
+                world.server.kubectl(&["-n", NAME, "create", "rolebinding", &binding, &role, &account], "");
+            }
+        }
+        let [view, edit, admin] = ["view", "edit", "admin"].map(|name| format!("system:serviceaccount:{NAME}:{name}"));
+        until("the bindings hold", || async { may(api, &admin, NAME, SEE[0]).await.then_some(()) }).await;
+        check(api, &view, NAME, true, &SEE).await;
+        check(api, &view, NAME, false, &CHANGE).await;
+        for user in [&edit, &admin] {
+            check(api, user, NAME, true, &SEE).await;
+            check(api, user, NAME, true, &CHANGE).await;
+            check(api, user, NAME, false, &["patch loadtests/status.floodmark.dev", "create pods", "get secrets"])
+                .await;
+            check(api, user, "default", false, &SEE).await;
+        }
+    });
+}
+
 /// Its own namespace is all that it may touch, and enough for a test from beginning to end; a worker may read its document.
 #[test]
 fn for_one_namespace_rights_in_it_are_enough() {
