@@ -156,9 +156,9 @@ async fn controller(kind: Kind, namespace: Option<&str>, context: Arc<Context>, 
     };
     // Of what they own only names and owners are read: one type for all watches, which is compiled once.
     let owned = [ApiResource::erase::<ConfigMap>(&()), ApiResource::erase::<Service>(&()), workload];
-    controller = owned.into_iter().fold(controller, |controller, owned| {
-        controller.owns_with(scope.objects(&owned), owned, managed())
-    });
+    controller = owned
+        .into_iter()
+        .fold(controller, |controller, owned| controller.owns_with(scope.objects(&owned), owned, managed()));
     let store = controller.store();
     let of_pod = ours.clone();
     let pods = ApiResource::erase::<Pod>(&());
