@@ -21,8 +21,12 @@ const TIMEOUT: Duration = Duration::from_secs(1);
 const MAX_REPORT: usize = 4 << 20;
 /// Largest file of the engine; annotations, where it comes from, hold 256 KiB.
 const MAX_FILE: usize = 1 << 20;
-/// How far apart a replaced pod and the step that explains it may be told.
-const EXPLAINS_MS: u64 = 30_000;
+/// Clocks of machines differ.
+const CLOCKS_MS: u64 = 1_000;
+/// A pod may have been heard of last so long before the step that replaced it: one look failed, and the next came too late.
+const UNHEARD_MS: u64 = 2 * LOOK.as_millis() as u64 + TIMEOUT.as_millis() as u64 + CLOCKS_MS;
+/// A pod that is told to go answers until it is empty, and no longer than its drain and so much more: grace, and a slow cluster.
+const GONE: Duration = Duration::from_secs(40);
 /// A supervisor's word comes within a look or two; pods that come and go through the cluster's API take longer to be told of.
 const SUPERVISORS_TELL: Duration = Duration::from_secs(5);
 const ENGINE_TELLS: Duration = Duration::from_secs(90);
@@ -71,6 +75,8 @@ pub(crate) struct ClusterEngine {
     since: u64,
     published: Arc<Published>,
     chaos: Vec<ChaosStep>,
+    /// How long a pod of a worker may still answer after it was told to go.
+    leaves_ms: u64,
     /// By ordinal; those of workers that came later are learnt from the sink's map.
     workers: Mutex<Vec<Part>>,
     receivers: Vec<Part>,
@@ -94,12 +100,18 @@ impl Part {
 }
 
 impl ClusterEngine {
-    pub(crate) fn new(published: Arc<Published>, chaos: Vec<ChaosStep>, supervisors: &Supervisors) -> Arc<Self> {
+    pub(crate) fn new(
+        published: Arc<Published>,
+        chaos: Vec<ChaosStep>,
+        drain_timeout: Duration,
+        supervisors: &Supervisors,
+    ) -> Arc<Self> {
         let parts = |addresses: &[String]| addresses.iter().map(|base| Part::new(base)).collect();
         Arc::new(Self {
             since: unix_ms(),
             published,
             chaos,
+            leaves_ms: u64::try_from(drain_timeout.saturating_add(GONE).as_millis()).unwrap_or(u64::MAX),
             workers: Mutex::new(parts(&supervisors.workers)),
             receivers: parts(&supervisors.receivers),
             active: AtomicU32::new(u32::MAX),
@@ -153,9 +165,19 @@ impl ClusterEngine {
     /// Whether a worker's pod that was last heard of at `at` was replaced because the timeline says so.
     fn explained(&self, ordinal: u32, at: u64) -> bool {
         lock(&self.file).executed.iter().any(|done| {
-            let step = self.chaos.get(done.index as usize);
-            let ours = step.is_some_and(|step| step.action == ChaosAction::Scale || step.sink_worker == Some(ordinal));
-            ours && done.executed_at.abs_diff(at) <= EXPLAINS_MS
+            let Some(step) = self.chaos.get(done.index as usize) else { return false };
+            let latest = done.executed_at.saturating_add(self.leaves_ms);
+            let (ours, latest) = match step.action {
+                // What becomes of its successor is none of its doing.
+                ChaosAction::Terminate | ChaosAction::Restart => {
+                    let back = done.back_at.map_or(latest, |at| at.saturating_add(CLOCKS_MS));
+                    (step.sink_worker == Some(ordinal), back)
+                }
+                ChaosAction::Scale => (step.replicas.is_some_and(|left| ordinal >= left), latest),
+                // The pod stays.
+                ChaosAction::Kill | ChaosAction::Pause => return false,
+            };
+            ours && (done.executed_at.saturating_sub(UNHEARD_MS)..=latest).contains(&at)
         })
     }
 

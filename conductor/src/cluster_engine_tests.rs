@@ -10,6 +10,7 @@ use protocol::RunPlan;
 use super::*;
 
 const T0: u64 = 1_700_000_000_123_456_789;
+const DRAIN: Duration = Duration::from_mins(2);
 
 fn step(action: ChaosAction, worker: u32) -> ChaosStep {
     let mut step: ChaosStep =
@@ -32,7 +33,7 @@ fn engine(chaos: Vec<ChaosStep>) -> Arc<ClusterEngine> {
     published.publish(plan(), Vec::new());
     published.start(T0);
     let two = Supervisors { workers: vec![String::new(); 2], receivers: vec![String::new()] };
-    ClusterEngine::new(published, chaos, &two)
+    ClusterEngine::new(published, chaos, DRAIN, &two)
 }
 
 fn take(engine: &ClusterEngine, ordinal: usize, report: SupervisorReport, now: u64) {
@@ -92,6 +93,32 @@ fn ends_count_from_the_start_of_the_run_once_each_unless_the_timeline_explains_t
 }
 
 #[test]
+fn a_step_explains_the_pods_that_it_ends_while_they_may_take_to_go() {
+    use ChaosAction::{Kill, Restart, Terminate};
+    let scale = ChaosStep { sink_worker: None, replicas: Some(1), ..step(ChaosAction::Scale, 0) };
+    let of_worker = |action| step(action, 1);
+    let at: u64 = 1_000_000;
+    let rows = [
+        ("whom a scale keeps", scale.clone(), 0, at + 1, None, false),
+        ("whom a scale takes away", scale, 1, at + 1, None, true),
+        ("a flush that takes as long as it may", of_worker(Terminate), 1, at + 130_000, None, true),
+        ("one that takes longer", of_worker(Restart), 1, at + 160_001, None, false),
+        ("another worker", of_worker(Restart), 0, at + 1, None, false),
+        ("a look that failed", of_worker(Restart), 1, at - 4_000, None, true),
+        ("a pod that was gone before", of_worker(Restart), 1, at - 4_001, None, false),
+        ("a pod before its successor", of_worker(Terminate), 1, at + 9_000, Some(at + 9_000), true),
+        ("the successor", of_worker(Terminate), 1, at + 20_000, Some(at + 9_000), false),
+        ("its pod stays", of_worker(Kill), 1, at + 1, None, false),
+    ];
+    for (name, step, ordinal, last, back_at, explained) in rows {
+        let engine = engine(vec![step]);
+        let executed = vec![ExecutedChaos { index: 0, executed_at: at, back_at }];
+        engine.told(EngineReport { seq: 1, executed, ..EngineReport::default() });
+        assert_eq!(engine.explained(ordinal, last), explained, "{name}");
+    }
+}
+
+#[test]
 fn a_container_that_was_started_again_in_its_pod_is_an_end_like_any_other() {
     let engine = engine(Vec::new());
     let (began, last, again) = (engine.since - 5000, engine.since + 10, engine.since + 2000);
@@ -133,7 +160,7 @@ async fn supervisors_of_workers_that_came_later_are_asked_while_they_are_counted
     published.prepare(&plan().run);
     published.publish(plan(), Vec::new());
     published.start(T0);
-    let engine = ClusterEngine::new(published, vec![step(ChaosAction::Kill, 1)], &one);
+    let engine = ClusterEngine::new(published, vec![step(ChaosAction::Kill, 1)], DRAIN, &one);
     let looking = engine.look(None, Stop::new());
     let workers = ["http://127.0.0.1:9400".to_owned(), "http://127.0.0.2:9400".to_owned()];
     let pod = || lock(&engine.workers).get(1).and_then(|part| lock(&part.seen).pod.clone());

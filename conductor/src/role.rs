@@ -36,7 +36,9 @@ async fn conduct(options: Options, stop: Stop) -> anyhow::Result<Outcome> {
     let role = read(&options.plan).await?;
     let server_stop = Stop::new();
     let conductor = Conductor::start(options.listen, server_stop.clone())?;
-    let engine = ClusterEngine::new(Arc::clone(&conductor.published), role.plan.test.chaos.clone(), &role.supervisors);
+    let plan = &role.plan;
+    let chaos = plan.test.chaos.clone();
+    let engine = ClusterEngine::new(Arc::clone(&conductor.published), chaos, plan.drain_timeout, &role.supervisors);
     let run_stop = Stop::new();
     let looking = engine.look(options.engine, run_stop.clone());
     let forward = tokio::spawn({

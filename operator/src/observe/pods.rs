@@ -6,6 +6,8 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{ContainerState, ContainerStateTerminated, ContainerStatus, Pod};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
+use super::node::{self, Gone};
+
 /// Longest excerpt of a container's last words, in characters.
 const MAX_WORDS: usize = 600;
 /// A trouble that may pass by itself is given up after it.
@@ -14,6 +16,8 @@ const PATIENCE: Duration = Duration::from_secs(120);
 const SETTLING: Duration = Duration::from_secs(2);
 /// Restarts after which a container that ends again and again is said to loop.
 const LOOP: i32 = 3;
+/// After a run of so long the kubelet's back-off begins anew: earlier restarts do not count.
+const SETTLED: Duration = Duration::from_mins(10);
 
 /// Why a part does not work: the reason of a condition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -120,8 +124,14 @@ fn age(since: Option<&Time>, now: Timestamp) -> Duration {
 pub(crate) fn trouble(pod: &Pod, now: Timestamp) -> Option<Trouble> {
     let status = pod.status.as_ref()?;
     let say = |reason, words: String, terminal| Some(Trouble { part: part(pod), reason, words, terminal });
-    if pod.metadata.deletion_timestamp.is_some() {
-        return None;
+    // A set makes its pods again; nobody makes those of a run again.
+    let once = pod.spec.as_ref().is_some_and(|spec| spec.restart_policy.as_deref() == Some("Never"));
+    match node::lost(pod, now) {
+        Some(Gone::Overdue(words)) => return say(Reason::PodLost, words, once),
+        // It may come back.
+        Some(Gone::Unheard(words)) => return say(Reason::PodLost, words, false),
+        None if pod.metadata.deletion_timestamp.is_some() => return None,
+        None => {}
     }
     if let Some(unscheduled) = status.conditions.iter().flatten().find(|condition| {
         condition.type_ == "PodScheduled"
@@ -131,9 +141,7 @@ pub(crate) fn trouble(pod: &Pod, now: Timestamp) -> Option<Trouble> {
         return say(Reason::Unschedulable, unscheduled.message.clone().unwrap_or_default(), false);
     }
     if let Some(words) = lost(pod) {
-        // A set makes its pods again; nobody makes those of a run again.
-        let terminal = pod.spec.as_ref().is_some_and(|spec| spec.restart_policy.as_deref() == Some("Never"));
-        return say(Reason::PodLost, words, terminal);
+        return say(Reason::PodLost, words, once);
     }
     if let Some(container) = container(pod) {
         if let Some(waiting) = container.state.as_ref().and_then(|state| state.waiting.as_ref()) {
@@ -153,7 +161,7 @@ pub(crate) fn trouble(pod: &Pod, now: Timestamp) -> Option<Trouble> {
         if let Some(ended) = ended(container) {
             let words = last_words(ended);
             let oom = ended.reason.as_deref() == Some("OOMKilled");
-            let looping = container.restart_count >= LOOP;
+            let looping = container.restart_count >= LOOP && lasted(ended) < SETTLED;
             // A container that ended and works again is no trouble of today, unless it just came back.
             let runs = container.state.as_ref().is_some_and(|state| state.running.is_some());
             let over = runs && age(ended.finished_at.as_ref(), now) > Duration::from_secs(60);
@@ -205,6 +213,11 @@ fn ended(container: &ContainerStatus) -> Option<&ContainerStateTerminated> {
     let terminated = |state: Option<&'_ ContainerState>| state.and_then(|state| state.terminated.as_ref()).is_some();
     let state = if terminated(container.state.as_ref()) { &container.state } else { &container.last_state };
     state.as_ref()?.terminated.as_ref()
+}
+
+/// How long the container had run.
+fn lasted(ended: &ContainerStateTerminated) -> Duration {
+    ended.finished_at.as_ref().map_or(Duration::ZERO, |finished| age(ended.started_at.as_ref(), finished.0))
 }
 
 /// `OOMKilled, exit 137: <what its log complained of last>`.
@@ -296,29 +309,26 @@ mod tests {
         );
         let name = container(&json!({"waiting": {"reason": "InvalidImageName", "message": "bad"}}), &json!({}), 0);
         let oom = json!({"terminated": {"exitCode": 137, "reason": "OOMKilled", "message": "last line", "finishedAt": "2026-01-01T00:00:05Z"}});
-        let crash = json!({"terminated": {"exitCode": 2, "reason": "Error", "message": "cannot use its plan", "finishedAt": "2026-01-01T00:00:05Z"}});
+        let crash = |second: i64| {
+            let message = "cannot use its plan";
+            json!({"terminated": {"exitCode": 2, "reason": "Error", "message": message, "startedAt": at(0), "finishedAt": at(second)}})
+        };
         let waiting = json!({"waiting": {"reason": "CrashLoopBackOff", "message": "back-off 20s"}});
+        let backing = "sink-worker 1: ImagePullBackOff: Back-off pulling image \"nope\"";
+        let killed = "sink-worker 1: OOMKilled, exit 137: last line";
+        let crashed = "sink-worker 1: Error, exit 2: cannot use its plan";
         let cases = [
             (unschedulable, 1, "Unschedulable", "sink-worker 1: 0/1 nodes are available: 1 Insufficient cpu.", false),
-            (
-                pull.clone(),
-                1,
-                "ImagePullFailed",
-                "sink-worker 1: ImagePullBackOff: Back-off pulling image \"nope\"",
-                false,
-            ),
-            (pull, 121, "ImagePullFailed", "sink-worker 1: ImagePullBackOff: Back-off pulling image \"nope\"", true),
+            (pull.clone(), 1, "ImagePullFailed", backing, false),
+            (pull, 121, "ImagePullFailed", backing, true),
             (name, 1, "ImagePullFailed", "sink-worker 1: bad", true),
-            (container(&waiting, &oom, 1), 9, "OOMKilled", "sink-worker 1: OOMKilled, exit 137: last line", false),
-            (container(&waiting, &oom, 3), 9, "OOMKilled", "sink-worker 1: OOMKilled, exit 137: last line", true),
-            (
-                container(&waiting, &crash, 1),
-                9,
-                "Restarted",
-                "sink-worker 1: Error, exit 2: cannot use its plan",
-                false,
-            ),
-            (container(&waiting, &crash, 3), 9, "CrashLoop", "sink-worker 1: Error, exit 2: cannot use its plan", true),
+            (container(&waiting, &oom, 1), 9, "OOMKilled", killed, false),
+            (container(&waiting, &oom, 3), 9, "OOMKilled", killed, true),
+            (container(&waiting, &crash(5), 1), 9, "Restarted", crashed, false),
+            (container(&waiting, &crash(5), 3), 9, "CrashLoop", crashed, true),
+            // The other restarts are of long ago.
+            (container(&waiting, &crash(600), 4), 609, "Restarted", crashed, false),
+            (container(&waiting, &crash(599), 4), 609, "CrashLoop", crashed, true),
         ];
         for (status, second, reason, text, terminal) in cases {
             let found = trouble(&pod(&status), at(second)).unwrap();

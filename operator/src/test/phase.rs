@@ -117,23 +117,29 @@ fn after(facts: &Facts, started: Duration) -> Step {
     let limit = facts.deadline.saturating_add(OVERTIME);
     let late = || format!("not finished within {} s", facts.deadline.as_secs());
     let hopeless = facts.troubles.iter().find(|trouble| trouble.terminal);
-    // Without a conductor there is nobody to wait for.
-    if progress.is_none() && (started >= limit || (started >= LAST_WORD && facts.abort)) {
-        let reason = if facts.abort { "Aborted" } else { "DeadlineExceeded" };
-        let message = match (facts.troubles.first(), &facts.conductor) {
-            (Some(trouble), _) => format!("{}: {}", late(), trouble.text()),
-            (None, Conductor::Silent(_, words)) => format!("{}: conductor: {words}", late()),
-            (None, _) => late(),
+    // Without a conductor there is nobody to wait for. One that is silent may be writing its reports.
+    if matches!(facts.conductor, Conductor::Absent) {
+        let with_trouble = |words: String| match facts.troubles.first() {
+            Some(trouble) => format!("{words}: {}", trouble.text()),
+            None => words,
         };
-        return Step::Break { reason, message };
-    }
-    if let (None, Some(trouble)) = (progress, hopeless)
-        && matches!(facts.conductor, Conductor::Absent)
-    {
-        return Step::Break { reason: trouble.reason.as_str(), message: trouble.text() };
+        if facts.abort && started >= limit.min(LAST_WORD) {
+            let message = with_trouble("spec.abort is set; there is no conductor to tell".to_owned());
+            return Step::Break { reason: "Aborted", message };
+        }
+        if started >= limit {
+            return Step::Break { reason: "DeadlineExceeded", message: with_trouble(late()) };
+        }
+        if let Some(trouble) = hopeless {
+            return Step::Break { reason: trouble.reason.as_str(), message: trouble.text() };
+        }
     }
     if started >= limit.saturating_add(LAST_WORD) {
-        return Step::Break { reason: "DeadlineExceeded", message: late() };
+        let message = match &facts.conductor {
+            Conductor::Silent(_, words) => format!("{}: conductor: {words}", late()),
+            _ => late(),
+        };
+        return Step::Break { reason: "DeadlineExceeded", message };
     }
     let mut stop = facts.abort.then(|| "spec.abort is set".to_owned());
     if stop.is_none() && started >= limit {
@@ -274,6 +280,27 @@ mod tests {
                 ("break", "ConductorSilent", false),
             ),
             (
+                "silent once and aborted",
+                |f| {
+                    (f.conductor, f.abort) = (Conductor::Silent(Duration::ZERO, "x".into()), true);
+                    f.started = Some(Duration::from_secs(100));
+                },
+                ("go", "Preparing Preparing", true),
+            ),
+            (
+                "silent past the deadline",
+                |f| {
+                    f.conductor = Conductor::Silent(Duration::ZERO, "x".into());
+                    f.started = Some(Duration::from_secs(150));
+                },
+                ("go", "Preparing Preparing", true),
+            ),
+            (
+                "aborted without a conductor",
+                |f| (f.started, f.abort) = (Some(Duration::from_secs(60)), true),
+                ("break", "Aborted", false),
+            ),
+            (
                 "unschedulable",
                 |f| f.troubles = vec![trouble(Reason::Unschedulable, false)],
                 ("go", "Preparing Unschedulable", false),
@@ -332,7 +359,7 @@ mod tests {
     fn what_a_conductor_said_that_nobody_understood_is_told_in_the_end() {
         let mut facts = facts();
         facts.conductor = Conductor::Silent(Duration::ZERO, "not the JSON expected here: missing field `phase`".into());
-        facts.started = Some(Duration::from_secs(150));
+        facts.started = Some(Duration::from_secs(210));
         let Step::Break { reason, message } = next(&facts) else { panic!("it ends") };
         assert_eq!(reason, "DeadlineExceeded");
         assert!(message.contains("missing field `phase`"), "{message}");
