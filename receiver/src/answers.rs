@@ -38,7 +38,15 @@ pub(crate) enum Act {
     /// The request is stored, the connection closed inside the answer.
     CloseMid,
     /// Stored and answered honestly, but for one series, which is refused.
-    RefuseOne,
+    RefuseOne(RefuseOne),
+}
+
+/// How the one series is refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct RefuseOne {
+    pub(crate) status: u16,
+    /// None: the honest text, which names the series.
+    pub(crate) body: Option<Bytes>,
 }
 
 /// An answer as it goes out.
@@ -120,7 +128,7 @@ fn rule(answer: &Answer) -> Result<Rule, String> {
     let reply = |default: u16| Reply {
         status: status(default),
         retry_after: answer.retry_after.clone(),
-        location: None,
+        location: answer.location.clone(),
         body: Bytes::from(answer.body.clone().unwrap_or_default()),
     };
     let silence = answer.delay.map_or(SILENCE, |delay| delay.0);
@@ -136,7 +144,7 @@ fn rule(answer: &Answer) -> Result<Rule, String> {
         AnswerType::DiscardSilently => Act::Reply(reply(204)),
         AnswerType::CloseBeforeAnswer => Act::Close,
         AnswerType::CloseMidAnswer => Act::CloseMid,
-        AnswerType::Redirect => Act::Reply(Reply { location: answer.location.clone(), ..reply(307) }),
+        AnswerType::Redirect => Act::Reply(reply(307)),
         AnswerType::SuccessWithBody => {
             let body = answer.body.clone().unwrap_or_else(|| "stored\n".to_owned());
             Act::CommitThen(Reply { body: Bytes::from(body), ..reply(200) })
@@ -150,7 +158,9 @@ fn rule(answer: &Answer) -> Result<Rule, String> {
             body.resize(size.max(body.len()), b' ');
             Act::Reply(Reply { body: Bytes::from(body), ..reply(503) })
         }
-        AnswerType::RejectOneSeries => Act::RefuseOne,
+        AnswerType::RejectOneSeries => {
+            Act::RefuseOne(RefuseOne { status: status(400), body: answer.body.clone().map(Bytes::from) })
+        }
         AnswerType::PartialWrite => Act::HalfThen(reply(503)),
         AnswerType::WrittenMissing | AnswerType::WrittenTooLow | AnswerType::WrittenTooHigh => {
             return Err(format!("{:?} needs protocol 2.0, which is not available yet; leave it out", answer.r#type));

@@ -52,6 +52,7 @@ async fn redirects_bodies_and_sizes() {
     for (status, answer) in [
         (307, r#"{"type":"Redirect","location":"/elsewhere"}"#),
         (302, r#"{"type":"Redirect","status":302,"location":"/elsewhere"}"#),
+        (308, r#"{"type":"StatusCode","status":308,"location":"/elsewhere"}"#),
     ] {
         let (heard, stored) = hear(answer).await;
         let heard = heard.unwrap();
@@ -98,6 +99,16 @@ async fn one_series_is_refused_whatever_it_is_sent_with() {
     assert_eq!(sender.send(&[named("b", vec![(now + 2, 1.0)])]).await.unwrap().status, 204);
     assert_eq!(receiver.store().await.counters.foreign_samples, 3);
     receiver.end().await;
+    for (answer, status, body) in [
+        (r#"{"type":"RejectOneSeries"}"#, 400, "refused on purpose"),
+        (r#"{"type":"RejectOneSeries","status":422}"#, 422, "refused on purpose"),
+        (r#"{"type":"RejectOneSeries","status":422,"body":"not today"}"#, 422, "not today"),
+    ] {
+        let (heard, stored) = hear(answer).await;
+        let heard = heard.unwrap();
+        assert_eq!((heard.status, stored), (status, 1), "{answer}");
+        assert!(heard.text(100).contains(body), "{answer}: {}", heard.text(100));
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -81,7 +81,7 @@ pub struct Answer {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 1_000_000))]
     pub times: Option<u32>,
-    /// The status code, 200 to 599. Default by type: 503; 307 for Redirect; 200 for SuccessWithBody.
+    /// The status code, 200 to 599. Default by type: 503; 307 for Redirect; 200 for SuccessWithBody; 400 for RejectOneSeries.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 200, max = 599))]
     pub status: Option<u16>,
@@ -89,7 +89,7 @@ pub struct Answer {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 256))]
     pub retry_after: Option<String>,
-    /// The text of the answer. Left out: none; with SuccessWithBody a short one.
+    /// The text of the answer. Left out: none; with SuccessWithBody and RejectOneSeries a short one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 4096))]
     pub body: Option<String>,
@@ -99,7 +99,7 @@ pub struct Answer {
     /// How long Hang and CommitThenHang keep silent before they close. Default 1m. With another type: a delay before the answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub delay: Option<Duration>,
-    /// The Location header of a Redirect. Left out: none is sent.
+    /// The Location header, with Redirect and StatusCode. Left out: none is sent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 2048))]
     pub location: Option<String>,
@@ -135,7 +135,7 @@ pub enum AnswerType {
     LargeErrorBody,
     /// In turn bad (`status`) and good, each for `period` (R24).
     Flapping,
-    /// Refuses always the same one series, the first it saw, with 400; keeps the rest (R26).
+    /// Refuses always the same one series, the first it saw, with `status` (a 4xx); keeps the rest (R26).
     RejectOneSeries,
     /// Stores half of the request, answers `status` (R21, R22).
     PartialWrite,
