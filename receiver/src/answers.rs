@@ -29,6 +29,8 @@ pub(crate) enum Act {
     Reply(Reply),
     /// The request is stored, this is answered whatever the verdict was.
     CommitThen(Reply),
+    /// The request is stored, this is answered where the honest answer is a success, too.
+    Succeed(Reply),
     /// Half of the request is stored, this is answered.
     HalfThen(Reply),
     /// Silence, then the connection is closed.
@@ -133,6 +135,8 @@ fn rule(answer: &Answer) -> Result<Rule, String> {
     };
     let silence = answer.delay.map_or(SILENCE, |delay| delay.0);
     let act = match answer.r#type {
+        // A success that stores nothing is DiscardSilently.
+        AnswerType::StatusCode if (200..300).contains(&status(503)) => Act::Succeed(reply(503)),
         AnswerType::StatusCode | AnswerType::Flapping => Act::Reply(reply(503)),
         AnswerType::RetryAfter => {
             let retry_after = Some(answer.retry_after.clone().unwrap_or_else(|| "1".to_owned()));
@@ -147,7 +151,7 @@ fn rule(answer: &Answer) -> Result<Rule, String> {
         AnswerType::Redirect => Act::Reply(reply(307)),
         AnswerType::SuccessWithBody => {
             let body = answer.body.clone().unwrap_or_else(|| "stored\n".to_owned());
-            Act::CommitThen(Reply { body: Bytes::from(body), ..reply(200) })
+            Act::Succeed(Reply { body: Bytes::from(body), ..reply(200) })
         }
         AnswerType::LargeErrorBody => {
             let size = answer.body_size.as_ref().map_or(LARGE, |bytes| usize::try_from(bytes.0).unwrap_or(usize::MAX));

@@ -112,6 +112,10 @@ impl Service {
                 self.honest(request, now, Part::Whole, None).await;
                 reply_with(reply)
             }
+            Act::Succeed(reply) => {
+                let honest = self.honest(request, now, Part::Whole, None).await;
+                if honest.status().is_success() { reply_with(reply) } else { honest }
+            }
             Act::HalfThen(reply) => {
                 self.honest(request, now, Part::Half, None).await;
                 reply_with(reply)

@@ -26,14 +26,32 @@ async fn hear(answer: &str) -> (Option<Response>, u64) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn statuses_come_as_asked_and_store_nothing() {
-    // R01 to R04, R09 to R12, R17, R25, R28.
-    for status in [500, 502, 504, 503, 429, 400, 401, 403, 404, 413, 409, 415, 202, 529] {
+    // R01 to R04, R09 to R12, R17, R28.
+    for status in [500, 502, 504, 503, 429, 400, 401, 403, 404, 413, 409, 415, 529] {
         let (heard, stored) = hear(&format!(r#"{{"type":"StatusCode","status":{status},"body":"why"}}"#)).await;
         let heard = heard.unwrap();
         assert_eq!((heard.status, heard.text(100).as_str(), stored), (status, "why", 0));
     }
     let (heard, stored) = hear(r#"{"type":"DiscardSilently"}"#).await;
     assert_eq!((heard.unwrap().status, stored), (204, 0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_success_of_any_kind_is_one() {
+    // R14, R25: what is not good is refused all the same.
+    for (answer, status) in [
+        (r#"{"type":"StatusCode","status":202}"#, 202),
+        (r#"{"type":"StatusCode","status":200,"body":"why"}"#, 200),
+        (r#"{"type":"SuccessWithBody","status":202,"body":"thanks"}"#, 202),
+    ] {
+        let (heard, stored) = hear(answer).await;
+        assert_eq!((heard.unwrap().status, stored), (status, 2), "{answer}");
+        let receiver = Receiver::start(&format!(r#"{{"answers":[{answer}]}}"#), None).await;
+        let far = now_ms() + 3_600_000;
+        let heard = receiver.sender().send(&[named("a", vec![(far, 1.0)])]).await.unwrap();
+        assert_eq!(heard.status, 400, "{answer}");
+        receiver.end().await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

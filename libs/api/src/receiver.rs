@@ -111,7 +111,7 @@ pub struct Answer {
 /// What a receiver does instead of its honest answer (R faults of the catalogue).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 pub enum AnswerType {
-    /// Stores nothing, answers `status` (R01-R04, R09-R12, R25, R28).
+    /// Answers `status`: stores with a 2xx, unless the receiver refuses, and stores nothing with any other (R01-R04, R09-R12, R25, R28).
     StatusCode,
     /// Stores nothing, answers `status` with `retryAfter` (R05-R08).
     RetryAfter,
@@ -129,7 +129,7 @@ pub enum AnswerType {
     CloseMidAnswer,
     /// Answers `status` with `location` (R13).
     Redirect,
-    /// Stores, answers `status` (a 2xx) with a body (R14).
+    /// Stores, answers `status` (a 2xx) with a body; what the receiver refuses is answered honestly (R14).
     SuccessWithBody,
     /// Stores nothing, answers `status` with a body of `bodySize` (R23).
     LargeErrorBody,
