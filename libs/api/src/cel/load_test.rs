@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{Rules, SECOND, positive};
+use super::{Rules, SECOND, among, positive};
 use crate::GeneratorSpec;
 use crate::scalar::Duration;
 use crate::validate::{DAY, MAX_CONNECTIONS, MAX_TOTAL, MILLISECOND, MIN_AHEAD, YEAR, out_of_ahead, too_connected};
@@ -146,7 +146,17 @@ pub(crate) fn fault() -> Value {
 
 pub(crate) fn delay() -> Value {
     let needs = |names: &str, field: &str| format!("{field}: {names} needs it: write a duration");
-    Rules::default()
+    let open_ended = among("distribution", &["Exponential", "Pareto"]);
+    let mut rules = Rules::default();
+    for field in ["mean", "min", "max"] {
+        let value = format!("duration(self.{field})");
+        rules = rules.given(
+            field,
+            &format!("!({open_ended}) || ({value} >= duration('{MILLISECOND}') && {value} <= duration('{DAY}'))"),
+            &format!("is out of range: write a duration from {MILLISECOND} to {DAY} with Exponential and Pareto"),
+        );
+    }
+    rules
         .only("mean", "distribution", &["Constant", "Exponential"])
         .only("min", "distribution", &["Uniform", "Pareto"])
         .only("max", "distribution", &["Uniform", "Exponential", "Pareto"])
