@@ -59,7 +59,6 @@ spec:
   generator: {parallelism: 2}
   workload: [{name: app, targets: 2, seriesPerTarget: 10, metrics: 1, scrapeInterval: 1s}]
   stages: [{for: 10s}]
-  readBack: {victoriaMetrics: {url: "http://vm:8428"}}
 "#;
 
 fn bundle() -> api::Bundle {
@@ -150,8 +149,7 @@ fn a_test_through_a_sink_is_described_for_the_conductor() {
     assert_eq!((plan.lanes, plan.batch_samples, plan.drain_timeout), (3, 700, Duration::from_secs(9)));
     assert_eq!(plan.ack_policy, Some(api::AckPolicy::Delivered));
     assert_eq!(plan.receivers[0].url, "https://store:9400");
-    assert_eq!(plan.profile, Some(api::Profile::Strict), "the receiver's, not the read-back server's");
-    assert_eq!(plan.read_back.as_ref().unwrap().endpoint.url, "http://vm:8428");
+    assert_eq!((plan.profile, &plan.read_back), (Some(api::Profile::Strict), &None));
     assert_eq!((&plan.generators, &plan.workers, plan.run.as_str()), (&test.generators, &test.workers, "0123abcd"));
     // Conductors of other processes read it.
     let json = serde_json::to_string(&plan).unwrap();
@@ -172,9 +170,12 @@ fn a_direct_target_brings_what_its_document_demands() {
     // Somebody else's: as its document says, and the rules of the server that is read back.
     let endpoint = api::Endpoint { url: Some("http://vm/write".to_owned()), ..Default::default() };
     bundle.load_tests[0].spec.target = api::TargetRef { endpoint: Some(endpoint), ..Default::default() };
+    let server = api::Endpoint { url: Some("http://vm:8428".to_owned()), ..Default::default() };
+    bundle.load_tests[0].spec.read_back = Some(api::ReadBack { victoria_metrics: Some(server), ..Default::default() });
     let test = Test { sink: None, receiver: None, receiver_base: None, ..test_of(&bundle) };
     let plan = conductor_plan(&test, target(&test, &Engine).unwrap(), &Engine).unwrap();
     assert_eq!((plan.target_text.as_str(), plan.profile), ("http://vm/write", Some(api::Profile::VictoriaMetrics)));
+    assert_eq!(plan.read_back.as_ref().unwrap().endpoint.url, "http://vm:8428");
     assert!(plan.receivers.is_empty());
     bundle.load_tests[0].spec.read_back = None;
     let test = Test { sink: None, receiver: None, receiver_base: None, ..test_of(&bundle) };
