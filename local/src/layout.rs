@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use ownership::{ControlDocument, RunRef};
-use plans::Named;
+use plans::{Named, ReceiverAt};
 use serde::Serialize;
 
 use crate::endpoint::Resolver;
@@ -27,10 +27,16 @@ pub(crate) struct Layout {
     pub(crate) generators: Vec<PartSpec>,
     /// The sink that may be scaled.
     pub(crate) sink: Option<Sink>,
-    /// Base addresses of the receivers.
-    pub(crate) stores: Vec<String>,
-    /// Write URL of each receiver by name.
-    write_urls: Vec<(String, String)>,
+    pub(crate) stores: Vec<Store>,
+}
+
+/// A receiver that was laid out.
+#[derive(Debug)]
+pub(crate) struct Store {
+    namespace: String,
+    name: String,
+    pub(crate) base: String,
+    spec: api::RemoteWriteReceiverSpec,
 }
 
 pub(crate) struct Builder<'a> {
@@ -61,8 +67,12 @@ impl Builder<'_> {
         };
         let path = self.write(&format!("receiver-{}.json", object.name), &control)?;
         let base = format!("{scheme}://{address}");
-        layout.write_urls.push((object.name.clone(), format!("{base}{}", protocol::path::WRITE)));
-        layout.stores.push(base);
+        layout.stores.push(Store {
+            namespace: object.namespace.clone(),
+            name: object.name.clone(),
+            base,
+            spec: object.spec.clone(),
+        });
         let ordinal = layout.receivers.len() as u32;
         let arguments = vec!["--control".into(), path.into(), "--ordinal".into(), ordinal.to_string().into()];
         layout.receivers.push(self.part(
@@ -85,9 +95,10 @@ impl Builder<'_> {
         most: u32,
     ) -> Result<(), RunError> {
         let spec = &object.spec;
-        let url = spec.backend.receiver_ref.as_ref().and_then(|reference| layout.write_url(&reference.name));
+        let receiver = spec.backend.receiver_ref.as_ref().and_then(|to| layout.store(&object.namespace, &to.name));
+        let receiver = receiver.map(|store| ReceiverAt { spec: &store.spec, base: &store.base });
         let named = Named { name: &object.name, spec };
-        let mut plan = plans::sink_plan(named, url.as_deref(), self.resolver)?;
+        let mut plan = plans::sink_plan(named, receiver, self.resolver)?;
         self.resolver.settle(&mut plan.backend, "spec.backend")?;
         let plan_path = self.write(&format!("sink-{}.json", object.name), &plan)?;
         let addresses =
@@ -173,8 +184,8 @@ impl Builder<'_> {
 }
 
 impl Layout {
-    pub(crate) fn write_url(&self, receiver: &str) -> Option<String> {
-        self.write_urls.iter().find(|(name, _)| name == receiver).map(|(_, url)| url.clone())
+    fn store(&self, namespace: &str, name: &str) -> Option<&Store> {
+        self.stores.iter().find(|store| store.namespace == namespace && store.name == name)
     }
 
     pub(crate) fn addresses(specs: &[PartSpec]) -> Vec<String> {

@@ -65,7 +65,7 @@ pub(crate) fn lay_out(
         command: options.command.clone(),
         sink: sink.map(|sink| Named { name: &sink.name, spec: &sink.spec }),
         receiver: receiver.map(|receiver| Named { name: &receiver.name, spec: &receiver.spec }),
-        receiver_base: layout.stores.first().cloned(),
+        receiver_base: layout.stores.first().map(|store| store.base.clone()),
         workers: Layout::addresses(&layout.workers),
         generators: Layout::addresses(&layout.generators),
         ready_timeout: READY,

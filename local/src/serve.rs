@@ -37,8 +37,8 @@ pub(crate) async fn serve(
     let mut sinks = Vec::new();
     for receiver in &options.bundle.receivers {
         builder.receiver(&mut layout, receiver)?;
-        let name = format!("receiver {}", receiver.name);
-        sinks.push((name, layout.write_url(&receiver.name).into_iter().collect::<Vec<_>>()));
+        let urls = layout.stores.last().map(|store| format!("{}{}", store.base, protocol::path::WRITE));
+        sinks.push((format!("receiver {}", receiver.name), urls.into_iter().collect::<Vec<_>>()));
     }
     for sink in &options.bundle.sinks {
         let before = layout.workers.len();

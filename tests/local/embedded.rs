@@ -283,6 +283,23 @@ fn without_a_sink_the_generator_sends_by_itself() {
     assert_eq!(number(&summary, "/samples/stored"), 12_000);
 }
 
+/// A sink need not say again what the receiver's own document says.
+#[test]
+fn a_receiver_that_asks_for_credentials_gets_them_from_all_parts() {
+    let folder = tempfile::TempDir::new().expect("a folder");
+    let secret = |key: &str| {
+        let path = folder.path().join(key);
+        std::fs::write(&path, key).expect("a file");
+        format!("door/{key}={}", path.display())
+    };
+    let (user, password) = (secret("user"), secret("password"));
+    let door = "  basicAuth: {username: {name: door, key: user}, password: {name: door, key: password}}";
+    let document = receiver(door) + &sink(1, 2, TO_STORE, "") + &load_test(SMALL);
+    let run = Run::start(&document, &["--secret", &user, "--secret", &password]);
+    let summary = run.end(LIMIT).expect_code(0).summary();
+    assert_eq!(number(&summary, "/samples/stored"), 12_000);
+}
+
 #[test]
 fn churn_and_every_kind_of_value_are_recomputed_exactly() {
     let groups: String = ["Counter", "Gauge", "Sine", "Sparse", "Histogram", "Constant", "Mixed"]
