@@ -141,6 +141,10 @@ impl Builder<'_> {
     fn worker_address(&mut self, ordinal: u32) -> Result<SocketAddr, RunError> {
         match self.listen {
             None => self.ports.take().map_err(RunError::Start),
+            // Whoever is told of it could not find the port that the system would choose.
+            Some(first) if first.port() == 0 => {
+                Err(RunError::Usage(format!("--listen {first}: 0 is no port; name one, such as {}:9400", first.ip())))
+            }
             Some(first) => {
                 let port = u32::from(first.port()) + ordinal;
                 let port = u16::try_from(port).map_err(|_| {

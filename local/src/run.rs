@@ -50,9 +50,17 @@ impl Options {
         Resolver { secrets: self.secrets.clone(), hosts: self.resolve.clone() }
     }
 
+    /// Whether any sink-worker is started.
+    fn has_workers(&self) -> bool {
+        let api::Bundle { sinks, load_tests, .. } = &self.bundle;
+        let served = load_tests.is_empty() && !sinks.is_empty();
+        served || load_tests.iter().any(|test| test.spec.target.sink_ref.is_some())
+    }
+
     /// Tells of arguments that no document asks for, most likely mistyped. Called once everything was laid out.
     pub(crate) fn tell_unused(&self, tell: &(dyn Fn(Event<'_>) + Send + Sync)) {
-        for argument in self.secrets.unused().into_iter().chain(self.resolve.unused()) {
+        let listen = self.listen.filter(|_| !self.has_workers()).map(|address| format!("--listen {address}"));
+        for argument in self.secrets.unused().into_iter().chain(self.resolve.unused()).chain(listen) {
             tell(Event::Trouble(&format!("warning: {argument} is not used: nothing that is run asks for it")));
         }
     }

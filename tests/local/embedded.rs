@@ -279,8 +279,9 @@ fn without_a_sink_the_generator_sends_by_itself() {
     // 202 is a success like any other.
     let answers = "  answers:\n    - {type: StatusCode, status: 202, every: 2}";
     let document = receiver(answers) + &load_test_of("{receiverRef: {name: store}}", SMALL);
-    let summary = Run::start(&document, &[]).end(LIMIT).expect_code(0).summary();
-    assert_eq!(number(&summary, "/samples/stored"), 12_000);
+    let ended = Run::start(&document, &["--listen", "127.0.0.1:9400"]).end(LIMIT).expect_code(0);
+    assert_eq!(number(&ended.summary(), "/samples/stored"), 12_000);
+    assert!(ended.stderr.contains("--listen 127.0.0.1:9400 is not used"), "no worker listens: {}", ended.stderr);
 }
 
 /// A sink need not say again what the receiver's own document says.

@@ -242,6 +242,16 @@ fn a_port_in_use_is_a_usage_error() {
 }
 
 #[test]
+fn a_port_that_nobody_could_find_is_a_usage_error() {
+    for document in
+        [receiver("") + &sink(1, 1, TO_STORE, ""), receiver("") + &sink(1, 1, TO_STORE, "") + &load_test(SHORT)]
+    {
+        let ended = Run::start(&document, &["--listen", "127.0.0.1:0"]).end(LIMIT).expect_code(2);
+        assert!(ended.stderr.contains("--listen 127.0.0.1:0: 0 is no port"), "{}", ended.stderr);
+    }
+}
+
+#[test]
 fn a_backend_that_is_never_up_is_inconclusive() {
     let backend = format!("{{url: 'http://127.0.0.1:{}/api/v1/write'}}", free_port());
     let document = sink(1, 1, &backend, "") + &load_test(&SHORT.replace("40s", "8s"));
