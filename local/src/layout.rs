@@ -40,6 +40,8 @@ pub(crate) struct Store {
 }
 
 pub(crate) struct Builder<'a> {
+    /// All that is run, one after the other or at once.
+    pub(crate) bundle: &'a api::Bundle,
     pub(crate) resolver: &'a Resolver,
     pub(crate) folders: &'a Folders,
     pub(crate) ports: &'a mut Ports,
@@ -65,7 +67,8 @@ impl Builder<'_> {
                 "https"
             }
         };
-        let path = self.write(&format!("receiver-{}.json", object.name), &control)?;
+        let name = object.name_among(&self.bundle.receivers);
+        let path = self.write(&format!("receiver-{name}.json"), &control)?;
         let base = format!("{scheme}://{address}");
         layout.stores.push(Store {
             namespace: object.namespace.clone(),
@@ -78,7 +81,7 @@ impl Builder<'_> {
         layout.receivers.push(self.part(
             Role::Receiver,
             ordinal,
-            &object.name,
+            &name,
             address,
             arguments,
             true,
@@ -97,16 +100,17 @@ impl Builder<'_> {
         let spec = &object.spec;
         let receiver = spec.backend.receiver_ref.as_ref().and_then(|to| layout.store(&object.namespace, &to.name));
         let receiver = receiver.map(|store| ReceiverAt { spec: &store.spec, base: &store.base });
-        let named = Named { name: &object.name, spec };
+        let name = object.name_among(&self.bundle.sinks);
+        let named = Named { name: &name, spec };
         let mut plan = plans::sink_plan(named, receiver, self.resolver)?;
         self.resolver.settle(&mut plan.backend, "spec.backend")?;
-        let plan_path = self.write(&format!("sink-{}.json", object.name), &plan)?;
+        let plan_path = self.write(&format!("sink-{name}.json"), &plan)?;
         let addresses =
             (0..spec.replicas.max(most)).map(|ordinal| self.worker_address(ordinal)).collect::<Result<Vec<_>, _>>()?;
-        let uid = format!("local-{}-{}", object.name, std::process::id());
+        let uid = format!("local-{name}-{}", std::process::id());
         let first = addresses.iter().take(spec.replicas as usize).map(ToString::to_string);
         let control = ControlDocument { run: self.run.clone(), ..plans::first_control(&uid, spec, first.collect()) };
-        let control_path = self.write(&format!("ownership-{}.json", object.name), &control)?;
+        let control_path = self.write(&format!("ownership-{name}.json"), &control)?;
         let mut workers = Vec::new();
         for (ordinal, address) in (0..).zip(&addresses) {
             let arguments: Vec<OsString> = vec![
@@ -118,7 +122,7 @@ impl Builder<'_> {
                 u32::to_string(&ordinal).into(),
             ];
             let grace = spec.drain_timeout.0 + Duration::from_secs(5);
-            workers.push(self.part(Role::SinkWorker, ordinal, &object.name, *address, arguments, true, grace));
+            workers.push(self.part(Role::SinkWorker, ordinal, &name, *address, arguments, true, grace));
         }
         let first = workers.iter().take(spec.replicas as usize);
         layout.workers.extend(first.cloned());

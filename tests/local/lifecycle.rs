@@ -73,15 +73,21 @@ fn hangup_quit_and_terminate_write_a_partial_report() {
     }
 }
 
+/// The same documents in another namespace.
+fn elsewhere(document: &str, namespace: &str) -> String {
+    document.replace("metadata: {", &format!("metadata: {{namespace: {namespace}, "))
+}
+
 #[test]
 fn tests_that_an_interrupt_keeps_from_running_are_named() {
-    let second = load_test(LONG).replace("metadata: {name: test}", "metadata: {name: second}");
-    let document = receiver("") + &sink(1, 1, TO_STORE, "") + &load_test(LONG) + "---\n" + &second;
+    let first = receiver("") + &sink(1, 1, TO_STORE, "") + &load_test(LONG);
+    let document = format!("{first}---\n{}", elsewhere(&first, "second"));
     let run = Run::start(&document, &["-q"]);
     wait_until("the first test has parts", LIMIT, || run.children().len() == 3);
     run.signal(Signal::TERM);
     let ended = run.end(Duration::from_secs(40)).expect_code(130);
-    assert!(ended.stdout.contains("second was not run: interrupted"), "{}", ended.all());
+    assert!(ended.stdout.contains("second.test was not run: interrupted"), "{}", ended.all());
+    assert!(ended.results().join("default.test/summary.json").exists(), "{}", ended.all());
     assert!(!ended.stdout.contains("report:") && ended.stdout.contains("Inconclusive"), "-q: {}", ended.all());
 }
 
@@ -217,6 +223,34 @@ fn a_served_sink_tells_what_it_took_when_it_ends() {
     let ended = run.end(Duration::from_secs(20)).expect_code(0);
     assert!(ended.stderr.contains("stopped: sink-worker 0 accepted 0 samples"), "{}", ended.stderr);
     assert!(ended.stderr.contains("--secret a/b=/proc/version is not used"), "{}", ended.stderr);
+}
+
+#[test]
+fn sinks_of_one_name_obey_each_its_own_document() {
+    let one = |lanes| receiver("") + &sink(1, lanes, TO_STORE, "");
+    let document = elsewhere(&one(1), "a") + &elsewhere(&one(2), "b");
+    let run = Run::start(&document, &[]);
+    wait_until("both serve", LIMIT, || run.output().matches("takes Remote-Write").count() == 4);
+    let output = run.output();
+    let mut stores = Vec::new();
+    for (namespace, lanes) in [("a", 1), ("b", 2)] {
+        let read = |name: &str| -> serde_json::Value {
+            let path = run.folder.path().join(format!("results/.control/{name}-{namespace}.sink.json"));
+            serde_json::from_slice(&fs::read(path).expect("a document")).expect("JSON")
+        };
+        let (plan, ownership) = (read("sink"), read("ownership"));
+        assert_eq!(ownership["lanes"], lanes, "{namespace}");
+        let (worker, store) = (ownership["addresses"][0].as_str(), plan["backend"]["url"].as_str());
+        for (what, address) in [("sink", worker), ("store", store)] {
+            let line = output.lines().find(|line| line.contains(&format!("{namespace}.{what} takes")));
+            let line = line.unwrap_or_else(|| panic!("{namespace}.{what}: {output}"));
+            assert!(line.contains(address.expect("an address")), "{line}: {address:?}");
+        }
+        stores.push(plan["backend"]["url"].clone());
+    }
+    assert_ne!(stores[0], stores[1]);
+    run.signal(Signal::INT);
+    run.end(Duration::from_secs(20)).expect_code(0);
 }
 
 #[test]
