@@ -27,7 +27,7 @@ impl Files for Engine {
     }
 }
 
-const DOCUMENTS: &str = r#"
+const DOCUMENTS: &str = "
 apiVersion: floodmark.dev/v1alpha1
 kind: RemoteWriteReceiver
 metadata: {name: store}
@@ -59,7 +59,7 @@ spec:
   generator: {parallelism: 2}
   workload: [{name: app, targets: 2, seriesPerTarget: 10, metrics: 1, scrapeInterval: 1s}]
   stages: [{for: 10s}]
-"#;
+";
 
 fn bundle() -> api::Bundle {
     api::load(&[("test.yaml".to_owned(), DOCUMENTS.to_owned())]).unwrap()
