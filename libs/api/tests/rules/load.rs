@@ -112,7 +112,7 @@ fn a_request_fits_into_what_a_server_takes() {
 #[test]
 fn a_receiver_has_connections_for_all_generators() {
     let test = TEST.replace("endpoint: {url: \"http://p:9090/api/v1/write\"}", "receiverRef: {name: receiver}");
-    let both = |more: &str| format!("{}---\n{test}  generator: {more}\n", RECEIVER);
+    let both = |more: &str| format!("{RECEIVER}---\n{test}  generator: {more}\n");
     assert!(read(&both("{parallelism: 5, connections: 200}")).is_ok());
     let report = problems(&both("{parallelism: 5, connections: 201}"));
     let expected =
