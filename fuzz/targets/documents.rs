@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::fmt::Debug;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use api::{
     Bundle, LoadTestSpec, Object, Problems, RemoteWriteReceiverSpec, RemoteWriteSinkSpec, load, load_without_references,
@@ -13,7 +13,7 @@ use api::{
 use faults::FaultPlan;
 use floodmark_http::client::{Connection, Endpoint, EndpointError};
 use libfuzzer_sys::fuzz_target;
-use plans::{Files, Kept, Named};
+use plans::{Files, Kept, Named, ReceiverAt};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use workload::Workload;
@@ -61,10 +61,15 @@ fn told(problems: &Problems, text: &str) {
 
 fn sink(object: &Object<RemoteWriteSinkSpec>) {
     same_again(object, "RemoteWriteSink", |bundle| bundle.sinks);
-    let Ok(plan) = plans::sink_plan(Named { name: &object.name, spec: &object.spec }, Some("http://a/"), &NoFiles);
+    let Ok(plan) = plans::sink_plan(Named { name: &object.name, spec: &object.spec }, Some(ours()), &NoFiles);
     connects(&plan.backend);
     let addresses = vec!["a:1".into(); object.spec.replicas as usize];
     assert_eq!(plans::first_control("uid", &object.spec, addresses).validate(), Ok(()));
+}
+
+fn ours() -> ReceiverAt<'static> {
+    static PLAIN: LazyLock<RemoteWriteReceiverSpec> = LazyLock::new(RemoteWriteReceiverSpec::default);
+    ReceiverAt { spec: &PLAIN, base: "http://a" }
 }
 
 fn receiver(object: &Object<RemoteWriteReceiverSpec>) {
@@ -77,7 +82,7 @@ fn load_test(object: &Object<LoadTestSpec>) {
     same_again(object, "LoadTest", |bundle| bundle.load_tests);
     let LoadTestSpec { workload, stages, seed, faults, target, .. } = &object.spec;
     if let Some(endpoint) = &target.endpoint {
-        let Ok(endpoint) = plans::endpoint(endpoint, Some("http://a/"), "spec.target.endpoint", &NoFiles);
+        let Ok(endpoint) = plans::endpoint(endpoint, Some(ours()), "spec.target.endpoint", &NoFiles);
         connects(&endpoint);
     }
     // What takes seconds to prepare is left to those who run it.

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use ownership::{ControlDocument, RunRef};
-use plans::Named;
+use plans::{Named, ReceiverAt};
 use serde::Serialize;
 
 use crate::endpoint::Resolver;
@@ -27,13 +27,21 @@ pub(crate) struct Layout {
     pub(crate) generators: Vec<PartSpec>,
     /// The sink that may be scaled.
     pub(crate) sink: Option<Sink>,
-    /// Base addresses of the receivers.
-    pub(crate) stores: Vec<String>,
-    /// Write URL of each receiver by name.
-    write_urls: Vec<(String, String)>,
+    pub(crate) stores: Vec<Store>,
+}
+
+/// A receiver that was laid out.
+#[derive(Debug)]
+pub(crate) struct Store {
+    namespace: String,
+    name: String,
+    pub(crate) base: String,
+    spec: api::RemoteWriteReceiverSpec,
 }
 
 pub(crate) struct Builder<'a> {
+    /// All that is run, one after the other or at once.
+    pub(crate) bundle: &'a api::Bundle,
     pub(crate) resolver: &'a Resolver,
     pub(crate) folders: &'a Folders,
     pub(crate) ports: &'a mut Ports,
@@ -59,16 +67,21 @@ impl Builder<'_> {
                 "https"
             }
         };
-        let path = self.write(&format!("receiver-{}.json", object.name), &control)?;
+        let name = object.name_among(&self.bundle.receivers);
+        let path = self.write(&format!("receiver-{name}.json"), &control)?;
         let base = format!("{scheme}://{address}");
-        layout.write_urls.push((object.name.clone(), format!("{base}{}", protocol::path::WRITE)));
-        layout.stores.push(base);
+        layout.stores.push(Store {
+            namespace: object.namespace.clone(),
+            name: object.name.clone(),
+            base,
+            spec: object.spec.clone(),
+        });
         let ordinal = layout.receivers.len() as u32;
         let arguments = vec!["--control".into(), path.into(), "--ordinal".into(), ordinal.to_string().into()];
         layout.receivers.push(self.part(
             Role::Receiver,
             ordinal,
-            &object.name,
+            &name,
             address,
             arguments,
             true,
@@ -85,17 +98,19 @@ impl Builder<'_> {
         most: u32,
     ) -> Result<(), RunError> {
         let spec = &object.spec;
-        let url = spec.backend.receiver_ref.as_ref().and_then(|reference| layout.write_url(&reference.name));
-        let named = Named { name: &object.name, spec };
-        let mut plan = plans::sink_plan(named, url.as_deref(), self.resolver)?;
+        let receiver = spec.backend.receiver_ref.as_ref().and_then(|to| layout.store(&object.namespace, &to.name));
+        let receiver = receiver.map(|store| ReceiverAt { spec: &store.spec, base: &store.base });
+        let name = object.name_among(&self.bundle.sinks);
+        let named = Named { name: &name, spec };
+        let mut plan = plans::sink_plan(named, receiver, self.resolver)?;
         self.resolver.settle(&mut plan.backend, "spec.backend")?;
-        let plan_path = self.write(&format!("sink-{}.json", object.name), &plan)?;
+        let plan_path = self.write(&format!("sink-{name}.json"), &plan)?;
         let addresses =
             (0..spec.replicas.max(most)).map(|ordinal| self.worker_address(ordinal)).collect::<Result<Vec<_>, _>>()?;
-        let uid = format!("local-{}-{}", object.name, std::process::id());
+        let uid = format!("local-{name}-{}", std::process::id());
         let first = addresses.iter().take(spec.replicas as usize).map(ToString::to_string);
         let control = ControlDocument { run: self.run.clone(), ..plans::first_control(&uid, spec, first.collect()) };
-        let control_path = self.write(&format!("ownership-{}.json", object.name), &control)?;
+        let control_path = self.write(&format!("ownership-{name}.json"), &control)?;
         let mut workers = Vec::new();
         for (ordinal, address) in (0..).zip(&addresses) {
             let arguments: Vec<OsString> = vec![
@@ -107,7 +122,7 @@ impl Builder<'_> {
                 u32::to_string(&ordinal).into(),
             ];
             let grace = spec.drain_timeout.0 + Duration::from_secs(5);
-            workers.push(self.part(Role::SinkWorker, ordinal, &object.name, *address, arguments, true, grace));
+            workers.push(self.part(Role::SinkWorker, ordinal, &name, *address, arguments, true, grace));
         }
         let first = workers.iter().take(spec.replicas as usize);
         layout.workers.extend(first.cloned());
@@ -130,6 +145,10 @@ impl Builder<'_> {
     fn worker_address(&mut self, ordinal: u32) -> Result<SocketAddr, RunError> {
         match self.listen {
             None => self.ports.take().map_err(RunError::Start),
+            // Whoever is told of it could not find the port that the system would choose.
+            Some(first) if first.port() == 0 => {
+                Err(RunError::Usage(format!("--listen {first}: 0 is no port; name one, such as {}:9400", first.ip())))
+            }
             Some(first) => {
                 let port = u32::from(first.port()) + ordinal;
                 let port = u16::try_from(port).map_err(|_| {
@@ -173,8 +192,8 @@ impl Builder<'_> {
 }
 
 impl Layout {
-    pub(crate) fn write_url(&self, receiver: &str) -> Option<String> {
-        self.write_urls.iter().find(|(name, _)| name == receiver).map(|(_, url)| url.clone())
+    fn store(&self, namespace: &str, name: &str) -> Option<&Store> {
+        self.stores.iter().find(|store| store.namespace == namespace && store.name == name)
     }
 
     pub(crate) fn addresses(specs: &[PartSpec]) -> Vec<String> {

@@ -21,8 +21,9 @@ pub(crate) fn lay_out(
     conductor: &str,
 ) -> Result<(Layout, ConductorPlan), RunError> {
     let run = run_id();
+    let name = test.name_among(&options.bundle.load_tests);
     let (id, conductor_base) = (run.clone(), conductor.to_owned());
-    builder.run = Some(RunRef { id, uid: String::new(), load_test: test.name.clone(), conductor: conductor_base });
+    builder.run = Some(RunRef { id, uid: String::new(), load_test: name.clone(), conductor: conductor_base });
     let mut layout = Layout::default();
     let spec = &test.spec;
     let target = &spec.target;
@@ -58,14 +59,14 @@ pub(crate) fn lay_out(
     }
     builder.generators(&mut layout, spec.generator.parallelism, conductor)?;
     let test = Test {
-        name: &test.name,
+        name: &name,
         spec,
         run,
         document: options.document.clone(),
         command: options.command.clone(),
         sink: sink.map(|sink| Named { name: &sink.name, spec: &sink.spec }),
         receiver: receiver.map(|receiver| Named { name: &receiver.name, spec: &receiver.spec }),
-        receiver_base: layout.stores.first().cloned(),
+        receiver_base: layout.stores.first().map(|store| store.base.clone()),
         workers: Layout::addresses(&layout.workers),
         generators: Layout::addresses(&layout.generators),
         ready_timeout: READY,

@@ -50,9 +50,17 @@ impl Options {
         Resolver { secrets: self.secrets.clone(), hosts: self.resolve.clone() }
     }
 
+    /// Whether any sink-worker is started.
+    fn has_workers(&self) -> bool {
+        let api::Bundle { sinks, load_tests, .. } = &self.bundle;
+        let served = load_tests.is_empty() && !sinks.is_empty();
+        served || load_tests.iter().any(|test| test.spec.target.sink_ref.is_some())
+    }
+
     /// Tells of arguments that no document asks for, most likely mistyped. Called once everything was laid out.
     pub(crate) fn tell_unused(&self, tell: &(dyn Fn(Event<'_>) + Send + Sync)) {
-        for argument in self.secrets.unused().into_iter().chain(self.resolve.unused()) {
+        let listen = self.listen.filter(|_| !self.has_workers()).map(|address| format!("--listen {address}"));
+        for argument in self.secrets.unused().into_iter().chain(self.resolve.unused()).chain(listen) {
             tell(Event::Trouble(&format!("warning: {argument} is not used: nothing that is run asks for it")));
         }
     }
@@ -133,14 +141,14 @@ async fn run_all(
     let mut outcomes = Vec::new();
     for (done, test) in tests.iter().enumerate() {
         if stop.is_requested() {
-            tell_not_run(&tests[done..], "interrupted", &*tell);
+            tell_not_run(tests, done, "interrupted", &*tell);
             break;
         }
-        let results = if several { options.results.join(&test.name) } else { options.results.clone() };
+        let results = if several { options.results.join(test.name_among(tests)) } else { options.results.clone() };
         match Box::pin(run_test(&options, test, results, &spawner, &stop, &tell)).await {
             Ok(outcome) => outcomes.push(outcome),
             Err(error) => {
-                tell_not_run(&tests[done + 1..], &format!("{} could not be run", test.name), &*tell);
+                tell_not_run(tests, done + 1, &format!("{} could not be run", test.name_among(tests)), &*tell);
                 return Err(error);
             }
         }
@@ -148,9 +156,9 @@ async fn run_all(
     Ok(outcomes)
 }
 
-fn tell_not_run(tests: &[Object<LoadTestSpec>], why: &str, tell: &(dyn Fn(Event<'_>) + Send + Sync)) {
-    for test in tests {
-        tell(Event::NotRun { test: &test.name, why });
+fn tell_not_run(tests: &[Object<LoadTestSpec>], from: usize, why: &str, tell: &(dyn Fn(Event<'_>) + Send + Sync)) {
+    for test in &tests[from..] {
+        tell(Event::NotRun { test: &test.name_among(tests), why });
     }
 }
 
@@ -161,6 +169,7 @@ fn check(options: &Options) -> Result<(), RunError> {
     let resolver = options.resolver();
     for test in &options.bundle.load_tests {
         let mut builder = Builder {
+            bundle: &options.bundle,
             resolver: &resolver,
             folders: &folders,
             ports: &mut Ports::new(),
@@ -188,10 +197,11 @@ async fn run_test(
         .map_err(RunError::Conductor)?;
     let base = format!("http://{}", conductor.address());
     let mut ports = Ports::new();
+    let (bundle, listen) = (&options.bundle, options.listen);
     let mut builder =
-        Builder { resolver: &resolver, folders: &claim.folders, ports: &mut ports, run: None, listen: options.listen };
+        Builder { bundle, resolver: &resolver, folders: &claim.folders, ports: &mut ports, run: None, listen };
     let (layout, plan) = lay_out(options, test, &mut builder, &base)?;
-    tell(Event::Begins { name: &test.name, run: &plan.run, conductor: conductor.address() });
+    tell(Event::Begins { name: &plan.name, run: &plan.run, conductor: conductor.address() });
 
     let begun = Begun::default();
     let mut parts = Vec::new();

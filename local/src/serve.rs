@@ -31,21 +31,25 @@ pub(crate) async fn serve(
     let claim = claim(&options.results)?;
     let resolver = options.resolver();
     let mut ports = Ports::new();
+    let (bundle, listen) = (&options.bundle, options.listen);
     let mut builder =
-        Builder { resolver: &resolver, folders: &claim.folders, ports: &mut ports, run: None, listen: options.listen };
+        Builder { bundle, resolver: &resolver, folders: &claim.folders, ports: &mut ports, run: None, listen };
     let mut layout = Layout::default();
     let mut sinks = Vec::new();
-    for receiver in &options.bundle.receivers {
+    for receiver in &bundle.receivers {
         builder.receiver(&mut layout, receiver)?;
-        let name = format!("receiver {}", receiver.name);
-        sinks.push((name, layout.write_url(&receiver.name).into_iter().collect::<Vec<_>>()));
+        let urls = layout.stores.last().map(|store| format!("{}{}", store.base, protocol::path::WRITE));
+        sinks.push((
+            format!("receiver {}", receiver.name_among(&bundle.receivers)),
+            urls.into_iter().collect::<Vec<_>>(),
+        ));
     }
-    for sink in &options.bundle.sinks {
+    for sink in &bundle.sinks {
         let before = layout.workers.len();
         builder.sink(&mut layout, sink, 0)?;
         let workers = Layout::addresses(&layout.workers[before..]);
         let urls = workers.iter().map(|base| format!("{base}{}", protocol::path::WRITE)).collect();
-        sinks.push((format!("sink {}", sink.name), urls));
+        sinks.push((format!("sink {}", sink.name_among(&bundle.sinks)), urls));
     }
     options.tell_unused(tell);
     // Others count on it from the start: what crashes comes back, and only what cannot use its configuration stays away.

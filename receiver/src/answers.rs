@@ -29,6 +29,8 @@ pub(crate) enum Act {
     Reply(Reply),
     /// The request is stored, this is answered whatever the verdict was.
     CommitThen(Reply),
+    /// The request is stored, this is answered where the honest answer is a success, too.
+    Succeed(Reply),
     /// Half of the request is stored, this is answered.
     HalfThen(Reply),
     /// Silence, then the connection is closed.
@@ -38,7 +40,15 @@ pub(crate) enum Act {
     /// The request is stored, the connection closed inside the answer.
     CloseMid,
     /// Stored and answered honestly, but for one series, which is refused.
-    RefuseOne,
+    RefuseOne(RefuseOne),
+}
+
+/// How the one series is refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct RefuseOne {
+    pub(crate) status: u16,
+    /// None: the honest text, which names the series.
+    pub(crate) body: Option<Bytes>,
 }
 
 /// An answer as it goes out.
@@ -120,11 +130,13 @@ fn rule(answer: &Answer) -> Result<Rule, String> {
     let reply = |default: u16| Reply {
         status: status(default),
         retry_after: answer.retry_after.clone(),
-        location: None,
+        location: answer.location.clone(),
         body: Bytes::from(answer.body.clone().unwrap_or_default()),
     };
     let silence = answer.delay.map_or(SILENCE, |delay| delay.0);
     let act = match answer.r#type {
+        // A success that stores nothing is DiscardSilently.
+        AnswerType::StatusCode if (200..300).contains(&status(503)) => Act::Succeed(reply(503)),
         AnswerType::StatusCode | AnswerType::Flapping => Act::Reply(reply(503)),
         AnswerType::RetryAfter => {
             let retry_after = Some(answer.retry_after.clone().unwrap_or_else(|| "1".to_owned()));
@@ -136,10 +148,10 @@ fn rule(answer: &Answer) -> Result<Rule, String> {
         AnswerType::DiscardSilently => Act::Reply(reply(204)),
         AnswerType::CloseBeforeAnswer => Act::Close,
         AnswerType::CloseMidAnswer => Act::CloseMid,
-        AnswerType::Redirect => Act::Reply(Reply { location: answer.location.clone(), ..reply(307) }),
+        AnswerType::Redirect => Act::Reply(reply(307)),
         AnswerType::SuccessWithBody => {
             let body = answer.body.clone().unwrap_or_else(|| "stored\n".to_owned());
-            Act::CommitThen(Reply { body: Bytes::from(body), ..reply(200) })
+            Act::Succeed(Reply { body: Bytes::from(body), ..reply(200) })
         }
         AnswerType::LargeErrorBody => {
             let size = answer.body_size.as_ref().map_or(LARGE, |bytes| usize::try_from(bytes.0).unwrap_or(usize::MAX));
@@ -150,7 +162,9 @@ fn rule(answer: &Answer) -> Result<Rule, String> {
             body.resize(size.max(body.len()), b' ');
             Act::Reply(Reply { body: Bytes::from(body), ..reply(503) })
         }
-        AnswerType::RejectOneSeries => Act::RefuseOne,
+        AnswerType::RejectOneSeries => {
+            Act::RefuseOne(RefuseOne { status: status(400), body: answer.body.clone().map(Bytes::from) })
+        }
         AnswerType::PartialWrite => Act::HalfThen(reply(503)),
         AnswerType::WrittenMissing | AnswerType::WrittenTooLow | AnswerType::WrittenTooHigh => {
             return Err(format!("{:?} needs protocol 2.0, which is not available yet; leave it out", answer.r#type));

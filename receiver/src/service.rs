@@ -10,7 +10,7 @@ use floodmark_http::{HeaderValue, Method, Request, Response, StatusCode, header}
 use protocol::path;
 use telemetry::{Limiter, Ops, Stop, warn_limited};
 
-use crate::answers::{Act, Reply};
+use crate::answers::{Act, RefuseOne, Reply};
 use crate::state::{Run, State};
 use crate::strict::Refusals;
 use crate::tables::Rules;
@@ -88,7 +88,7 @@ impl Service {
         };
         let act = if policy.answers.is_empty() { None } else { at.and_then(|at| policy.answers.draw(at, seed)) };
         let response = match act {
-            None => self.honest(request, now, Part::Whole, false).await,
+            None => self.honest(request, now, Part::Whole, None).await,
             Some((act, delay)) => {
                 state.metrics.injected.inc();
                 let response = self.act(act, request, now).await;
@@ -109,16 +109,20 @@ impl Service {
         match act {
             Act::Reply(reply) => reply_with(reply),
             Act::CommitThen(reply) => {
-                self.honest(request, now, Part::Whole, false).await;
+                self.honest(request, now, Part::Whole, None).await;
                 reply_with(reply)
             }
+            Act::Succeed(reply) => {
+                let honest = self.honest(request, now, Part::Whole, None).await;
+                if honest.status().is_success() { reply_with(reply) } else { honest }
+            }
             Act::HalfThen(reply) => {
-                self.honest(request, now, Part::Half, false).await;
+                self.honest(request, now, Part::Half, None).await;
                 reply_with(reply)
             }
             Act::Hang { commit, silence } => {
                 if commit {
-                    self.honest(request, now, Part::Whole, false).await;
+                    self.honest(request, now, Part::Whole, None).await;
                 } else {
                     drop(request);
                 }
@@ -127,12 +131,12 @@ impl Service {
             }
             Act::Close => abort(Abort::BeforeAnswer),
             Act::CloseMid => {
-                self.honest(request, now, Part::Whole, false).await;
-                let mut response = text(200, "stored, but you will not read all of this\n".into());
+                self.honest(request, now, Part::Whole, None).await;
+                let mut response = text(200, "stored, but you will not read all of this\n");
                 response.extensions_mut().insert(Abort::MidBody(8));
                 response
             }
-            Act::RefuseOne => self.honest(request, now, Part::Whole, true).await,
+            Act::RefuseOne(how) => self.honest(request, now, Part::Whole, Some(how)).await,
         }
     }
 
@@ -144,8 +148,14 @@ impl Service {
     }
 
     /// The answer of the profile. The request is gone by then: who is kept waiting for an answer occupies nothing.
-    async fn honest(&self, request: Request<Bytes>, now: Duration, part: Part, refuse_one: bool) -> Response<Bytes> {
-        match self.judge(&request, now, part, refuse_one).await {
+    async fn honest(
+        &self,
+        request: Request<Bytes>,
+        now: Duration,
+        part: Part,
+        refuse_one: Option<RefuseOne>,
+    ) -> Response<Bytes> {
+        match self.judge(&request, now, part, refuse_one.is_some()).await {
             Ok(refusals) => {
                 for (reason, count) in refusals.counts() {
                     self.state.metrics.refused(reason, count);
@@ -153,8 +163,10 @@ impl Service {
                 match refusals.status() {
                     204 => status(204),
                     code => {
+                        let on_purpose = refuse_one.filter(|_| refusals.on_purpose());
+                        let code = on_purpose.as_ref().map_or(code, |how| how.status);
                         warn_limited!(REFUSED, code, why = refusals.text(), "samples refused");
-                        text(code, refusals.text())
+                        text(code, on_purpose.and_then(|how| how.body).unwrap_or_else(|| refusals.text().into()))
                     }
                 }
             }
@@ -253,10 +265,10 @@ fn status(code: u16) -> Response<Bytes> {
     response
 }
 
-fn text(code: u16, text: String) -> Response<Bytes> {
+fn text(code: u16, text: impl Into<Bytes>) -> Response<Bytes> {
     let mut response = status(code);
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
-    *response.body_mut() = Bytes::from(text);
+    *response.body_mut() = text.into();
     response
 }
 

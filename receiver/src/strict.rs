@@ -99,6 +99,11 @@ impl Refusals {
         }
     }
 
+    /// Whether the one series of `RejectOneSeries` is among them.
+    pub(crate) fn on_purpose(&self) -> bool {
+        self.0.contains_key(&Why::OnPurpose)
+    }
+
     /// One line a reason.
     pub(crate) fn text(&self) -> String {
         let mut text = String::new();

@@ -276,8 +276,28 @@ fn a_lost_store_or_generator_proves_nothing() {
 
 #[test]
 fn without_a_sink_the_generator_sends_by_itself() {
-    let document = receiver("") + &load_test_of("{receiverRef: {name: store}}", SMALL);
-    let summary = Run::start(&document, &[]).end(LIMIT).expect_code(0).summary();
+    // 202 is a success like any other.
+    let answers = "  answers:\n    - {type: StatusCode, status: 202, every: 2}";
+    let document = receiver(answers) + &load_test_of("{receiverRef: {name: store}}", SMALL);
+    let ended = Run::start(&document, &["--listen", "127.0.0.1:9400"]).end(LIMIT).expect_code(0);
+    assert_eq!(number(&ended.summary(), "/samples/stored"), 12_000);
+    assert!(ended.stderr.contains("--listen 127.0.0.1:9400 is not used"), "no worker listens: {}", ended.stderr);
+}
+
+/// A sink need not say again what the receiver's own document says.
+#[test]
+fn a_receiver_that_asks_for_credentials_gets_them_from_all_parts() {
+    let folder = tempfile::TempDir::new().expect("a folder");
+    let secret = |key: &str| {
+        let path = folder.path().join(key);
+        std::fs::write(&path, key).expect("a file");
+        format!("door/{key}={}", path.display())
+    };
+    let (user, password) = (secret("user"), secret("password"));
+    let door = "  basicAuth: {username: {name: door, key: user}, password: {name: door, key: password}}";
+    let document = receiver(door) + &sink(1, 2, TO_STORE, "") + &load_test(SMALL);
+    let run = Run::start(&document, &["--secret", &user, "--secret", &password]);
+    let summary = run.end(LIMIT).expect_code(0).summary();
     assert_eq!(number(&summary, "/samples/stored"), 12_000);
 }
 

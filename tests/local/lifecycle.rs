@@ -73,15 +73,21 @@ fn hangup_quit_and_terminate_write_a_partial_report() {
     }
 }
 
+/// The same documents in another namespace.
+fn elsewhere(document: &str, namespace: &str) -> String {
+    document.replace("metadata: {", &format!("metadata: {{namespace: {namespace}, "))
+}
+
 #[test]
 fn tests_that_an_interrupt_keeps_from_running_are_named() {
-    let second = load_test(LONG).replace("metadata: {name: test}", "metadata: {name: second}");
-    let document = receiver("") + &sink(1, 1, TO_STORE, "") + &load_test(LONG) + "---\n" + &second;
+    let first = receiver("") + &sink(1, 1, TO_STORE, "") + &load_test(LONG);
+    let document = format!("{first}---\n{}", elsewhere(&first, "second"));
     let run = Run::start(&document, &["-q"]);
     wait_until("the first test has parts", LIMIT, || run.children().len() == 3);
     run.signal(Signal::TERM);
     let ended = run.end(Duration::from_secs(40)).expect_code(130);
-    assert!(ended.stdout.contains("second was not run: interrupted"), "{}", ended.all());
+    assert!(ended.stdout.contains("second.test was not run: interrupted"), "{}", ended.all());
+    assert!(ended.results().join("default.test/summary.json").exists(), "{}", ended.all());
     assert!(!ended.stdout.contains("report:") && ended.stdout.contains("Inconclusive"), "-q: {}", ended.all());
 }
 
@@ -220,6 +226,34 @@ fn a_served_sink_tells_what_it_took_when_it_ends() {
 }
 
 #[test]
+fn sinks_of_one_name_obey_each_its_own_document() {
+    let one = |lanes| receiver("") + &sink(1, lanes, TO_STORE, "");
+    let document = elsewhere(&one(1), "a") + &elsewhere(&one(2), "b");
+    let run = Run::start(&document, &[]);
+    wait_until("both serve", LIMIT, || run.output().matches("takes Remote-Write").count() == 4);
+    let output = run.output();
+    let mut stores = Vec::new();
+    for (namespace, lanes) in [("a", 1), ("b", 2)] {
+        let read = |name: &str| -> serde_json::Value {
+            let path = run.folder.path().join(format!("results/.control/{name}-{namespace}.sink.json"));
+            serde_json::from_slice(&fs::read(path).expect("a document")).expect("JSON")
+        };
+        let (plan, ownership) = (read("sink"), read("ownership"));
+        assert_eq!(ownership["lanes"], lanes, "{namespace}");
+        let (worker, store) = (ownership["addresses"][0].as_str(), plan["backend"]["url"].as_str());
+        for (what, address) in [("sink", worker), ("store", store)] {
+            let line = output.lines().find(|line| line.contains(&format!("{namespace}.{what} takes")));
+            let line = line.unwrap_or_else(|| panic!("{namespace}.{what}: {output}"));
+            assert!(line.contains(address.expect("an address")), "{line}: {address:?}");
+        }
+        stores.push(plan["backend"]["url"].clone());
+    }
+    assert_ne!(stores[0], stores[1]);
+    run.signal(Signal::INT);
+    run.end(Duration::from_secs(20)).expect_code(0);
+}
+
+#[test]
 fn a_killed_parent_takes_all_children_with_it_even_a_stopped_one() {
     let run = long_run(&[]);
     let children = run.children();
@@ -239,6 +273,16 @@ fn a_port_in_use_is_a_usage_error() {
     let document = receiver("") + &sink(1, 1, TO_STORE, "") + &load_test(SHORT);
     let ended = Run::start(&document, &["--listen", &address]).end(LIMIT).expect_code(2);
     assert!(ended.stderr.contains(&address) && ended.stderr.contains("--listen"), "{}", ended.stderr);
+}
+
+#[test]
+fn a_port_that_nobody_could_find_is_a_usage_error() {
+    for document in
+        [receiver("") + &sink(1, 1, TO_STORE, ""), receiver("") + &sink(1, 1, TO_STORE, "") + &load_test(SHORT)]
+    {
+        let ended = Run::start(&document, &["--listen", "127.0.0.1:0"]).end(LIMIT).expect_code(2);
+        assert!(ended.stderr.contains("--listen 127.0.0.1:0: 0 is no port"), "{}", ended.stderr);
+    }
 }
 
 #[test]

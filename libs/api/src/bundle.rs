@@ -70,6 +70,14 @@ pub struct Object<S> {
     pub source: Source,
 }
 
+impl<S> Object<S> {
+    /// Its name, behind that of its namespace where another one of these has the same name. Names hold no dots.
+    pub fn name_among(&self, others: &[Self]) -> String {
+        let alone = others.iter().filter(|other| other.name == self.name).count() < 2;
+        if alone { self.name.clone() } else { format!("{}.{}", self.namespace, self.name) }
+    }
+}
+
 /// The documents of one or more files, by kind, in the order of the text.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Bundle {

@@ -24,7 +24,7 @@ pub struct Endpoint {
     #[schemars(length(min = 1, max = 2048))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub url: Option<String>,
-    /// A RemoteWriteReceiver of the same namespace, instead of a URL.
+    /// A RemoteWriteReceiver of the same namespace, instead of a URL; the TLS and credentials that it asks for need not be said here.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub receiver_ref: Option<Ref>,
     /// The version of the Remote-Write protocol, in quotes. Default "1.0".

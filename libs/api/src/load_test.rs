@@ -44,7 +44,8 @@ pub struct LoadTestSpec {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 256))]
     pub chaos: Vec<ChaosStep>,
-    /// Where the stored samples are read back from. Left out: from the receiver where there is one, else losses are unproven.
+    /// Where the stored samples are read back from. Left out: losses are unproven, but for a receiver of Floodmark at the end, which
+    /// is asked itself what it holds and with which this is not used.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub read_back: Option<ReadBack>,
     /// What has to hold. At most 128.

@@ -62,13 +62,13 @@ pub struct OutOfOrderParams {
 pub struct DelaySpec {
     /// Constant {mean}, Uniform {min, max}, Exponential {mean} or Pareto {min, shape}.
     pub distribution: Distribution,
-    /// The delay of Constant, the mean of Exponential. Left out with the others.
+    /// The delay of Constant, up to 8760h; the mean of Exponential, up to 24h. Left out with the others.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mean: Option<Duration>,
-    /// The least delay of Uniform and Pareto. Left out with the others.
+    /// The least delay of Uniform, up to 8760h, and of Pareto, up to 24h. Left out with the others.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub min: Option<Duration>,
-    /// The greatest delay of Uniform; with Exponential and Pareto a cap. Left out there: no cap.
+    /// The greatest delay of Uniform, up to 8760h; with Exponential and Pareto a cap, up to 24h. Left out there: 24h.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max: Option<Duration>,
     /// The shape of Pareto, above 0, at most 100: the smaller, the heavier the tail. Default 1.5.

@@ -81,7 +81,7 @@ pub struct Answer {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 1_000_000))]
     pub times: Option<u32>,
-    /// The status code, 200 to 599. Default by type: 503; 307 for Redirect; 200 for SuccessWithBody.
+    /// The status code, 200 to 599. Default by type: 503; 307 for Redirect; 200 for SuccessWithBody; 400 for RejectOneSeries.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 200, max = 599))]
     pub status: Option<u16>,
@@ -89,7 +89,7 @@ pub struct Answer {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 256))]
     pub retry_after: Option<String>,
-    /// The text of the answer. Left out: none; with SuccessWithBody a short one.
+    /// The text of the answer. Left out: none; with SuccessWithBody and RejectOneSeries a short one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 4096))]
     pub body: Option<String>,
@@ -99,7 +99,7 @@ pub struct Answer {
     /// How long Hang and CommitThenHang keep silent before they close. Default 1m. With another type: a delay before the answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub delay: Option<Duration>,
-    /// The Location header of a Redirect. Left out: none is sent.
+    /// The Location header, with Redirect and StatusCode. Left out: none is sent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 2048))]
     pub location: Option<String>,
@@ -111,7 +111,7 @@ pub struct Answer {
 /// What a receiver does instead of its honest answer (R faults of the catalogue).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 pub enum AnswerType {
-    /// Stores nothing, answers `status` (R01-R04, R09-R12, R25, R28).
+    /// Answers `status`: stores with a 2xx, unless the receiver refuses, and stores nothing with any other (R01-R04, R09-R12, R25, R28).
     StatusCode,
     /// Stores nothing, answers `status` with `retryAfter` (R05-R08).
     RetryAfter,
@@ -129,13 +129,13 @@ pub enum AnswerType {
     CloseMidAnswer,
     /// Answers `status` with `location` (R13).
     Redirect,
-    /// Stores, answers `status` (a 2xx) with a body (R14).
+    /// Stores, answers `status` (a 2xx) with a body; what the receiver refuses is answered honestly (R14).
     SuccessWithBody,
     /// Stores nothing, answers `status` with a body of `bodySize` (R23).
     LargeErrorBody,
     /// In turn bad (`status`) and good, each for `period` (R24).
     Flapping,
-    /// Refuses always the same one series, the first it saw, with 400; keeps the rest (R26).
+    /// Refuses always the same one series, the first it saw, with `status` (a 4xx); keeps the rest (R26).
     RejectOneSeries,
     /// Stores half of the request, answers `status` (R21, R22).
     PartialWrite,

@@ -152,6 +152,16 @@ fn an_object_is_given_once() {
 }
 
 #[test]
+fn only_objects_of_one_name_are_told_apart_by_their_namespaces() {
+    let of = |name: &str, namespace: &str| {
+        SINK.replace("metadata: {name: sink}", &format!("metadata: {{name: {name}, namespace: {namespace}}}"))
+    };
+    let bundle = read(&[of("one", "a"), of("one", "b"), of("other", "b")].join("---\n")).unwrap();
+    let names: Vec<String> = bundle.sinks.iter().map(|sink| sink.name_among(&bundle.sinks)).collect();
+    assert_eq!(names, ["a.one", "b.one", "other"]);
+}
+
+#[test]
 fn envelopes_are_checked() {
     for (text, expected) in [
         ("", "file.yaml: the file holds no document"),

@@ -3,7 +3,7 @@
 
 use api::{DelaySpec, Distribution};
 
-/// Longest delay drawn from an open-ended distribution.
+/// Longest delay drawn from an open-ended distribution, as validation has it.
 const MAX_MS: f64 = 86_400_000.0;
 
 /// A distribution in milliseconds.

@@ -2,20 +2,22 @@
 
 use floodmark_http::client::{Authorization, BasicAuth, Endpoint, Header, Secret, Tls};
 
-use crate::{Files, certificate, secret};
+use crate::{Files, ReceiverAt, certificate, secret};
 
-/// `url` stands in where the endpoint names a receiver; `field` is the endpoint's own, for messages. Nothing is opened or read.
+/// `receiver` stands in where the endpoint has no URL, with all that its document demands of clients and the endpoint does not say itself.
+/// `field` is the endpoint's own, for messages. Nothing is opened or read.
 ///
 /// # Errors
 /// A reference without a file.
 pub fn endpoint<F: Files>(
     endpoint: &api::Endpoint,
-    url: Option<&str>,
+    receiver: Option<ReceiverAt<'_>>,
     field: &str,
     files: &F,
 ) -> Result<Endpoint, F::Error> {
     let kept = |key: &api::SecretKey, part: &str| secret(files, key, &format!("{field}.{part}")).map(Secret::File);
-    let target = endpoint.url.as_deref().or(url).unwrap_or_default();
+    let receiver = receiver.filter(|_| endpoint.url.is_none());
+    let target = receiver.map(ReceiverAt::write_url).or_else(|| endpoint.url.clone()).unwrap_or_default();
     let mut plan = Endpoint::new(target).with_timeout(endpoint.request_timeout.0);
     plan.user_agent.clone_from(&endpoint.user_agent);
     for (index, header) in endpoint.headers.iter().enumerate() {
@@ -48,6 +50,14 @@ pub fn endpoint<F: Files>(
             server_name: tls.server_name.clone(),
             insecure_skip_verify: tls.insecure_skip_verify,
         };
+    }
+    if let Some(receiver) = receiver {
+        if endpoint.tls_config.is_none() {
+            plan.tls = receiver.tls();
+        }
+        if plan.basic_auth.is_none() && plan.authorization.is_none() {
+            plan.basic_auth = receiver.basic_auth(files)?;
+        }
     }
     Ok(plan)
 }

@@ -13,7 +13,7 @@ mod test;
 use std::path::PathBuf;
 
 pub use endpoint::endpoint;
-pub use receiver::{receiver_control, store};
+pub use receiver::{ReceiverAt, receiver_control, store};
 pub use sink::{first_control, ownership_by, sink_plan};
 pub use test::{Test, chaos_entries, conductor_plan, read_back_plan, target};
 

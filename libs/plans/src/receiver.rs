@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use api::RemoteWriteReceiverSpec;
-use floodmark_http::client::{BasicAuth, Endpoint, Secret};
+use floodmark_http::client::{BasicAuth, Endpoint, Secret, Tls};
 use protocol::ReceiverControl;
 use protocol::receiver::{BasicFiles, ServerFiles};
 
@@ -13,6 +13,33 @@ use crate::{Files, certificate, secret};
 /// A whole store may be asked for in one answer.
 const STORE_TIMEOUT: Duration = Duration::from_secs(30);
 const STORE_ANSWER: usize = 64 << 20;
+
+/// A receiver of ours, and its base address.
+#[derive(Debug, Clone, Copy)]
+pub struct ReceiverAt<'a> {
+    pub spec: &'a RemoteWriteReceiverSpec,
+    pub base: &'a str,
+}
+
+impl ReceiverAt<'_> {
+    pub(crate) fn write_url(self) -> String {
+        format!("{}{}", self.base, protocol::path::WRITE)
+    }
+
+    /// A part of the same run under an address that the engine gave it: its certificate need not name that.
+    pub(crate) fn tls(self) -> Tls {
+        Tls { insecure_skip_verify: self.spec.tls_config.is_some(), ..Tls::default() }
+    }
+
+    /// The credentials that its document demands.
+    pub(crate) fn basic_auth<F: Files>(self, files: &F) -> Result<Option<BasicAuth>, F::Error> {
+        let Some(basic) = &self.spec.basic_auth else { return Ok(None) };
+        Ok(Some(BasicAuth {
+            username: Secret::File(secret(files, &basic.username, "spec.basicAuth.username")?),
+            password: Some(Secret::File(secret(files, &basic.password, "spec.basicAuth.password")?)),
+        }))
+    }
+}
 
 /// `conductor` is the base address of the run's conductor; without one, every series is foreign.
 ///
@@ -42,19 +69,13 @@ pub fn receiver_control<F: Files>(
     Ok(ReceiverControl { spec: spec.clone(), conductor, tls, basic_auth })
 }
 
-/// Where a receiver of ours at `base` serves what it holds, with the credentials that its document demands.
+/// Where a receiver of ours serves what it holds, with the credentials that its document demands.
 ///
 /// # Errors
 /// A reference without a file.
-pub fn store<F: Files>(spec: &RemoteWriteReceiverSpec, base: &str, files: &F) -> Result<Endpoint, F::Error> {
-    let mut store = Endpoint::new(base).with_timeout(STORE_TIMEOUT).with_max_answer(STORE_ANSWER);
-    // A part of the same run under an address that the engine gave it: its certificate need not name that.
-    store.tls.insecure_skip_verify = spec.tls_config.is_some();
-    if let Some(basic) = &spec.basic_auth {
-        store.basic_auth = Some(BasicAuth {
-            username: Secret::File(secret(files, &basic.username, "spec.basicAuth.username")?),
-            password: Some(Secret::File(secret(files, &basic.password, "spec.basicAuth.password")?)),
-        });
-    }
+pub fn store<F: Files>(receiver: ReceiverAt<'_>, files: &F) -> Result<Endpoint, F::Error> {
+    let mut store = Endpoint::new(receiver.base).with_timeout(STORE_TIMEOUT).with_max_answer(STORE_ANSWER);
+    store.tls = receiver.tls();
+    store.basic_auth = receiver.basic_auth(files)?;
     Ok(store)
 }

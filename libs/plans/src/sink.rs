@@ -4,15 +4,15 @@ use api::{Endpoint, OwnershipBy, PartialWrites, RemoteWriteSinkSpec};
 use ownership::{Address, By, ControlDocument, Phase};
 use protocol::SinkWorkerPlan;
 
-use crate::{Files, Named, endpoint};
+use crate::{Files, Named, ReceiverAt, endpoint};
 
-/// `receiver` is the write URL of the receiver of ours that the backend names, if it names one.
+/// `receiver` is the one of ours that the backend names, if it names one.
 ///
 /// # Errors
 /// A reference without a file.
 pub fn sink_plan<F: Files>(
     sink: Named<'_, RemoteWriteSinkSpec>,
-    receiver: Option<&str>,
+    receiver: Option<ReceiverAt<'_>>,
     files: &F,
 ) -> Result<SinkWorkerPlan, F::Error> {
     let spec = sink.spec;

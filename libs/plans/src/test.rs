@@ -7,7 +7,7 @@ use ownership::{ChaosAction, ChaosEntry};
 use protocol::conductor::chaos_id;
 use protocol::{ChaosTimeline, ConductorPlan, ReadBackKind, ReadBackPlan, Target};
 
-use crate::{Files, Named, endpoint, store};
+use crate::{Files, Named, ReceiverAt, endpoint, store};
 
 /// A test with what it refers to, resolved by the engine.
 #[derive(Debug, Clone)]
@@ -33,6 +33,13 @@ pub struct Test<'a> {
     pub ready_timeout: Duration,
 }
 
+impl Test<'_> {
+    fn receiver_at(&self) -> Option<ReceiverAt<'_>> {
+        let (receiver, base) = self.receiver.zip(self.receiver_base.as_deref())?;
+        Some(ReceiverAt { spec: receiver.spec, base })
+    }
+}
+
 /// Where the generators send; `files` are those of the generators.
 ///
 /// # Errors
@@ -41,16 +48,8 @@ pub fn target<F: Files>(test: &Test<'_>, files: &F) -> Result<Target, F::Error> 
     if test.sink.is_some() {
         return Ok(Target::Sink { workers: test.workers.clone() });
     }
-    let asked = &test.spec.target;
-    let direct = asked.endpoint.clone().unwrap_or_default();
-    let url = test.receiver_base.as_ref().map(|base| format!("{base}{}", protocol::path::WRITE));
-    let mut plan = endpoint(&direct, url.as_deref(), "spec.target.endpoint", files)?;
-    if let (Some(_), Some(receiver), Some(base)) = (&asked.receiver_ref, test.receiver, &test.receiver_base) {
-        // A part of this run: what its document demands is known here.
-        let store = store(receiver.spec, base, files)?;
-        plan.tls = store.tls;
-        plan.basic_auth = store.basic_auth;
-    }
+    let direct = test.spec.target.endpoint.clone().unwrap_or_default();
+    let plan = endpoint(&direct, test.receiver_at(), "spec.target.endpoint", files)?;
     Ok(Target::Endpoint { endpoint: Box::new(plan) })
 }
 
@@ -63,10 +62,7 @@ pub fn conductor_plan<F: Files>(test: &Test<'_>, target: Target, files: &F) -> R
         None => None,
         Some(read_back) => Some(read_back_plan(read_back, files)?),
     };
-    let receivers = match (test.receiver, &test.receiver_base) {
-        (Some(receiver), Some(base)) => vec![store(receiver.spec, base, files)?],
-        _ => Vec::new(),
-    };
+    let receivers = test.receiver_at().map(|receiver| store(receiver, files)).transpose()?.into_iter().collect();
     let sink = test.sink.map(|sink| sink.spec);
     Ok(ConductorPlan {
         name: test.name.to_owned(),

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use floodmark_http::client::Secret;
 use floodmark_plans::{
-    Files, Kept, Named, Test, chaos_entries, conductor_plan, endpoint, first_control, receiver_control, sink_plan,
-    store, target,
+    Files, Kept, Named, ReceiverAt, Test, chaos_entries, conductor_plan, endpoint, first_control, receiver_control,
+    sink_plan, store, target,
 };
 use ownership::{ChaosAction, Phase};
 use protocol::{ChaosEvent, ChaosTimeline, Target};
@@ -27,7 +27,7 @@ impl Files for Engine {
     }
 }
 
-const DOCUMENTS: &str = r#"
+const DOCUMENTS: &str = "
 apiVersion: floodmark.dev/v1alpha1
 kind: RemoteWriteReceiver
 metadata: {name: store}
@@ -59,8 +59,7 @@ spec:
   generator: {parallelism: 2}
   workload: [{name: app, targets: 2, seriesPerTarget: 10, metrics: 1, scrapeInterval: 1s}]
   stages: [{for: 10s}]
-  readBack: {victoriaMetrics: {url: "http://vm:8428"}}
-"#;
+";
 
 fn bundle() -> api::Bundle {
     api::load(&[("test.yaml".to_owned(), DOCUMENTS.to_owned())]).unwrap()
@@ -68,6 +67,10 @@ fn bundle() -> api::Bundle {
 
 fn named<S>(object: &api::Object<S>) -> Named<'_, S> {
     Named { name: &object.name, spec: &object.spec }
+}
+
+fn store_of(bundle: &api::Bundle) -> ReceiverAt<'_> {
+    ReceiverAt { spec: &bundle.receivers[0].spec, base: "https://store:9400" }
 }
 
 fn test_of(bundle: &api::Bundle) -> Test<'_> {
@@ -90,10 +93,10 @@ fn test_of(bundle: &api::Bundle) -> Test<'_> {
 fn a_sink_gets_its_plan_and_its_first_document() {
     let bundle = bundle();
     let sink = named(&bundle.sinks[0]);
-    let plan = sink_plan(sink, Some("https://store/api/v1/write"), &Engine).unwrap();
+    let plan = sink_plan(sink, Some(store_of(&bundle)), &Engine).unwrap();
     assert_eq!(plan.name, "sink");
     let backend = &plan.backend;
-    assert_eq!((backend.url.as_str(), backend.user_agent.as_deref()), ("https://store/api/v1/write", Some("me")));
+    assert_eq!((backend.url.as_str(), backend.user_agent.as_deref()), ("https://store:9400/api/v1/write", Some("me")));
     assert_eq!(backend.request_timeout, Duration::from_secs(7));
     assert_eq!(backend.headers[0].value, Secret::Value("b".to_owned()));
     assert_eq!(backend.headers[1].value, Secret::File("/secret/s/c".into()));
@@ -104,6 +107,7 @@ fn a_sink_gets_its_plan_and_its_first_document() {
     );
     assert_eq!(backend.tls.ca_file, Some("/map/roots/pem".into()));
     assert_eq!(backend.tls.server_name.as_deref(), Some("store"));
+    assert!(backend.basic_auth.is_none() && !backend.tls.insecure_skip_verify, "what the endpoint says itself holds");
     assert_eq!(plan.batching.max_samples.0, 700);
     let document = first_control("uid", sink.spec, vec!["a:1".to_owned(), "b:1".to_owned()]);
     assert_eq!(document.validate(), Ok(()));
@@ -116,13 +120,24 @@ fn a_sink_gets_its_plan_and_its_first_document() {
 #[test]
 fn only_our_own_receivers_are_known_to_keep_the_good_samples() {
     let mut bundle = bundle();
-    let of = |bundle: &api::Bundle, url: Option<&str>| {
-        sink_plan(named(&bundle.sinks[0]), url, &Engine).unwrap().partial_writes
+    let of = |bundle: &api::Bundle, receiver: Option<ReceiverAt<'_>>| {
+        sink_plan(named(&bundle.sinks[0]), receiver, &Engine).unwrap().partial_writes
     };
-    assert_eq!(of(&bundle, Some("http://r")), api::PartialWrites::KeepsGood);
+    assert_eq!(of(&bundle, Some(store_of(&bundle))), api::PartialWrites::KeepsGood);
     assert_eq!(of(&bundle, None), api::PartialWrites::Unknown);
     bundle.sinks[0].spec.backend.partial_writes = api::PartialWrites::Atomic;
-    assert_eq!(of(&bundle, Some("http://r")), api::PartialWrites::Atomic);
+    assert_eq!(of(&bundle, Some(store_of(&bundle))), api::PartialWrites::Atomic);
+}
+
+#[test]
+fn a_sink_meets_the_demands_of_the_receiver_behind_it() {
+    let mut bundle = bundle();
+    let backend = &mut bundle.sinks[0].spec.backend;
+    (backend.authorization, backend.tls_config) = (None, None);
+    let plan = sink_plan(named(&bundle.sinks[0]), Some(store_of(&bundle)), &Engine).unwrap();
+    assert!(plan.backend.tls.insecure_skip_verify);
+    assert_eq!(plan.backend.basic_auth.unwrap().username, Secret::File("/secret/door/user".into()));
+    assert_eq!(plan.backend.headers.len(), 2, "and what it says itself");
 }
 
 #[test]
@@ -134,7 +149,7 @@ fn a_receiver_gets_files_and_is_asked_with_its_own_credentials() {
     assert_eq!((tls.cert_file.as_str(), tls.key_file.as_str()), ("/map/public/crt", "/secret/door/key"));
     assert_eq!(control.basic_auth.unwrap().password_file, "/secret/door/password");
     assert_eq!((control.conductor.as_deref(), &control.spec), (Some("http://c"), spec));
-    let store = store(spec, "https://store:9400", &Engine).unwrap();
+    let store = store(store_of(&bundle), &Engine).unwrap();
     assert!(store.tls.insecure_skip_verify && store.max_answer_bytes > 1 << 20);
     assert_eq!(store.basic_auth.unwrap().username, Secret::File("/secret/door/user".into()));
 }
@@ -150,8 +165,7 @@ fn a_test_through_a_sink_is_described_for_the_conductor() {
     assert_eq!((plan.lanes, plan.batch_samples, plan.drain_timeout), (3, 700, Duration::from_secs(9)));
     assert_eq!(plan.ack_policy, Some(api::AckPolicy::Delivered));
     assert_eq!(plan.receivers[0].url, "https://store:9400");
-    assert_eq!(plan.profile, Some(api::Profile::Strict), "the receiver's, not the read-back server's");
-    assert_eq!(plan.read_back.as_ref().unwrap().endpoint.url, "http://vm:8428");
+    assert_eq!((plan.profile, &plan.read_back), (Some(api::Profile::Strict), &None));
     assert_eq!((&plan.generators, &plan.workers, plan.run.as_str()), (&test.generators, &test.workers, "0123abcd"));
     // Conductors of other processes read it.
     let json = serde_json::to_string(&plan).unwrap();
@@ -172,9 +186,12 @@ fn a_direct_target_brings_what_its_document_demands() {
     // Somebody else's: as its document says, and the rules of the server that is read back.
     let endpoint = api::Endpoint { url: Some("http://vm/write".to_owned()), ..Default::default() };
     bundle.load_tests[0].spec.target = api::TargetRef { endpoint: Some(endpoint), ..Default::default() };
+    let server = api::Endpoint { url: Some("http://vm:8428".to_owned()), ..Default::default() };
+    bundle.load_tests[0].spec.read_back = Some(api::ReadBack { victoria_metrics: Some(server), ..Default::default() });
     let test = Test { sink: None, receiver: None, receiver_base: None, ..test_of(&bundle) };
     let plan = conductor_plan(&test, target(&test, &Engine).unwrap(), &Engine).unwrap();
     assert_eq!((plan.target_text.as_str(), plan.profile), ("http://vm/write", Some(api::Profile::VictoriaMetrics)));
+    assert_eq!(plan.read_back.as_ref().unwrap().endpoint.url, "http://vm:8428");
     assert!(plan.receivers.is_empty());
     bundle.load_tests[0].spec.read_back = None;
     let test = Test { sink: None, receiver: None, receiver_base: None, ..test_of(&bundle) };

@@ -9,7 +9,7 @@ use std::time::Duration;
 use api::{LoadTestSpec, RemoteWriteReceiverSpec, RemoteWriteSinkSpec};
 use k8s_openapi::api::core::v1::{ConfigMap, ConfigMapVolumeSource, KeyToPath, SecretVolumeSource, Volume};
 use ownership::ControlDocument;
-use plans::{Files, Kept, Test};
+use plans::{Files, Kept, ReceiverAt, Test};
 pub(crate) use plans::{Named, chaos_entries};
 use protocol::{ReceiverControl, RolePlan, Supervisors};
 use serde::{Deserialize, Serialize};
@@ -117,8 +117,9 @@ pub(crate) fn sink_plan(
     sink: Named<'_, RemoteWriteSinkSpec>,
     receiver: Option<Named<'_, RemoteWriteReceiverSpec>>,
 ) -> SinkPlan {
-    let url = receiver.map(|receiver| format!("{}{}", receiver_base(receiver), protocol::path::WRITE));
-    let (plan, mounts) = Mounts::collect(|files| plans::sink_plan(sink, url.as_deref(), files));
+    let base = receiver.map(receiver_base);
+    let receiver = receiver.zip(base.as_deref()).map(|(receiver, base)| ReceiverAt { spec: receiver.spec, base });
+    let (plan, mounts) = Mounts::collect(|files| plans::sink_plan(sink, receiver, files));
     SinkPlan { json: text(&plan), mounts }
 }
 
@@ -283,6 +284,12 @@ mod tests {
         assert!(endpoint.basic_auth.is_some() && endpoint.tls.insecure_skip_verify);
         assert_eq!(plan.conductor.volumes().count(), 1);
         assert_eq!(plan.generator.volumes().count(), 1);
+        let spec = sink(serde_json::json!({"backend": {"receiverRef": {"name": "store"}}}));
+        let plan = sink_plan(Named { name: "s", spec: &spec }, Some(store));
+        let told: protocol::SinkWorkerPlan = serde_json::from_str(&plan.json).unwrap();
+        assert_eq!(told.backend.url, "https://store-receiver:9400/api/v1/write");
+        assert!(told.backend.basic_auth.is_some() && told.backend.tls.insecure_skip_verify);
+        assert_eq!(plan.mounts.volumes().next().unwrap().secret.unwrap().items.unwrap().len(), 2);
         let (control, mounts) = receiver_control(store.spec, None);
         assert_eq!(control.tls.unwrap().key_file, "/etc/floodmark/secrets/door/key");
         assert_eq!(mounts.volumes().next().unwrap().secret.unwrap().items.unwrap().len(), 4);

@@ -17,14 +17,32 @@ async fn hear(answer: &str) -> (Option<Response>, u64) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn statuses_come_as_asked_and_store_nothing() {
-    // R01 to R04, R09 to R12, R17, R25, R28.
-    for status in [500, 502, 504, 503, 429, 400, 401, 403, 404, 413, 409, 415, 202, 529] {
+    // R01 to R04, R09 to R12, R17, R28.
+    for status in [500, 502, 504, 503, 429, 400, 401, 403, 404, 413, 409, 415, 529] {
         let (heard, stored) = hear(&format!(r#"{{"type":"StatusCode","status":{status},"body":"why"}}"#)).await;
         let heard = heard.unwrap();
         assert_eq!((heard.status, heard.text(100).as_str(), stored), (status, "why", 0));
     }
     let (heard, stored) = hear(r#"{"type":"DiscardSilently"}"#).await;
     assert_eq!((heard.unwrap().status, stored), (204, 0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_success_of_any_kind_is_one() {
+    // R14, R25: what is not good is refused all the same.
+    for (answer, status) in [
+        (r#"{"type":"StatusCode","status":202}"#, 202),
+        (r#"{"type":"StatusCode","status":200,"body":"why"}"#, 200),
+        (r#"{"type":"SuccessWithBody","status":202,"body":"thanks"}"#, 202),
+    ] {
+        let (heard, stored) = hear(answer).await;
+        assert_eq!((heard.unwrap().status, stored), (status, 2), "{answer}");
+        let receiver = Receiver::start(&format!(r#"{{"answers":[{answer}]}}"#), None).await;
+        let far = now_ms() + 3_600_000;
+        let heard = receiver.sender().send(&[named("a", vec![(far, 1.0)])]).await.unwrap();
+        assert_eq!(heard.status, 400, "{answer}");
+        receiver.end().await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -43,6 +61,7 @@ async fn redirects_bodies_and_sizes() {
     for (status, answer) in [
         (307, r#"{"type":"Redirect","location":"/elsewhere"}"#),
         (302, r#"{"type":"Redirect","status":302,"location":"/elsewhere"}"#),
+        (308, r#"{"type":"StatusCode","status":308,"location":"/elsewhere"}"#),
     ] {
         let (heard, stored) = hear(answer).await;
         let heard = heard.unwrap();
@@ -89,6 +108,16 @@ async fn one_series_is_refused_whatever_it_is_sent_with() {
     assert_eq!(sender.send(&[named("b", vec![(now + 2, 1.0)])]).await.unwrap().status, 204);
     assert_eq!(receiver.store().await.counters.foreign_samples, 3);
     receiver.end().await;
+    for (answer, status, body) in [
+        (r#"{"type":"RejectOneSeries"}"#, 400, "refused on purpose"),
+        (r#"{"type":"RejectOneSeries","status":422}"#, 422, "refused on purpose"),
+        (r#"{"type":"RejectOneSeries","status":422,"body":"not today"}"#, 422, "not today"),
+    ] {
+        let (heard, stored) = hear(answer).await;
+        let heard = heard.unwrap();
+        assert_eq!((heard.status, stored), (status, 1), "{answer}");
+        assert!(heard.text(100).contains(body), "{answer}: {}", heard.text(100));
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

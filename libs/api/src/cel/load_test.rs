@@ -2,16 +2,19 @@
 
 use serde_json::Value;
 
-use super::{Rules, SECOND, positive};
+use super::{Rules, SECOND, among, positive};
 use crate::GeneratorSpec;
 use crate::scalar::Duration;
-use crate::validate::{DAY, MAX_CONNECTIONS, MAX_TOTAL, MILLISECOND, MIN_AHEAD, YEAR, out_of_ahead, too_connected};
+use crate::validate::{
+    DAY, MAX_CONNECTIONS, MAX_TOTAL, MILLISECOND, MIN_AHEAD, NOT_READ_BACK, YEAR, out_of_ahead, too_connected,
+};
 
 /// All rules but those on the size of numbers, which need sums: they are written out, since CEL has no variables.
 pub(crate) fn load_test() -> Value {
     let total = "self.stages.map(s, duration(s.__for__)).sum()";
     let within =
         |list: &str, rule: &str| format!("!has(self.{list}) || [{total}].all(total, self.{list}.all(x, {rule}))");
+    let ours = "(has(self.target.receiverRef) || (has(self.target.endpoint) && has(self.target.endpoint.receiverRef)))";
     Rules::default()
         .rule(
             "!has(self.target.sinkRef) || !has(self.generator.connections)",
@@ -19,14 +22,14 @@ pub(crate) fn load_test() -> Value {
         )
         .rule(
             format!(
-                "!(has(self.target.receiverRef) || (has(self.target.endpoint) && has(self.target.endpoint.receiverRef))) \
-                 || (has(self.generator.connections) \
+                "!{ours} || (has(self.generator.connections) \
                  ? self.generator.parallelism * self.generator.connections <= {MAX_CONNECTIONS} \
                  : self.generator.parallelism <= {})",
                 MAX_CONNECTIONS / u32::from(GeneratorSpec::CONNECTIONS)
             ),
             too_connected("parallelism * connections"),
         )
+        .rule(format!("!{ours} || !has(self.readBack)"), format!("readBack {NOT_READ_BACK}"))
         .rule(
             "!has(self.chaos) || size(self.chaos) == 0 || has(self.target.sinkRef)",
             "chaos acts on the workers of a sink: set target.sinkRef, or remove chaos",
@@ -146,7 +149,17 @@ pub(crate) fn fault() -> Value {
 
 pub(crate) fn delay() -> Value {
     let needs = |names: &str, field: &str| format!("{field}: {names} needs it: write a duration");
-    Rules::default()
+    let open_ended = among("distribution", &["Exponential", "Pareto"]);
+    let mut rules = Rules::default();
+    for field in ["mean", "min", "max"] {
+        let value = format!("duration(self.{field})");
+        rules = rules.given(
+            field,
+            &format!("!({open_ended}) || ({value} >= duration('{MILLISECOND}') && {value} <= duration('{DAY}'))"),
+            &format!("is out of range: write a duration from {MILLISECOND} to {DAY} with Exponential and Pareto"),
+        );
+    }
+    rules
         .only("mean", "distribution", &["Constant", "Exponential"])
         .only("min", "distribution", &["Uniform", "Pareto"])
         .only("max", "distribution", &["Uniform", "Exponential", "Pareto"])

@@ -141,11 +141,13 @@ fn delay(rules: &mut Rules, spec: &DelaySpec, path: &str) {
         ("min", spec.min, matches!(kind, D::Uniform | D::Pareto), false),
         ("max", spec.max, kind == D::Uniform, matches!(kind, D::Exponential | D::Pareto)),
     ];
+    // Their tails have no end of their own.
+    let most = if matches!(kind, D::Exponential | D::Pareto) { DAY } else { YEAR };
     for (name, value, needed, allowed) in fields {
         match value {
             Some(value) if needed || allowed => {
                 let least = if kind == D::Uniform && name == "min" { Duration::default() } else { MILLISECOND };
-                rules.between(value, least, YEAR, || format!("{path}.{name}"));
+                rules.between(value, least, most, || format!("{path}.{name}"));
             }
             Some(_) => rules.add(format!("{path}.{name}"), format!("is not used with {kind:?}: remove it")),
             None => rules.need(!needed, || format!("{path}.{name}"), || format!("{kind:?} needs it: write a duration")),

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use super::{
-    DAY, FieldProblem, MAX_CONNECTIONS, MAX_REQUEST, MAX_TOTAL, MILLISECOND, Rules, YEAR, endpoint, faults,
-    too_connected,
+    DAY, FieldProblem, MAX_CONNECTIONS, MAX_REQUEST, MAX_TOTAL, MILLISECOND, NOT_READ_BACK, Rules, YEAR, endpoint,
+    faults, too_connected,
 };
 use crate::{Bytes, Count, Duration, LoadTestSpec, Threshold, Unit, WorkloadGroup, unavailable};
 
@@ -87,6 +87,12 @@ fn target(rules: &mut Rules, spec: &LoadTestSpec) {
                 too_connected("parallelism * connections")
             )
         },
+    );
+    rules.agree(
+        !ours || spec.read_back.is_none(),
+        || "spec.readBack".into(),
+        &["spec.target"],
+        || NOT_READ_BACK.into(),
     );
     rules.agree(
         targets == 0 || u64::from(parallelism) <= targets,

@@ -133,6 +133,10 @@ pub(crate) fn too_connected(product: &str) -> String {
     )
 }
 
+/// Two stores, of which one is not looked at, would make everything lost.
+pub(crate) const NOT_READ_BACK: &str =
+    "is not used with a receiver of Floodmark, which is asked itself what it holds: remove it";
+
 /// The longest wait for a full batch: a sender, and a drain, must be able to outwait it.
 pub(crate) const MAX_BATCH_DELAY: Duration = Duration::from_secs(10);
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::bundle::{Bundle, Object};
 use crate::problem::Problem;
-use crate::validate::{MAX_CONNECTIONS, too_connected, within};
+use crate::validate::{MAX_CONNECTIONS, NOT_READ_BACK, too_connected, within};
 use crate::{ChaosStep, Count, Duration, LoadTestSpec, RemoteWriteSinkSpec};
 
 /// What could not be read of a set of files: a reference to it is no mistake, and nothing follows from its values.
@@ -109,10 +109,17 @@ impl Check<'_> {
                 }
             }
         }
+        let own = |field: &str| !self.doubts.touch("LoadTest", &test.namespace, &test.name, field);
+        if let (Some(_), Some(to)) = (&test.spec.read_back, &sink.spec.backend.receiver_ref)
+            && own("spec.readBack")
+            && sound("spec.backend")
+        {
+            let message = format!("{NOT_READ_BACK} (sink {} sends to receiver {})", sink.name, to.name);
+            self.problems.push(test.source.problem("spec.readBack", message));
+        }
         self.connections(test, sink);
         let (request, buffer) = (u64::from(test.spec.generator.samples_per_request), sink.spec.buffer.max_samples);
-        let own = !self.doubts.touch("LoadTest", &test.namespace, &test.name, "spec.generator.samplesPerRequest");
-        if request > buffer.0 && own && sound("spec.buffer.maxSamples") {
+        if request > buffer.0 && own("spec.generator.samplesPerRequest") && sound("spec.buffer.maxSamples") {
             let message = format!(
                 "{} samples never fit into the buffer of sink {}, {buffer}: write at most that",
                 Count(request),

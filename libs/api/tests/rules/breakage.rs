@@ -41,6 +41,10 @@ fn faults_and_chaos_take_what_they_use() {
                 "spec.faults[0].outOfOrder.delay.shape: 0 is out of range",
             ),
             (
+                "faults: [{type: OutOfOrder, share: 1%, outOfOrder: {delay: {distribution: Exponential, mean: 5s, max: 25h}}}]",
+                "spec.faults[0].outOfOrder.delay.max: 25h is out of range: write a duration from 1ms to 24h",
+            ),
+            (
                 "faults: [{type: OutOfOrdr, share: 1%}]",
                 "spec.faults[0].type: \"OutOfOrdr\" is not known: did you mean OutOfOrder?",
             ),
@@ -131,6 +135,14 @@ fn what_ends_with_the_stages_is_in_time() {
     let chaos = "[{at: 45s, action: Kill, sinkWorker: 1}, {at: 50s, action: Pause, sinkWorker: 2, for: 10s}]";
     assert!(read(&FULL.replace(chaos, "[{at: 140s, action: Pause, sinkWorker: 0, for: 10s}]")).is_ok());
     assert!(read(&format!("{TEST}  faults: [{{type: DuplicateLabel, share: 1%, from: 20s, for: 10s}}]\n")).is_ok());
+}
+
+#[test]
+fn only_tails_without_an_end_are_cut_at_a_day() {
+    for delay in ["Exponential, mean: 24h, max: 24h", "Uniform, min: 25h, max: 8760h", "Constant, mean: 8760h"] {
+        let fault = format!("{{type: OutOfOrder, share: 1%, outOfOrder: {{delay: {{distribution: {delay}}}}}}}");
+        assert!(read(&format!("{TEST}  faults: [{fault}]\n")).is_ok(), "{delay}");
+    }
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! What is sent, how fast, and what has to hold.
 
-use super::common::{TEST, problems, read};
+use super::common::{RECEIVER, SINK, TEST, problems, read};
 use super::expect_all;
 
 #[test]
@@ -112,7 +112,7 @@ fn a_request_fits_into_what_a_server_takes() {
 #[test]
 fn a_receiver_has_connections_for_all_generators() {
     let test = TEST.replace("endpoint: {url: \"http://p:9090/api/v1/write\"}", "receiverRef: {name: receiver}");
-    let both = |more: &str| format!("{}---\n{test}  generator: {more}\n", super::common::RECEIVER);
+    let both = |more: &str| format!("{RECEIVER}---\n{test}  generator: {more}\n");
     assert!(read(&both("{parallelism: 5, connections: 200}")).is_ok());
     let report = problems(&both("{parallelism: 5, connections: 201}"));
     let expected =
@@ -122,6 +122,32 @@ fn a_receiver_has_connections_for_all_generators() {
         read(&format!("{TEST}  generator: {{parallelism: 5, connections: 201}}\n")).is_ok(),
         "somebody else's server"
     );
+}
+
+#[test]
+fn a_receiver_of_ours_is_asked_itself() {
+    let to = |target: &str| {
+        let sink = SINK.replace("url: \"http://p:9090/api/v1/write\"", "receiverRef: {name: receiver}");
+        let test = TEST.replace("endpoint: {url: \"http://p:9090/api/v1/write\"}", target);
+        format!("{RECEIVER}---\n{sink}---\n{test}")
+    };
+    for (target, behind) in [
+        ("receiverRef: {name: receiver}", ""),
+        ("endpoint: {receiverRef: {name: receiver}}", ""),
+        ("sinkRef: {name: sink}", " (sink sink sends to receiver receiver)"),
+    ] {
+        assert!(read(&to(target)).is_ok(), "{target}");
+        let report = problems(&format!("{}  readBack: {{prometheus: {{url: \"http://h/\"}}}}\n", to(target)));
+        let expected = format!(
+            "spec.readBack: is not used with a receiver of Floodmark, which is asked itself what it holds: remove it{behind}\n"
+        );
+        assert!(format!("{report}\n").contains(&expected) && report.lines().count() == 1, "{target}: {report}");
+    }
+    let elsewhere = format!(
+        "{SINK}---\n{}",
+        TEST.replace("endpoint: {url: \"http://p:9090/api/v1/write\"}", "sinkRef: {name: sink}")
+    );
+    assert!(read(&format!("{elsewhere}  readBack: {{prometheus: {{url: \"http://h/\"}}}}\n")).is_ok());
 }
 
 #[test]

@@ -185,6 +185,13 @@ mod tests {
         }
     }
 
+    /// Chaos acts on sink-workers alone, and no field of a workload skews the load.
+    #[test]
+    fn pods_are_broken_by_chaos_alone() {
+        let available: Vec<&str> = pods::entries().filter(|entry| entry.available).map(|entry| entry.id).collect();
+        assert_eq!(available, ["K01", "K02", "K04", "K07", "K08", "K13"]);
+    }
+
     #[test]
     fn every_request_fault_has_verdicts() {
         for fault in FaultType::ALL.iter().filter(|f| !f.id().starts_with('T')) {
