@@ -189,7 +189,7 @@ mod tests {
         let cluster = Cluster::new(kube::Config::new(url.parse().unwrap()), telemetry::Registry::new()).unwrap();
         let mut leadership = Leadership::new(cluster, "n".to_owned(), "lease".to_owned(), "me".to_owned());
         let soon = Duration::from_millis(300);
-        leadership.renewed = Instant::now().checked_sub(GIVE_UP - soon).unwrap();
+        leadership.renewed = Instant::now().checked_sub(GIVE_UP.saturating_sub(soon)).unwrap();
         let lost = leadership.keep(std::future::pending()).await.unwrap_err();
         assert!(lost.to_string().contains("could not be renewed for 8 s"), "{lost}");
         let after = leadership.renewed.elapsed();

@@ -25,7 +25,7 @@ impl Pass<'_> {
         resolved: &Resolved,
     ) -> Result<Option<Duration>, Error> {
         let deadline = self.test.spec.effective_deadline();
-        let claim = match claims::claim(self.context, self.test, self.owner, resolved).await {
+        let claim = match Box::pin(claims::claim(self.context, self.test, self.owner, resolved)).await {
             Err(error) if !error.is_conflict() => {
                 let (reason, words) = (error.reason(), error.to_string());
                 // A clock that runs goes on: an error in between starts no new one.
