@@ -310,7 +310,7 @@ pub struct Stage {
 pub struct Overload {
     /// Queue (sent late) or Skip (not sent, counted). Default Queue.
     pub policy: OverloadPolicy,
-    /// With Queue: samples later than that are skipped and counted. Default 30s.
+    /// Samples later than that are skipped and counted, whatever the policy. Default 30s.
     pub max_backlog: Duration,
 }
 
@@ -326,6 +326,6 @@ pub enum OverloadPolicy {
     /// They are sent late.
     #[default]
     Queue,
-    /// They are skipped and counted.
+    /// They are skipped and counted once they are late by the smallest scrapeInterval of the workload, 100ms at least.
     Skip,
 }
