@@ -44,7 +44,7 @@ pub(crate) struct Judge<'a> {
 struct Held {
     report: StoreReport,
     /// Our own stores are asked for details over HTTP; what was read back is here.
-    read_back: Option<Store>,
+    read_back: Option<Arc<Store>>,
     coverage: Coverage,
 }
 
@@ -80,12 +80,10 @@ impl Judge<'_> {
         let mut settlement = apart(move || Settlement::new(run, &sides, held.report, context)).await?;
         let slots = settlement.slots().to_vec();
         for portion in slots.chunks(SLOTS_AT_ONCE) {
-            let series = match &held.read_back {
-                Some(store) => store.seen_in(portion),
-                None => self.seen(portion).await?,
-            };
-            let portion = portion.to_vec();
+            let told = if held.read_back.is_some() { Vec::new() } else { self.seen(portion).await? };
+            let (portion, read_back) = (portion.to_vec(), held.read_back.clone());
             let settle = move || {
+                let series = read_back.map_or(told, |store| store.seen_in(&portion));
                 settlement.settle_series(&portion, &series);
                 settlement
             };
@@ -297,7 +295,7 @@ impl Judge<'_> {
             ),
             slots: None,
         };
-        Ok(Held { report: store.report(), read_back: Some(store), coverage })
+        Ok(Held { report: store.report(), read_back: Some(Arc::new(store)), coverage })
     }
 }
 
