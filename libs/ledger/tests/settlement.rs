@@ -115,7 +115,7 @@ proptest! {
                 }
             }
         }
-        let Settled { findings, gaps } = finish(&run, &sides, &held, Context::default());
+        let Settled { findings, gaps, .. } = finish(&run, &sides, &held, Context::default());
         prop_assert_eq!(gaps, book.gaps());
         prop_assert_eq!(&common::counts(&findings), &book.counts);
         for finding in &findings {
