@@ -174,7 +174,7 @@ impl Books {
         self.account.generated += samples;
         match outcome {
             None => self.account.acknowledged += samples,
-            Some(Outcome::Refused { status }) => {
+            Some(Outcome::Refused { status } | Outcome::FaultsRefused { status }) => {
                 *self.account.refused.entry(format!("status_{status}")).or_default() += samples;
             }
             Some(Outcome::Skipped) => *self.account.skipped.entry(skip_reason.to_owned()).or_default() += samples,
@@ -218,6 +218,23 @@ impl Books {
         if let Some(example) = example.filter(|_| clear > 0 && entry.examples.len() < MAX_EXAMPLES) {
             entry.examples.push(example);
         }
+    }
+
+    /// The same of a good request; `faulty`: among its samples it carries a fault that has to be refused.
+    pub(crate) fn except_good(&mut self, from: &Origin, faulty: bool, outcome: Option<Outcome>) {
+        let outcome = match outcome {
+            Some(Outcome::Refused { status }) if faulty => Some(Outcome::FaultsRefused { status }),
+            None if !faulty && self.faults_refused(from) => return,
+            other => other,
+        };
+        self.except(from, from.request.index, None, outcome);
+    }
+
+    /// Whether a lane's newest entry of good requests is one that others lie inside of.
+    fn faults_refused(&self, of: &Origin) -> bool {
+        let lane = self.lanes.get(of.step as usize).and_then(|lanes| lanes.get(of.lane as usize));
+        let open = lane.and_then(|entries| entries.list.get(entries.good?));
+        open.is_some_and(|entry| matches!(entry.outcome, Outcome::FaultsRefused { .. }))
     }
 
     /// Remembers what became of a request: `None` is acknowledged and only ends the entry before. Requests without a fault
@@ -292,5 +309,40 @@ mod tests {
         }
         let ranges: Vec<_> = books.exceptions().iter().map(|e| (e.from_request, e.to_request)).collect();
         assert_eq!(ranges, [(5, 7), (3, 4)]);
+    }
+
+    /// One in two requests is refused for what it carries, as planned: that is one entry, and every deviation another.
+    #[test]
+    fn what_goes_as_planned_takes_no_room() {
+        let mut books = Books::new();
+        books.enter(SentEpoch::default(), 1, Vec::new());
+        let refused = Some(Outcome::Refused { status: 400 });
+        for request in 0..100_000 {
+            let faulty = request % 2 == 1;
+            books.except_good(&origin(request), faulty, refused.filter(|_| faulty));
+        }
+        assert_eq!((books.exceptions().len(), books.truncated), (1, false));
+        for (request, faulty, outcome) in [
+            (100_000, true, None),
+            (100_001, true, refused),
+            (100_002, false, refused),
+            (100_003, false, None),
+            (100_004, true, refused),
+            (100_005, false, Some(Outcome::Skipped)),
+        ] {
+            books.except_good(&origin(request), faulty, outcome);
+        }
+        let entries: Vec<_> = books.exceptions().iter().map(|e| (e.from_request, e.to_request, e.outcome)).collect();
+        let planned = Outcome::FaultsRefused { status: 400 };
+        assert_eq!(
+            entries,
+            [
+                (1, 99_999, planned),
+                (100_001, 100_001, planned),
+                (100_002, 100_002, Outcome::Refused { status: 400 }),
+                (100_004, 100_004, planned),
+                (100_005, 100_005, Outcome::Skipped),
+            ]
+        );
     }
 }

@@ -96,7 +96,7 @@ proptest! {
                     let cause = match outcome {
                         None => "SilentLoss",
                         Some(Outcome::Unresolved) => "Unresolved",
-                        Some(Outcome::Refused { .. }) => "WronglyRefused",
+                        Some(Outcome::Refused { .. } | Outcome::FaultsRefused { .. }) => "WronglyRefused",
                         Some(Outcome::Skipped) => "skipped",
                     };
                     if sent.bits != STALE_MARKER {

@@ -252,7 +252,7 @@ impl Settlement {
             if request.first_due_ns > span.last && !open {
                 return;
             }
-            let skipped = left.peek().is_some_and(|e| e.from_request <= request.index);
+            let skipped = left.peek().is_some_and(|e| self.excepts(e, &walk, &request));
             if skipped || request.last_due_ns < span.first {
                 continue;
             }

@@ -88,8 +88,7 @@ impl Settlement {
             if self.run.workload.predecessors_from(request.first_due_ns) > span.last {
                 break;
             }
-            let excepted = left.peek().is_some_and(|e| e.from_request <= request.index);
-            if excepted || request.last_due_ns < span.first {
+            if request.last_due_ns < span.first || left.peek().is_some_and(|e| self.excepts(e, &walk, &request)) {
                 continue;
             }
             walk.for_each(&request, |sample| {

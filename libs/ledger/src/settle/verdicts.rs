@@ -136,9 +136,9 @@ impl Settlement {
     ) {
         let name = self.run.faults.fault(fault).map_or("a fault", |fault| fault.name());
         while let Some(request) = walk.next(self.run.samples_per_request) {
-            let at = |e: &&&Exception| e.from_request <= request.index && request.index <= e.to_request;
+            let at = |e: &&&Exception| self.excepts(e, &walk, &request);
             let status = match exceptions.iter().find(at).map(|e| e.outcome) {
-                Some(Outcome::Refused { status }) if refused => Some(status),
+                Some(Outcome::Refused { status } | Outcome::FaultsRefused { status }) if refused => Some(status),
                 None if !refused => None,
                 _ => continue,
             };
