@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use api::ChaosAction;
-use faults::FaultPlan;
+use faults::{Expect, FaultPlan};
 use floodmark_http::client::Fetch;
 use ledger::{
     Context, Disturbance, FaultAccount, FaultSeen, FindingName, GeneratorSide, Move, Outcome, Run, SeriesSeen,
@@ -44,7 +44,7 @@ pub(crate) struct Judge<'a> {
 struct Held {
     report: StoreReport,
     /// Our own stores are asked for details over HTTP; what was read back is here.
-    read_back: Option<Store>,
+    read_back: Option<Arc<Store>>,
     coverage: Coverage,
 }
 
@@ -58,6 +58,7 @@ impl Judge<'_> {
             return Err(gone(&end));
         }
         let run = self.run(t0);
+        let expect = run.expect.clone();
         let context = self.context();
         let sides = self.sides();
         let held = match reader {
@@ -67,25 +68,24 @@ impl Judge<'_> {
         };
         let Some(mut held) = held else {
             // Nobody looked: the faults' answers are known all the same, and whether good samples were kept is not.
-            wrong(summary, &run, &[]);
             let run = Run { keeps_good: false, ..run };
             let context = Context { unread: true, ..context };
             let settle = move || Settlement::new(run, &sides, unseen(t0, &sides), context).finish();
             put(summary, apart(settle).await?);
+            wrong(summary, &expect, &[]);
             return Ok(());
         };
         let counters = held.report.counters;
         held.coverage.slots = Some(compare(&acknowledged(&sides), &held.report.distinct));
-        wrong(summary, &run, &held.report.faults);
+        let faults = held.report.faults.clone();
+        wrong(summary, &expect, &faults);
         let mut settlement = apart(move || Settlement::new(run, &sides, held.report, context)).await?;
         let slots = settlement.slots().to_vec();
         for portion in slots.chunks(SLOTS_AT_ONCE) {
-            let series = match &held.read_back {
-                Some(store) => store.seen_in(portion),
-                None => self.seen(portion).await?,
-            };
-            let portion = portion.to_vec();
+            let told = if held.read_back.is_some() { Vec::new() } else { self.seen(portion).await? };
+            let (portion, read_back) = (portion.to_vec(), held.read_back.clone());
             let settle = move || {
+                let series = read_back.map_or(told, |store| store.seen_in(&portion));
                 settlement.settle_series(&portion, &series);
                 settlement
             };
@@ -98,6 +98,7 @@ impl Judge<'_> {
         summary.samples.unexpected = Some(counters.unexpected);
         summary.coverage = Some(held.coverage);
         put(summary, settled);
+        wrong(summary, &expect, &faults);
         Ok(())
     }
 
@@ -297,7 +298,7 @@ impl Judge<'_> {
             ),
             slots: None,
         };
-        Ok(Held { report: store.report(), read_back: Some(store), coverage })
+        Ok(Held { report: store.report(), read_back: Some(Arc::new(store)), coverage })
     }
 }
 
@@ -327,8 +328,8 @@ fn moves(report: &GeneratorReport, t0: u64) -> Vec<Move> {
 }
 
 /// Fills in how many samples of each fault went against the verdict that it should have had; `seen` is empty when nobody looked.
-fn wrong(summary: &mut Summary, run: &Run, seen: &[FaultSeen]) {
-    for (index, (fault, expect)) in summary.faults.iter_mut().zip(&run.expect).enumerate() {
+fn wrong(summary: &mut Summary, expect: &[Expect], seen: &[FaultSeen]) {
+    for (index, (fault, expect)) in summary.faults.iter_mut().zip(expect).enumerate() {
         let account = FaultAccount {
             sent: fault.sent,
             acknowledged: fault.accepted,

@@ -1,7 +1,7 @@
 //! What flowed in each second, for the live view and the report's charts.
 
 use api::Fault;
-use measure::HistogramSet;
+use measure::names;
 use workload::Workload;
 
 use crate::gather::Gatherer;
@@ -50,14 +50,9 @@ impl Rates {
 
     /// The 99th percentile of `response` over the last few finished seconds.
     pub(crate) fn recent_p99_ms(gatherer: &Gatherer) -> Option<f64> {
-        let sets: Vec<&HistogramSet> =
-            gatherer.generator_lives.iter().filter_map(|life| life.histograms.as_ref()).collect();
         let mut recent: Option<hdr::Sum> = None;
-        for set in sets {
-            let distribution = set.distribution("response").ok()?;
-            let intervals: Vec<_> = distribution.intervals().filter_map(Result::ok).collect();
-            let newest = intervals.last().map_or(0, |interval| interval.start);
-            for interval in intervals.iter().filter(|interval| interval.start + 3 > newest) {
+        for set in gatherer.generator_lives.iter().filter_map(|life| life.histograms.as_ref()) {
+            for interval in set.newest(names::RESPONSE, 3).ok()? {
                 recent = Some(hdr::add(recent, &interval.histogram));
             }
         }

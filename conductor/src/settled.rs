@@ -5,7 +5,11 @@ use measure::DropSummary;
 use report::Summary;
 
 pub(crate) fn put(summary: &mut Summary, settled: Settled) {
-    let Settled { findings, gaps } = settled;
+    let Settled { findings, gaps, unjudged } = settled;
+    for (fault, unjudged) in summary.faults.iter_mut().zip(unjudged) {
+        fault.accepted = fault.accepted.saturating_sub(unjudged);
+        fault.indeterminate = fault.indeterminate.saturating_add(unjudged);
+    }
     let gaps = gaps.into_iter().map(|(cause, lengths)| (cause.to_owned(), DropSummary::exactly(&lengths)));
     summary.drops.gaps = gaps.collect();
     summary.findings = findings
@@ -31,5 +35,24 @@ pub(crate) fn put(summary: &mut Summary, settled: Settled) {
     {
         coverage.unproven.extend(["SilentLoss".to_owned(), "AckedLoss".to_owned()]);
         coverage.detail = format!("{} samples could not be settled", unproven.count);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_followed_upon_a_lost_sample_is_open() {
+        let fault = |accepted, indeterminate| report::FaultResult {
+            sent: 9,
+            refused: 2,
+            accepted,
+            indeterminate,
+            ..report::FaultResult::default()
+        };
+        let mut summary = Summary { faults: vec![fault(6, 1), fault(7, 0)], ..Summary::default() };
+        put(&mut summary, Settled { findings: Vec::new(), gaps: ledger::Gaps::new(), unjudged: vec![4, 0] });
+        assert_eq!(summary.faults, [fault(2, 5), fault(7, 0)]);
     }
 }

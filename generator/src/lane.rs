@@ -248,7 +248,7 @@ impl Lane {
             Delivered::Refused(_) | Delivered::Undecided(_) | Delivered::Moved { .. } => {}
         }
         let origin = self.origin(*request);
-        books.except(&origin, request.index, None, outcome);
+        books.except_good(&origin, made.mixed.iter().any(|(fault, _)| self.has_to_be_refused(*fault)), outcome);
         drop(books);
         // A request that was refused did not arrive in time, unless being refused is what it was for.
         self.book(request, &receipt, samples, !made.mixed.is_empty());

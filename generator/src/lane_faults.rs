@@ -134,14 +134,16 @@ impl Lane {
         self.hear(fault, samples, receipt.delivered);
     }
 
+    pub(crate) fn has_to_be_refused(&self, fault: FaultIndex) -> bool {
+        self.prepared.faults.fault(fault).is_some_and(|kind| expect(kind, self.prepared.profile) == Expect::Refused)
+    }
+
     /// A sample among good ones shares their answer. A refusal says nothing of one that should be accepted: it may have been
     /// for another.
     pub(crate) fn hear_mixed(&self, one: &[(FaultIndex, Scheduled)], delivered: Delivered) {
         let Some(&(fault, _)) = one.first() else { return };
-        let accepted =
-            self.prepared.faults.fault(fault).map(|kind| expect(kind, self.prepared.profile)) != Some(Expect::Refused);
         let delivered = match delivered {
-            Delivered::Refused(_) if accepted => Delivered::Unresolved,
+            Delivered::Refused(_) if !self.has_to_be_refused(fault) => Delivered::Unresolved,
             other => other,
         };
         self.hear(fault, one, delivered);

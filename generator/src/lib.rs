@@ -22,6 +22,7 @@ mod pack;
 mod parcel;
 mod poison;
 mod prepare;
+mod recorded;
 mod report;
 mod send;
 mod serve;

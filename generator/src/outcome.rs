@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use ledger::{Exception, GeneratorAccount, Outcome, Position, SlotTable};
-use measure::{CodecError, DropRecorder, HistogramSet, Recorder, names};
 use protocol::{FaultCount, SentEpoch, StageProgress};
 
 use crate::handover::Origin;
+use crate::recorded::Recorded;
 
 /// Most exceptions kept; then the list says that it is not complete.
 const MAX_EXCEPTIONS: usize = 50_000;
@@ -73,11 +73,7 @@ pub(crate) struct Books {
     waiting_since: Option<u64>,
     /// The same, once that map holds and nothing was acknowledged yet.
     pause_from: Option<u64>,
-    response: Recorder,
-    service: Recorder,
-    queued: Recorder,
-    late: Recorder,
-    drops: DropRecorder,
+    pub(crate) recorded: Recorded,
 }
 
 impl Books {
@@ -103,11 +99,7 @@ impl Books {
             lane_ns: 0,
             waiting_since: None,
             pause_from: None,
-            response: Recorder::new(),
-            service: Recorder::new(),
-            queued: Recorder::new(),
-            late: Recorder::new(),
-            drops: DropRecorder::new(),
+            recorded: Recorded::default(),
         }
     }
 
@@ -136,8 +128,8 @@ impl Books {
 
     /// A good request left: how long it was due while its lane was busy, and after its lane was free.
     pub(crate) fn left(&mut self, at: u64, queued_ns: u64, late_ns: u64) {
-        self.queued.record_ns(at, queued_ns);
-        self.late.record_ns(at, late_ns);
+        self.recorded.queued.record_ns(at, queued_ns);
+        self.recorded.late.record_ns(at, late_ns);
         self.late_requests += u64::from(late_ns > LATE_NS);
     }
 
@@ -147,8 +139,8 @@ impl Books {
         self.failed_attempts += u64::from(!succeeded);
         self.retries += u64::from(repeated);
         match measured {
-            Measured::Service { censored: true } => self.service.record_censored_ns(at, took),
-            Measured::Service { censored: false } => self.service.record_ns(at, took),
+            Measured::Service { censored: true } => self.recorded.service.record_censored_ns(at, took),
+            Measured::Service { censored: false } => self.recorded.service.record_ns(at, took),
             Measured::Not => {}
         }
     }
@@ -163,7 +155,7 @@ impl Books {
         let took = at.saturating_sub(intended);
         self.lag_ns = self.lag_ns.max(took);
         if !warm_up {
-            self.response.record_ns(at, took);
+            self.recorded.response.record_ns(at, took);
         }
         for &(slot, digest) in good {
             self.slots.add(slot, digest);
@@ -173,7 +165,7 @@ impl Books {
     /// A good request was still without its last answer when the run ended.
     pub(crate) fn cut_off(&mut self, at: u64, intended: u64, warm_up: bool) {
         if !warm_up {
-            self.response.record_censored_ns(at, at.saturating_sub(intended));
+            self.recorded.response.record_censored_ns(at, at.saturating_sub(intended));
         }
     }
 
@@ -182,7 +174,7 @@ impl Books {
         self.account.generated += samples;
         match outcome {
             None => self.account.acknowledged += samples,
-            Some(Outcome::Refused { status }) => {
+            Some(Outcome::Refused { status } | Outcome::FaultsRefused { status }) => {
                 *self.account.refused.entry(format!("status_{status}")).or_default() += samples;
             }
             Some(Outcome::Skipped) => *self.account.skipped.entry(skip_reason.to_owned()).or_default() += samples,
@@ -202,7 +194,7 @@ impl Books {
 
     /// Samples that were never sent, as one event.
     pub(crate) fn dropped(&mut self, reason: &str, samples: u64) {
-        self.drops.record(&format!("skipped_{reason}"), samples);
+        self.recorded.drops.record(&format!("skipped_{reason}"), samples);
     }
 
     /// What became of a fault's samples, `doubtful` of which say nothing.
@@ -226,6 +218,23 @@ impl Books {
         if let Some(example) = example.filter(|_| clear > 0 && entry.examples.len() < MAX_EXAMPLES) {
             entry.examples.push(example);
         }
+    }
+
+    /// The same of a good request; `faulty`: among its samples it carries a fault that has to be refused.
+    pub(crate) fn except_good(&mut self, from: &Origin, faulty: bool, outcome: Option<Outcome>) {
+        let outcome = match outcome {
+            Some(Outcome::Refused { status }) if faulty => Some(Outcome::FaultsRefused { status }),
+            None if !faulty && self.faults_refused(from) => return,
+            other => other,
+        };
+        self.except(from, from.request.index, None, outcome);
+    }
+
+    /// Whether a lane's newest entry of good requests is one that others lie inside of.
+    fn faults_refused(&self, of: &Origin) -> bool {
+        let lane = self.lanes.get(of.step as usize).and_then(|lanes| lanes.get(of.lane as usize));
+        let open = lane.and_then(|entries| entries.list.get(entries.good?));
+        open.is_some_and(|entry| matches!(entry.outcome, Outcome::FaultsRefused { .. }))
     }
 
     /// Remembers what became of a request: `None` is acknowledged and only ends the entry before. Requests without a fault
@@ -271,22 +280,11 @@ impl Books {
         }
     }
 
-    /// All exceptions, in order of map, lane and request.
+    /// All exceptions, in order of map and lane.
     pub(crate) fn exceptions(&self) -> Vec<Exception> {
-        let mut all: Vec<Exception> = self.lanes.iter().flatten().flat_map(|lane| lane.list.iter().copied()).collect();
-        all.sort_by_key(|e| (e.epoch, e.lane, e.from_request, e.fault));
+        let mut all = Vec::with_capacity(self.exceptions);
+        all.extend(self.lanes.iter().flatten().flat_map(|lane| lane.list.iter().copied()));
         all
-    }
-
-    /// Everything recorded so far.
-    pub(crate) fn histograms(&self) -> Result<HistogramSet, CodecError> {
-        let mut set = HistogramSet::default();
-        set.insert(names::RESPONSE, &self.response.snapshot()?)?;
-        set.insert(names::SERVICE, &self.service.snapshot()?)?;
-        set.insert(names::QUEUED, &self.queued.snapshot()?)?;
-        set.insert(names::LATE, &self.late.snapshot()?)?;
-        set.set_drops(&self.drops)?;
-        Ok(set)
     }
 }
 
@@ -310,6 +308,41 @@ mod tests {
             books.except(&origin(request), request, Some(0), refused);
         }
         let ranges: Vec<_> = books.exceptions().iter().map(|e| (e.from_request, e.to_request)).collect();
-        assert_eq!(ranges, [(3, 4), (5, 7)]);
+        assert_eq!(ranges, [(5, 7), (3, 4)]);
+    }
+
+    /// One in two requests is refused for what it carries, as planned: that is one entry, and every deviation another.
+    #[test]
+    fn what_goes_as_planned_takes_no_room() {
+        let mut books = Books::new();
+        books.enter(SentEpoch::default(), 1, Vec::new());
+        let refused = Some(Outcome::Refused { status: 400 });
+        for request in 0..100_000 {
+            let faulty = request % 2 == 1;
+            books.except_good(&origin(request), faulty, refused.filter(|_| faulty));
+        }
+        assert_eq!((books.exceptions().len(), books.truncated), (1, false));
+        for (request, faulty, outcome) in [
+            (100_000, true, None),
+            (100_001, true, refused),
+            (100_002, false, refused),
+            (100_003, false, None),
+            (100_004, true, refused),
+            (100_005, false, Some(Outcome::Skipped)),
+        ] {
+            books.except_good(&origin(request), faulty, outcome);
+        }
+        let entries: Vec<_> = books.exceptions().iter().map(|e| (e.from_request, e.to_request, e.outcome)).collect();
+        let planned = Outcome::FaultsRefused { status: 400 };
+        assert_eq!(
+            entries,
+            [
+                (1, 99_999, planned),
+                (100_001, 100_001, planned),
+                (100_002, 100_002, Outcome::Refused { status: 400 }),
+                (100_004, 100_004, planned),
+                (100_005, 100_005, Outcome::Skipped),
+            ]
+        );
     }
 }

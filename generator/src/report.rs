@@ -18,7 +18,7 @@ impl Shared {
         let books = self.books();
         let under_this = now.saturating_sub(books.epochs.last().map_or(0, |epoch| epoch.from_ns));
         let wall = books.lane_ns as f64 + under_this as f64 * f64::from(lanes.max(1));
-        GeneratorReport {
+        let mut report = GeneratorReport {
             index: self.index,
             incarnation: cpu::incarnation().to_owned(),
             state,
@@ -45,12 +45,17 @@ impl Shared {
                 wall_seconds: self.started.elapsed().as_secs_f64(),
                 rss_bytes: used.rss_bytes,
             },
-        }
+        };
+        drop(books);
+        // Beside the books: every lane waits for them.
+        report.exceptions.sort_by_key(|e| (e.epoch, e.lane, e.from_request, e.fault));
+        report
     }
 
     /// `GET /histograms`.
     pub(crate) fn histograms(&self) -> Result<HistogramSet, CodecError> {
-        self.books().histograms()
+        let recorded = self.books().recorded.clone();
+        recorded.encode()
     }
 
     /// `GET /slots`.

@@ -40,10 +40,7 @@ impl Handler for Service {
                 let report = self.state.tables().report();
                 json(&report)
             }
-            (path::STORE_SERIES, &Method::GET) => {
-                let _alone = self.state.reporting.lock().await;
-                self.series(request.uri().query().unwrap_or(""))
-            }
+            (path::STORE_SERIES, &Method::GET) => self.series(request.uri().query().unwrap_or("")).await,
             (path::HISTOGRAMS, &Method::GET) => match self.state.metrics.handling() {
                 Ok(set) => json(&set),
                 Err(error) => text(500, format!("{error}\n")),
@@ -59,14 +56,21 @@ impl Service {
         Self { state, ops, stop }
     }
 
-    fn series(&self, query: &str) -> Response<Bytes> {
+    async fn series(&self, query: &str) -> Response<Bytes> {
         let slots = query.split('&').find_map(|pair| pair.strip_prefix("slots="));
         let parse = |slot: &str| slot.parse::<u16>().ok().filter(|slot| usize::from(*slot) < ledger::SLOTS);
         let slots: Option<Vec<u16>> = slots.map(|list| list.split(',').map(parse).collect()).unwrap_or_default();
         match slots {
             Some(slots) => {
-                let seen = self.state.tables().seen_in(&slots);
-                json(&seen)
+                let state = Arc::clone(&self.state);
+                let alone = Arc::clone(&state.reporting).lock_owned().await;
+                // With churn this takes a while: the first time every series that ever was is hashed.
+                let look = move || {
+                    let _alone = alone;
+                    let seen = state.tables().seen_in(&slots);
+                    json(&seen)
+                };
+                tokio::task::spawn_blocking(look).await.unwrap_or_else(|error| text(500, format!("{error}\n")))
             }
             None => text(400, format!("ask for ?slots=1,2: numbers below {}\n", ledger::SLOTS)),
         }

@@ -33,7 +33,7 @@ pub(crate) struct State {
     pool: Mutex<Vec<Scratch>>,
     pub(crate) decoding: Room,
     /// Reports may be large: one is made at a time.
-    pub(crate) reporting: tokio::sync::Mutex<()>,
+    pub(crate) reporting: Arc<tokio::sync::Mutex<()>>,
     pub(crate) run: watch::Sender<Run>,
     /// Asks the follower to look at the conductor now.
     pub(crate) ask: Notify,
@@ -53,7 +53,7 @@ impl State {
             policy: Mutex::new(Arc::new(policy)),
             pool: Mutex::new(Vec::new()),
             decoding: Room::new(DECODING),
-            reporting: tokio::sync::Mutex::new(()),
+            reporting: Arc::default(),
             run: watch::Sender::new(Run::None),
             ask: Notify::new(),
             metrics,

@@ -8,6 +8,9 @@ use serde::{Deserialize, Serialize};
 pub enum Outcome {
     /// Answered for good with this status, which is not 2xx.
     Refused { status: u16 },
+    /// Of these requests those that carry a fault among their good samples which has to be refused were refused with this status,
+    /// and the others acknowledged. So what goes as planned needs one exception, however long it goes on.
+    FaultsRefused { status: u16 },
     /// Never sent: too late, or the run ended.
     Skipped,
     /// The last answer was lost or had not come by the end.

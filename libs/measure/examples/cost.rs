@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use floodmark_measure::{CodecError, Distribution, Encoded, Recorder};
+use floodmark_measure::{CodecError, Distribution, Encoded, MAX_INTERVALS, Recorder};
 
 fn main() -> Result<(), CodecError> {
     let values: Vec<u64> = (0..4096u64).map(|i| 50_000 + (i * 2_654_435_761) % 40_000_000).collect();
@@ -39,5 +39,24 @@ fn main() -> Result<(), CodecError> {
     let start = Instant::now();
     let back = encoded.distribution()?;
     println!("decode          {:8.1} µs, {} values", start.elapsed().as_nanos() as f64 / 1000.0, back.count());
+
+    let mut recorder = Recorder::new();
+    for second in 0..MAX_INTERVALS as u64 {
+        for value in &values {
+            recorder.record_ns(second * 1_000_000_000, *value);
+        }
+    }
+    for which in ["first", "second"] {
+        let start = Instant::now();
+        let taken = recorder.clone();
+        let copied = start.elapsed();
+        let encoded = Encoded::from_distribution(&taken.finish()?)?;
+        println!(
+            "{which} look      {:8.1} µs, {:.1} µs of it to copy {} seconds",
+            start.elapsed().as_nanos() as f64 / 1000.0,
+            copied.as_nanos() as f64 / 1000.0,
+            encoded.intervals.len()
+        );
+    }
     Ok(())
 }

@@ -1,11 +1,13 @@
 //! The closed intervals of one distribution: serialised, sorted, bounded in number.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use hdrhistogram::Histogram;
 
 use crate::bounds::{self, MAX_INTERVALS};
-use crate::codec::{self, CodecError};
+use crate::codec::CodecError;
+use crate::plain::Plain;
 
 /// One interval, decoded: two significant digits, microseconds.
 #[derive(Debug, Clone, PartialEq)]
@@ -24,7 +26,7 @@ const MAX_SECOND: u64 = (1 << 40) - 1;
 #[derive(Debug, Clone, PartialEq)]
 struct Closed {
     seconds: u64,
-    plain: Vec<u8>,
+    plain: Arc<Plain>,
 }
 
 /// Dyadic intervals: `start` is a multiple of `seconds`, a power of two; so two of them are disjoint or one holds the other,
@@ -43,15 +45,14 @@ impl Intervals {
         self.closed.len()
     }
 
-    /// `(start, seconds, V2 bytes)` in order of time.
-    pub(crate) fn iter_plain(&self) -> impl Iterator<Item = (u64, u64, &[u8])> {
-        self.closed.iter().map(|(start, c)| (*start, c.seconds, c.plain.as_slice()))
+    /// `(start, seconds, V2 form)` in order of time.
+    pub(crate) fn iter_plain(&self) -> impl Iterator<Item = (u64, u64, &Arc<Plain>)> {
+        self.closed.iter().map(|(start, c)| (*start, c.seconds, &c.plain))
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = Result<Interval, CodecError>> + '_ {
-        self.iter_plain().map(|(start, seconds, plain)| {
-            codec::from_plain(plain).map(|histogram| Interval { start, seconds, histogram })
-        })
+        self.iter_plain()
+            .map(|(start, seconds, plain)| plain.histogram().map(|histogram| Interval { start, seconds, histogram }))
     }
 
     /// Adds what was recorded in one second.
@@ -59,11 +60,11 @@ impl Intervals {
         if h.is_empty() {
             return Ok(());
         }
-        self.insert(second.min(MAX_SECOND), 1, codec::to_plain(h)?)
+        self.insert(second.min(MAX_SECOND), 1, Plain::of(h)?)
     }
 
     /// Adds an interval of another distribution; bytes and place are checked by the caller's codec and here.
-    pub(crate) fn insert(&mut self, start: u64, seconds: u64, plain: Vec<u8>) -> Result<(), CodecError> {
+    pub(crate) fn insert(&mut self, start: u64, seconds: u64, plain: Arc<Plain>) -> Result<(), CodecError> {
         if !seconds.is_power_of_two() || !start.is_multiple_of(seconds) || seconds > MAX_SECOND || start > MAX_SECOND {
             return Err(CodecError::Corrupt);
         }
@@ -76,12 +77,12 @@ impl Intervals {
 
     pub(crate) fn merge(&mut self, other: &Self) -> Result<(), CodecError> {
         for (start, seconds, plain) in other.iter_plain() {
-            self.insert(start, seconds, plain.to_vec())?;
+            self.insert(start, seconds, Arc::clone(plain))?;
         }
         Ok(())
     }
 
-    fn place(&mut self, start: u64, seconds: u64, plain: Vec<u8>) -> Result<(), CodecError> {
+    fn place(&mut self, start: u64, seconds: u64, plain: Arc<Plain>) -> Result<(), CodecError> {
         let holder = self
             .closed
             .range(..=start)
@@ -118,7 +119,7 @@ impl Intervals {
             let wide = start - start % self.length;
             self.next = wide + self.length;
             if seconds < self.length {
-                let empty = codec::to_plain(&bounds::interval())?;
+                let empty = Plain::of(&bounds::interval())?;
                 self.place(wide, self.length, empty)?;
             }
         }
@@ -126,15 +127,16 @@ impl Intervals {
     }
 }
 
-fn sum(a: &[u8], b: &[u8]) -> Result<Vec<u8>, CodecError> {
-    let mut h = codec::from_plain(a)?;
-    h.add(codec::from_plain(b)?).map_err(|_| CodecError::Corrupt)?;
-    codec::to_plain(&h)
+fn sum(a: &Plain, b: &Plain) -> Result<Arc<Plain>, CodecError> {
+    let mut h = a.histogram()?;
+    h.add(b.histogram()?).map_err(|_| CodecError::Corrupt)?;
+    Plain::of(&h)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::codec;
 
     fn one(value: u64) -> Histogram<u64> {
         let mut h = bounds::interval();
@@ -170,7 +172,7 @@ mod tests {
             fine.add(second, &one(second)).unwrap();
         }
         let mut coarse = Intervals::default();
-        coarse.insert(4, 4, codec::to_plain(&one(99)).unwrap()).unwrap();
+        coarse.insert(4, 4, Plain::of(&one(99)).unwrap()).unwrap();
         let mut a = fine.clone();
         a.merge(&coarse).unwrap();
         coarse.merge(&fine).unwrap();
@@ -181,9 +183,29 @@ mod tests {
         }
     }
 
+    /// What is served again and again is deflated once, by whichever copy; what changes is deflated anew.
+    #[test]
+    fn copies_share_the_text_of_what_is_closed() {
+        let mut all = Intervals::default();
+        let text = |of: &Intervals| of.iter_plain().map(|(.., plain)| plain.text().unwrap().to_owned()).collect();
+        let places = |of: &Intervals| of.iter_plain().map(|(.., plain)| plain.text().unwrap().as_ptr()).collect();
+        for second in 0..3 {
+            all.add(second, &one(second)).unwrap();
+        }
+        let first: Vec<_> = places(&all.clone());
+        all.add(3, &one(3)).unwrap();
+        let second: Vec<_> = places(&all.clone());
+        assert_eq!(first, second[..3]);
+        let before: Vec<String> = text(&all);
+        all.add(1, &one(77)).unwrap();
+        let after: Vec<String> = text(&all);
+        assert_eq!((&before[2..], &before[0]), (&after[2..], &after[0]));
+        assert_eq!(codec::from_text(&after[1]).unwrap().len(), 2);
+    }
+
     #[test]
     fn a_crooked_place_is_refused() {
-        let plain = codec::to_plain(&one(1)).unwrap();
+        let plain = Plain::of(&one(1)).unwrap();
         for (start, seconds) in [(1, 2), (0, 3), (0, 0), (u64::MAX, 1), (0, 1 << 63)] {
             assert_eq!(Intervals::default().insert(start, seconds, plain.clone()), Err(CodecError::Corrupt));
         }

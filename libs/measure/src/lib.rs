@@ -12,6 +12,7 @@ mod hgrm;
 mod hlog;
 mod hlog_read;
 mod intervals;
+mod plain;
 mod recorder;
 mod set;
 

@@ -8,7 +8,8 @@ use crate::bounds::HIGHEST_US;
 use crate::codec::{self, CodecError};
 use crate::distribution::Distribution;
 use crate::drops::Drops;
-use crate::intervals::Intervals;
+use crate::intervals::{Interval, Intervals};
+use crate::plain::Plain;
 
 /// Histograms by name (see [`crate::names`]) and drop histograms by cause, as JSON.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -68,9 +69,10 @@ impl Encoded {
             .intervals
             .iter_plain()
             .map(|(start, seconds, plain)| {
-                codec::plain_to_text(plain).map(|histogram| EncodedInterval { start, seconds, histogram })
+                let histogram = plain.text()?.to_owned();
+                Ok(EncodedInterval { start, seconds, histogram })
             })
-            .collect::<Result<_, _>>()?;
+            .collect::<Result<_, CodecError>>()?;
         Ok(Self {
             total: codec::to_text(&distribution.total)?,
             intervals,
@@ -84,8 +86,7 @@ impl Encoded {
     pub fn distribution(&self) -> Result<Distribution, CodecError> {
         let mut intervals = Intervals::default();
         for one in &self.intervals {
-            let plain = codec::text_to_plain(&one.histogram)?;
-            intervals.insert(one.start, one.seconds, plain)?;
+            intervals.insert(one.start, one.seconds, Plain::read(&one.histogram)?)?;
         }
         Ok(Distribution {
             total: codec::from_text(&self.total)?,
@@ -94,6 +95,17 @@ impl Encoded {
             over_range: self.over_range,
             max_us: self.max_us.min(HIGHEST_US),
         })
+    }
+
+    /// The intervals that begin in the last `seconds` that anything was recorded in; the others are not decoded.
+    fn newest(&self, seconds: u64) -> Result<Vec<Interval>, CodecError> {
+        let last = self.intervals.iter().map(|one| one.start).max().unwrap_or_default();
+        let newest = self.intervals.iter().filter(|one| last - one.start < seconds);
+        let decoded = newest.map(|one| {
+            let histogram = codec::from_text(&one.histogram)?;
+            Ok(Interval { start: one.start, seconds: one.seconds, histogram })
+        });
+        decoded.collect()
     }
 }
 
@@ -113,6 +125,11 @@ impl HistogramSet {
     /// One measure, decoded; empty when the set has none of that name.
     pub fn distribution(&self, name: &str) -> Result<Distribution, CodecError> {
         self.histograms.get(name).map_or_else(|| Ok(Distribution::new()), Encoded::distribution)
+    }
+
+    /// Of one measure the intervals that begin in the last `seconds` that anything was recorded in, as they stand in the set.
+    pub fn newest(&self, name: &str, seconds: u64) -> Result<Vec<Interval>, CodecError> {
+        self.histograms.get(name).map_or_else(|| Ok(Vec::new()), |one| one.newest(seconds))
     }
 
     /// The drop histograms, decoded.

@@ -162,3 +162,19 @@ fn causes_are_bounded() {
     assert_eq!(by_cause.values().sum::<u64>(), 3000);
     assert_eq!(drops.all_events().unwrap().events, 1000);
 }
+
+/// The live view wants a few seconds of half an hour: the rest is not so much as looked at.
+#[test]
+fn the_newest_seconds_are_read_alone() {
+    let mut recorder = Recorder::new();
+    for second in 0..40 {
+        recorder.record_ns(second * 1_000_000_000, 1_000_000 + second);
+    }
+    let mut set = HistogramSet::default();
+    set.insert(names::RESPONSE, &recorder.finish().unwrap()).unwrap();
+    let all: Vec<_> = set.distribution(names::RESPONSE).unwrap().intervals().map(Result::unwrap).collect();
+    set.histograms.get_mut(names::RESPONSE).unwrap().intervals[36].histogram = "HISTF!".into();
+    assert_eq!(set.newest(names::RESPONSE, 3).unwrap(), all[37..]);
+    assert!(set.newest(names::RESPONSE, 4).is_err());
+    assert_eq!(set.newest(names::SERVICE, 3).unwrap(), []);
+}

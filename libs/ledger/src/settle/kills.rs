@@ -16,15 +16,15 @@ use crate::{Exception, FindingName};
 
 /// When the first and the last missing sample of a lane are due, ns since t0.
 #[derive(Clone, Copy)]
-struct Span {
-    first: u64,
-    last: u64,
+pub(super) struct Span {
+    pub(super) first: u64,
+    pub(super) last: u64,
 }
 
 /// Missing samples of which a kill may be the cause.
 #[derive(Default)]
 pub(super) struct Missing {
-    /// Samples `[from, to)` of a base; sorted before they are asked for.
+    /// Samples `[from, to)` of a base; sorted ([`Self::sort`]) before they are asked for.
     runs: Vec<(u32, u32, u32)>,
     stale: BTreeSet<SeriesId>,
     lanes: BTreeMap<Carrier, Span>,
@@ -45,13 +45,23 @@ impl Missing {
         }
     }
 
+    pub(super) fn sort(&mut self) {
+        self.runs.sort_unstable();
+    }
+
+    /// The same of all lanes.
+    pub(super) fn span(&self) -> Option<Span> {
+        self.lanes.values().copied().reduce(|a, b| Span { first: a.first.min(b.first), last: a.last.max(b.last) })
+    }
+
     fn holds(&self, sample: &Scheduled) -> bool {
-        if sample.stale {
-            return self.stale.contains(&sample.id);
-        }
-        let at = self.runs.partition_point(|&(base, from, _)| (base, from) <= (sample.id.base, sample.k));
+        if sample.stale { self.stale.contains(&sample.id) } else { self.holds_sample(sample.id.base, sample.k) }
+    }
+
+    pub(super) fn holds_sample(&self, base: u32, k: u32) -> bool {
+        let at = self.runs.partition_point(|&(of, from, _)| (of, from) <= (base, k));
         let run = at.checked_sub(1).and_then(|at| self.runs.get(at));
-        run.is_some_and(|&(base, _, to)| base == sample.id.base && sample.k < to)
+        run.is_some_and(|&(of, _, to)| of == base && k < to)
     }
 }
 
@@ -96,8 +106,7 @@ impl Run {
 impl Settlement {
     /// Names the missing samples of lanes of killed workers.
     pub(super) fn settle_missing(&mut self) {
-        let mut missing = std::mem::take(&mut self.missing);
-        missing.runs.sort_unstable();
+        let missing = std::mem::take(&mut self.missing);
         let mut held: Vec<u64> = self.context.ends().map(|kill| kill.seen.map_or(u64::MAX, |seen| seen.held)).collect();
         let generators: BTreeSet<u32> = missing.lanes.keys().map(|carrier| carrier.generator).collect();
         for generator in generators {
@@ -243,7 +252,7 @@ impl Settlement {
             if request.first_due_ns > span.last && !open {
                 return;
             }
-            let skipped = left.peek().is_some_and(|e| e.from_request <= request.index);
+            let skipped = left.peek().is_some_and(|e| self.excepts(e, &walk, &request));
             if skipped || request.last_due_ns < span.first {
                 continue;
             }

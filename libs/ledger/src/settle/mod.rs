@@ -10,6 +10,7 @@ mod gaps;
 mod kills;
 mod replay;
 mod series;
+mod unjudged;
 mod verdicts;
 
 use std::collections::BTreeMap;
@@ -32,6 +33,7 @@ use explain::Doubled;
 use gaps::Holes;
 use kills::Missing;
 use replay::Fates;
+use unjudged::PutOff;
 
 /// What was meant to be sent, as all parts computed it.
 #[derive(Clone)]
@@ -100,6 +102,8 @@ pub struct Settlement {
     again: Again,
     doubled: Doubled,
     late_explained: u64,
+    /// Faults that are judged when it is known what workers took with them.
+    put_off: Vec<PutOff>,
     examples: Examples,
     holes: Holes,
 }
@@ -110,6 +114,9 @@ pub struct Settled {
     /// The worst first.
     pub findings: Vec<Finding>,
     pub gaps: Gaps,
+    /// By position in the test's faults: samples that were acknowledged after a good one that a worker took with it. Without
+    /// that one they are no fault, so they have no verdict.
+    pub unjudged: Vec<u64>,
 }
 
 impl Settlement {
@@ -143,6 +150,7 @@ impl Settlement {
             duplicates_explained: 0,
             doubled: Doubled::default(),
             late_explained: 0,
+            put_off: Vec::new(),
             examples: Examples::default(),
             holes: Holes::default(),
             store,
@@ -211,6 +219,8 @@ impl Settlement {
 
     /// The end of it: what is left is named.
     pub fn finish(mut self) -> Settled {
+        self.missing.sort();
+        let unjudged = self.judge_put_off();
         self.settle_missing();
         let counters = self.store.counters;
         let faults = self.judge_fault_repeats();
@@ -227,6 +237,6 @@ impl Settlement {
         // What the series do not add up to was forgotten by a full store, or is a defect of ours: it proves nothing.
         let open = u64::try_from((self.net - self.named).unsigned_abs()).unwrap_or(u64::MAX);
         self.examples.count(FindingName::Unproven, open, 0);
-        Settled { findings: self.examples.into_findings(), gaps: self.holes.finish() }
+        Settled { findings: self.examples.into_findings(), gaps: self.holes.finish(), unjudged }
     }
 }

@@ -25,6 +25,13 @@ pub(super) enum Fate {
     Unresolved,
 }
 
+/// Whether a request has to be refused for a fault in it, or may be.
+#[derive(Clone, Copy)]
+struct Reasons {
+    must: bool,
+    may: bool,
+}
+
 /// Samples `[from, to)` of one series and their common fate.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct FateRun {
@@ -116,7 +123,14 @@ impl Settlement {
                 continue;
             }
             let fate = match exception.outcome {
-                Outcome::Refused { status } => self.refused(&walk, &request, status),
+                Outcome::Refused { status } => self.refused(self.reasons(&walk, &request), status),
+                Outcome::FaultsRefused { status } => {
+                    let reasons = self.reasons(&walk, &request);
+                    if !reasons.must {
+                        continue;
+                    }
+                    self.refused(reasons, status)
+                }
                 Outcome::Skipped if exception.to_request == u64::MAX => Fate::Cut,
                 Outcome::Skipped => Fate::Skipped,
                 Outcome::Unresolved => Fate::Unresolved,
@@ -134,8 +148,15 @@ impl Settlement {
         }
     }
 
-    /// The fate of the good samples of a refused request: are the faults that it carries a reason to refuse it?
-    fn refused(&self, walk: &LaneWalk<'_>, request: &RequestPlan, status: u16) -> Fate {
+    /// Whether an exception of this lane's good requests is one of this request.
+    pub(super) fn excepts(&self, exception: &Exception, walk: &LaneWalk<'_>, request: &RequestPlan) -> bool {
+        let within = exception.from_request <= request.index && request.index <= exception.to_request;
+        let only_faulty = matches!(exception.outcome, Outcome::FaultsRefused { .. });
+        within && (!only_faulty || self.reasons(walk, request).must)
+    }
+
+    /// What the faults that a request carries among its good samples are a reason for.
+    fn reasons(&self, walk: &LaneWalk<'_>, request: &RequestPlan) -> Reasons {
         let (mut must, mut may) = (false, false);
         walk.for_each(request, |s| {
             let drawn = if s.stale { None } else { self.truth.drawn(s.id, s.k, s.due_ns) };
@@ -147,7 +168,12 @@ impl Settlement {
                 }
             }
         });
-        match (must, may) {
+        Reasons { must, may }
+    }
+
+    /// The fate of the good samples of a refused request.
+    fn refused(&self, reasons: Reasons, status: u16) -> Fate {
+        match (reasons.must, reasons.may) {
             (false, false) => Fate::Refused(status),
             (true, false) if self.run.keeps_good => Fate::RefusedKeeping(status),
             _ => Fate::RefusedWithFault(status),

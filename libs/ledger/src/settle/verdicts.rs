@@ -21,7 +21,7 @@ pub fn wrong(expect: Expect, account: &FaultAccount, seen: Option<&FaultSeen>) -
 
 /// What is stored may include all that have no verdict: a sample whose good predecessor never arrived is no fault, and one
 /// that was never answered may have been kept.
-fn wrongly_accepted(expect: Expect, account: &FaultAccount, seen: Option<&FaultSeen>) -> u64 {
+pub(super) fn wrongly_accepted(expect: Expect, account: &FaultAccount, seen: Option<&FaultSeen>) -> u64 {
     let kept = seen.map_or(0, |seen| seen.stored).saturating_sub(account.indeterminate);
     match expect {
         Expect::Refused => {
@@ -90,6 +90,10 @@ impl Settlement {
                 (FindingName::WronglyRefused, wrongly_refused(verdict, &heard)),
             ];
             for (name, count) in wrongs.into_iter().filter(|(_, count)| *count > 0) {
+                if name == FindingName::WronglyAccepted && self.may_follow_lost(index as u32) {
+                    self.put_off(generators, index as u32, heard);
+                    continue;
+                }
                 let examples = self.fault_examples(generators, index as u32, name == FindingName::WronglyRefused);
                 self.examples.count(name, count, 0);
                 self.examples.witness(name, &examples);
@@ -98,7 +102,7 @@ impl Settlement {
     }
 
     /// The first samples drawn for a fault that were refused, or that were acknowledged.
-    fn fault_examples(&self, generators: &[GeneratorSide], fault: u32, refused: bool) -> Vec<Example> {
+    pub(super) fn fault_examples(&self, generators: &[GeneratorSide], fault: u32, refused: bool) -> Vec<Example> {
         let mut examples = Vec::new();
         let mixed = !self.run.faults.own(fault);
         for side in generators {
@@ -132,9 +136,9 @@ impl Settlement {
     ) {
         let name = self.run.faults.fault(fault).map_or("a fault", |fault| fault.name());
         while let Some(request) = walk.next(self.run.samples_per_request) {
-            let at = |e: &&&Exception| e.from_request <= request.index && request.index <= e.to_request;
+            let at = |e: &&&Exception| self.excepts(e, &walk, &request);
             let status = match exceptions.iter().find(at).map(|e| e.outcome) {
-                Some(Outcome::Refused { status }) if refused => Some(status),
+                Some(Outcome::Refused { status } | Outcome::FaultsRefused { status }) if refused => Some(status),
                 None if !refused => None,
                 _ => continue,
             };

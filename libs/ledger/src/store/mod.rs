@@ -4,6 +4,7 @@
 //! whether it was kept ([`Store::record`]). Classifying changes nothing, so a profile may decide in between.
 
 mod foreign;
+mod former;
 mod index;
 mod record;
 mod report;
@@ -23,6 +24,7 @@ pub use foreign::{Foreign, ForeignTable};
 
 use crate::truth::Truth;
 use crate::{Examples, FaultRepeat, FaultSeen, SlotTable, StoreCounters};
+use former::Former;
 use index::Index;
 use runs::Runs;
 
@@ -115,6 +117,7 @@ pub struct Store {
     next_k: Vec<u32>,
     /// Generation of the hash in the table and the samples it has; empty without churn.
     lives: Vec<Life>,
+    former: Former,
     limits: StoreLimits,
     gaps: Runs,
     late: Runs,
@@ -152,6 +155,7 @@ impl Store {
             successors: vec![0; series],
             next_k: vec![0; series],
             lives: if truth.churns() { vec![Life::default(); series] } else { Vec::new() },
+            former: Former::default(),
             limits,
             gaps: Runs::new(limits.facts),
             late: Runs::new(limits.facts),
@@ -244,6 +248,7 @@ impl Store {
         if let Some(life) = self.lives.get_mut(row) {
             let Range { start: from, end: to } = self.truth.samples(id);
             *life = Life { generation: id.generation, from, to, ended: self.stale.contains(&(id.base, id.generation)) };
+            self.former = Former::default();
         }
         Some(series)
     }

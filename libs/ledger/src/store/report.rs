@@ -65,17 +65,12 @@ impl Store {
         for &slot in slots {
             wanted[usize::from(slot) % crate::SLOTS] = true;
         }
-        let mut scratch = Vec::new();
-        let mut matches = |base: u32, hash: u64| {
-            wanted[usize::from(remote_write::slot_of(hash))]
-                || self.lives.get(base as usize).is_some_and(|life| {
-                    (0..life.generation).any(|generation| {
-                        let id = workload::SeriesId { base, generation };
-                        wanted[usize::from(remote_write::slot_of(self.truth.workload.series_hash(id, &mut scratch)))]
-                    })
-                })
-        };
-        let known = self.hashes.iter().enumerate().filter(|(_, hash)| **hash != 0);
-        known.filter(|&(base, &hash)| matches(base as u32, hash)).map(|(base, _)| self.seen(base as u32)).collect()
+        let now = (0..).zip(&self.hashes).filter(|(_, hash)| wanted[usize::from(remote_write::slot_of(**hash))]);
+        let before = slots.iter().flat_map(|&slot| self.former.of(slot, &self.truth.workload, &self.lives));
+        let mut bases: Vec<u32> = now.map(|(base, _)| base).chain(before).collect();
+        bases.retain(|base| self.hashes.get(*base as usize).is_some_and(|hash| *hash != 0));
+        bases.sort_unstable();
+        bases.dedup();
+        bases.into_iter().map(|base| self.seen(base)).collect()
     }
 }

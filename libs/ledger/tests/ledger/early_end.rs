@@ -92,7 +92,7 @@ fn a_day_that_ends_after_seconds_is_settled_at_once() {
     let killed = vec![Disturbance { worker: 0, from_unix_ns: at, to_unix_ns: at, seen: None }];
     let context = Context { buffered: true, lanes_per_worker: 2, killed, ..Context::default() };
     let begun = Instant::now();
-    let Settled { findings, gaps } = finish(&run, &[side], &[held], context);
+    let Settled { findings, gaps, .. } = finish(&run, &[side], &[held], context);
     let took = begun.elapsed();
     let expected = [("AckedLoss", (acked, acked)), ("SilentLoss", (silent, 0)), ("WronglyRefused", (1, 0))];
     assert_eq!(common::counts(&findings), BTreeMap::from(expected));

@@ -87,7 +87,7 @@ proptest! {
                     let cause = match outcome {
                         None => "SilentLoss",
                         Some(Outcome::Unresolved) => "Unresolved",
-                        Some(Outcome::Refused { .. }) => "WronglyRefused",
+                        Some(Outcome::Refused { .. } | Outcome::FaultsRefused { .. }) => "WronglyRefused",
                         Some(Outcome::Skipped) => "skipped",
                     };
                     if sent.bits != STALE_MARKER {
@@ -106,7 +106,7 @@ proptest! {
                 }
             }
         }
-        let Settled { findings, gaps } = finish(&run, &sides, &held, Context::default());
+        let Settled { findings, gaps, .. } = finish(&run, &sides, &held, Context::default());
         prop_assert_eq!(gaps, book.gaps());
         prop_assert_eq!(&common::counts(&findings), &book.counts);
         for finding in &findings {

@@ -7,8 +7,8 @@ use crate::common::settling::{GENERATORS, run, send, settle, sides, store};
 use crate::common::{self, T0};
 use faults::{Expect, FaultScratch, Materialised};
 use floodmark_ledger::{
-    Context, FaultAccount, FaultSeen, Outcome, Repeat, Run, Settlement, Store, StoreLimits, digest, push_exception,
-    wrong,
+    Context, Exception, FaultAccount, FaultSeen, Outcome, Repeat, Run, Settlement, Store, StoreLimits, digest,
+    push_exception, wrong,
 };
 use remote_write::slot_of;
 
@@ -42,13 +42,27 @@ fn wrong_verdicts_on_faults_are_named_and_right_ones_are_silent() {
 
 /// Refuses every request that carries an `OutOfOrder`; the good samples beside it are kept or not.
 fn neighbours(run: &Run, kept: bool) -> (BTreeMap<&'static str, (u64, u64)>, u64) {
+    let one_by_one = neighbours_told(run, kept, false);
+    if run.expect[1] == Expect::Refused {
+        assert_eq!(neighbours_told(run, kept, true), one_by_one);
+    }
+    one_by_one
+}
+
+fn planned(lane: u32) -> Exception {
+    let outcome = Outcome::FaultsRefused { status: 400 };
+    Exception { lane, epoch: 0, from_request: 0, to_request: 1000, fault: None, outcome }
+}
+
+/// `at_once`: as what goes as planned is told.
+fn neighbours_told(run: &Run, kept: bool, at_once: bool) -> (BTreeMap<&'static str, (u64, u64)>, u64) {
     let mut held = store(run);
     let mut sides = sides();
     let mut neighbours = 0;
     for (generator, samples) in common::schedule(&run.workload, &run.faults, &run.lanes, GENERATORS) {
         let mixed = samples.iter().any(|s| s.drawn == Some(1));
         let side = &mut sides[generator as usize];
-        if mixed {
+        if mixed && !at_once {
             let refused = Outcome::Refused { status: 400 };
             push_exception(&mut side.exceptions, samples[0].lane, samples[0].request, None, refused);
         }
@@ -63,6 +77,11 @@ fn neighbours(run: &Run, kept: bool) -> (BTreeMap<&'static str, (u64, u64)>, u64
                 let series = common::find(&mut held, &run.workload, sent, &mut previous);
                 held.observe(series, sent.timestamp_ms, sent.bits);
             }
+        }
+    }
+    if at_once {
+        for side in &mut sides {
+            side.exceptions = (0..run.lanes.lanes()).map(planned).collect();
         }
     }
     (common::counts(&settle(run, &sides, &[held], Context::default())), neighbours)
