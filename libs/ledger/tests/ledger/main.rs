@@ -14,5 +14,7 @@ mod early_end;
 mod kills;
 mod moves;
 mod settlement;
+mod slots;
 mod store;
+mod unjudged;
 mod verdicts;

@@ -1,12 +1,9 @@
 //! Faults that have no verdict because a killed worker took what makes them faults.
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests end by panics")]
-
-mod common;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use common::settling::{GENERATORS, run_for, send};
-use common::{Sent, T0};
+use crate::common::settling::{GENERATORS, run_for, send};
+use crate::common::{self, Sent, T0};
 use faults::Expect;
 use floodmark_ledger::{Context, Disturbance, FaultAccount, Outcome, Settlement, push_exception};
 

@@ -1,12 +1,9 @@
 //! From slots to the series in them.
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests end by panics")]
-
-mod common;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use common::T0;
+use crate::common::{self, T0};
 use floodmark_ledger::Store;
 use remote_write::slot_of;
 use workload::{LaneMap, SeriesId};
