@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use api::ThresholdMetric;
 use protocol::{GeneratorState, Progress, RunPhase};
 use telemetry::Stop;
 use tokio::time::timeout_at;
@@ -43,8 +44,8 @@ pub(crate) enum End {
     /// A worker or the target said that it can never go on.
     Fatal(String),
     Deadline,
-    /// A threshold with `abortOnFail`.
-    Threshold(String),
+    /// A threshold with `abortOnFail`, and by how much it was missed.
+    Threshold(ThresholdMetric, String),
 }
 
 /// What was carried out, when.
@@ -74,7 +75,7 @@ pub(crate) struct Driver<'a> {
     pub(crate) engine: &'a SharedEngine,
     pub(crate) stop: &'a Stop,
     pub(crate) progress: &'a (dyn Fn(Progress) + Send + Sync),
-    pub(crate) abort: &'a (dyn Fn(&Gatherer) -> Option<String> + Send + Sync),
+    pub(crate) abort: &'a (dyn Fn(&Gatherer) -> Option<(ThresholdMetric, String)> + Send + Sync),
 }
 
 impl Driver<'_> {
@@ -185,8 +186,8 @@ impl Driver<'_> {
             if let Some(why) = self.gatherer.fatal_worker() {
                 return End::Fatal(why);
             }
-            if let Some(why) = (self.abort)(self.gatherer) {
-                return End::Threshold(why);
+            if let Some((metric, why)) = (self.abort)(self.gatherer) {
+                return End::Threshold(metric, why);
             }
             if Instant::now() >= deadline {
                 return End::Deadline;

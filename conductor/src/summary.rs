@@ -15,14 +15,11 @@ use crate::drive::{Course, End};
 use crate::engine::SharedEngine;
 use crate::gather::Gatherer;
 use crate::reshards::reshards;
+use crate::saturation::saturation;
 use protocol::ConductorPlan;
 
 /// Share of a stage's due samples that has to be answered by its end and one second.
 const REACHED: f64 = 0.99;
-/// Share of the wall time that a generator's threads may wait for a processor.
-pub(crate) const STARVED: f64 = 0.10;
-/// Share of a generator's requests that may leave late through its own fault.
-const LATE: f64 = 0.01;
 
 /// All histograms of the run, added up.
 pub(crate) fn merge_histograms(gatherer: &Gatherer) -> HistogramSet {
@@ -91,7 +88,7 @@ pub(crate) fn build(
         ..begin(plan)
     };
     drops(&mut summary, &plan.test, gatherer, histograms, course.complete);
-    saturation(&mut summary, gatherer);
+    saturation(&mut summary, &plan.test.thresholds, gatherer);
     summary
 }
 
@@ -316,48 +313,6 @@ fn drops(summary: &mut Summary, test: &LoadTestSpec, gatherer: &Gatherer, histog
             (reason, DropReason { samples, per_event })
         })
         .collect();
-}
-
-/// Was the generator the limit, or the target's concurrency, or neither?
-fn saturation(summary: &mut Summary, gatherer: &Gatherer) {
-    let mut limits = Vec::new();
-    for report in gatherer.generator_lives.iter().filter_map(|life| life.report.as_ref()) {
-        let requests = report.requests.max(1);
-        let late = report.late_requests as f64 / requests as f64;
-        let waited =
-            if report.cpu.wall_seconds > 0.0 { report.cpu.run_queue_seconds / report.cpu.wall_seconds } else { 0.0 };
-        let missed = summary.stages.iter().any(|stage| !stage.reached && !stage.warm_up);
-        if late > LATE && missed {
-            summary.generator_saturated = true;
-            limits.push(format!(
-                "generator {}: {:.1} % of its requests left late although their lane was idle: give it more processors or raise spec.generator.parallelism",
-                report.index,
-                late * 100.0
-            ));
-        }
-        if waited > STARVED && missed {
-            summary.generator_saturated = true;
-            limits.push(format!(
-                "generator {}: its threads waited for a processor for {:.0} % of the time: the machine was the limit",
-                report.index,
-                waited * 100.0
-            ));
-        }
-        // Busy lanes are no limit where nothing came back at all.
-        if missed && report.lanes_busy_share > 0.9 && !summary.generator_saturated && summary.samples.acknowledged > 0 {
-            limits.push(format!(
-                "concurrency: the lanes were busy {:.0} % of the time; a target sustains at most lanes × samplesPerRequest ÷ round trip ({} lanes here)",
-                report.lanes_busy_share * 100.0,
-                report.lanes
-            ));
-        }
-        if missed && let Some(error) = &report.last_error {
-            limits.push(format!("last trouble of generator {}: {error}", report.index));
-        }
-    }
-    if !limits.is_empty() {
-        summary.limit = Some(limits.join("; "));
-    }
 }
 
 fn unix_ns(time: SystemTime) -> u64 {
