@@ -261,7 +261,7 @@ impl Conductor {
 
 /// Whose rules a backend is taken to play that does not tell.
 fn rules_untold(outside: &mut Outside) -> api::Profile {
-    let what = format!("the server of spec.readBack does not tell its version ({BUILD_INFO} is not there)");
+    let what = format!("the server of spec.readBack does not tell a version with known rules ({BUILD_INFO})");
     outside.notes.push(format!("{what}: faults are judged by the rules of Prometheus 3"));
     api::Profile::Prometheus3
 }
