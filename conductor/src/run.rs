@@ -173,6 +173,7 @@ impl Conductor {
 
         // Refused from the start: nothing was promised, so there is nothing to hold against the store.
         let promised = !matches!(course.end, End::Fatal(_)) || gatherer.account().acknowledged > 0;
+        figures.rate_series = summary::rate_series(&workload, &course, &histograms);
         figures.interrupted = course.end == End::Interrupted;
         let tell = |text: String| {
             progress(Progress { waiting_for: Some(text), ..Progress::new(RunPhase::Verifying) });

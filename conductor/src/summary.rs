@@ -52,7 +52,7 @@ pub(crate) fn begin(plan: &ConductorPlan) -> Summary {
     }
 }
 
-/// The figures of a run, without findings, thresholds and verdict.
+/// The figures of a run, without its rate over time, findings, thresholds and verdict.
 pub(crate) fn build(
     plan: &ConductorPlan,
     workload: &Workload,
@@ -83,7 +83,6 @@ pub(crate) fn build(
         faults: faults(&plan.test, plan.profile, gatherer),
         chaos: chaos(&plan.test, course, engine).into_iter().chain(reshards(gatherer)).collect(),
         latency: Latencies::from_set(histograms).unwrap_or_default(),
-        rate_series: rate_series(workload, course, histograms),
         cpu: processes(gatherer),
         ..begin(plan)
     };
@@ -228,7 +227,8 @@ fn chaos(test: &LoadTestSpec, course: &Course, engine: &SharedEngine) -> Vec<Cha
     steps.chain(unasked).collect()
 }
 
-fn rate_series(workload: &Workload, course: &Course, histograms: &HistogramSet) -> Vec<RatePoint> {
+/// What was due and what flowed, over time.
+pub(crate) fn rate_series(workload: &Workload, course: &Course, histograms: &HistogramSet) -> Vec<RatePoint> {
     let latencies = histograms
         .distribution(names::RESPONSE)
         .ok()
@@ -248,12 +248,11 @@ fn rate_series(workload: &Workload, course: &Course, histograms: &HistogramSet) 
     (0..seconds)
         .map(|second| {
             let (from, to) = (second * 1_000_000_000, (second + 1) * 1_000_000_000);
-            let due = workload.samples_due_before(to).saturating_sub(workload.samples_due_before(from)) as f64;
             let flowed = |value: fn(&crate::rates::Point) -> u64| total_at(to, value) - total_at(from, value);
             let latency = latencies.get(&second);
             RatePoint {
                 second,
-                target: due,
+                target: workload.mean_due(from, to),
                 acknowledged: flowed(|point| point.acknowledged),
                 drops: flowed(|point| point.drops),
                 p50: latency.map(|(p50, _)| *p50),
