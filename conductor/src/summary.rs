@@ -227,6 +227,9 @@ fn chaos(test: &LoadTestSpec, course: &Course, engine: &SharedEngine) -> Vec<Cha
     steps.chain(unasked).collect()
 }
 
+/// Points that the rate over time has at most: those of a long run stand for more than a second, as in its histograms.
+const MAX_POINTS: u64 = 1800;
+
 /// What was due and what flowed, over time.
 pub(crate) fn rate_series(workload: &Workload, course: &Course, histograms: &HistogramSet) -> Vec<RatePoint> {
     let latencies = histograms
@@ -245,18 +248,24 @@ pub(crate) fn rate_series(workload: &Workload, course: &Course, histograms: &His
         let share = if span == 0 { 1.0 } else { (ns.saturating_sub(left.at_ns) as f64 / span as f64).min(1.0) };
         value(&left) as f64 + share * (value(&right).saturating_sub(value(&left))) as f64
     };
-    (0..seconds)
-        .map(|second| {
-            let (from, to) = (second * 1_000_000_000, (second + 1) * 1_000_000_000);
-            let flowed = |value: fn(&crate::rates::Point) -> u64| total_at(to, value) - total_at(from, value);
-            let latency = latencies.get(&second);
+    let step = seconds.div_ceil(MAX_POINTS).max(1);
+    (0..seconds.div_ceil(step))
+        .map(|point| {
+            let second = point * step;
+            let end = (second + step).min(seconds);
+            let (from, to, length) = (second * 1_000_000_000, end * 1_000_000_000, (end - second) as f64);
+            let flowed =
+                |value: fn(&crate::rates::Point) -> u64| (total_at(to, value) - total_at(from, value)) / length;
+            let worst = |value: fn(&(f64, f64)) -> f64| {
+                latencies.range(second..end).map(|(_, latency)| value(latency)).reduce(f64::max)
+            };
             RatePoint {
                 second,
-                target: workload.mean_due(from, to),
+                target: workload.mean_due(from, to) / length,
                 acknowledged: flowed(|point| point.acknowledged),
                 drops: flowed(|point| point.drops),
-                p50: latency.map(|(p50, _)| *p50),
-                p99: latency.map(|(_, p99)| *p99),
+                p50: worst(|(p50, _)| *p50),
+                p99: worst(|(_, p99)| *p99),
             }
         })
         .collect()
@@ -316,4 +325,41 @@ fn drops(summary: &mut Summary, test: &LoadTestSpec, gatherer: &Gatherer, histog
 
 fn unix_ns(time: SystemTime) -> u64 {
     time.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_nanos() as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rates::Point;
+
+    /// A million series that churn, for a month: neither takes time, nor room in `summary.json`.
+    #[test]
+    fn the_rate_over_time_of_the_longest_run_is_bounded() {
+        const SECOND: u64 = 1_000_000_000;
+        let group = r#"[{"name": "g", "targets": 1000, "seriesPerTarget": 1000, "scrapeInterval": "10s",
+            "churn": {"every": "1m", "share": "20%"}}]"#;
+        let stages = r#"[{"for": "720h"}]"#;
+        let workload = Workload::new(
+            &serde_json::from_str::<Vec<_>>(group).unwrap(),
+            &serde_json::from_str::<Vec<_>>(stages).unwrap(),
+            1,
+            "r",
+        )
+        .unwrap();
+        let mut course = Course::under_way(Some(1));
+        let seconds = 720 * 3600;
+        let point = |at| Point { at_ns: at * SECOND, acknowledged: at * 1000, drops: at / 2 };
+        course.rates.points = (1..=seconds / 600).map(|point_at| point(point_at * 600)).collect();
+        let series = rate_series(&workload, &course, &HistogramSet::default());
+        assert_eq!(series.len() as u64, MAX_POINTS);
+        let last = series.last().unwrap();
+        assert_eq!(last.second, seconds - seconds / MAX_POINTS);
+        // A scrape in ten seconds, and a marker in thirty lifetimes of a scrape.
+        assert!((last.target - 1e5 * (1.0 + 1.0 / 30.0)).abs() < 100.0, "{}", last.target);
+        assert!((last.acknowledged - 1000.0).abs() < 1e-6 && (last.drops - 0.5).abs() < 1e-6, "{last:?}");
+
+        course.rates.points.truncate(1);
+        let series = rate_series(&workload, &course, &HistogramSet::default());
+        assert!(series.len() == 600 && series[7].second == 7, "a short run has a point for each second");
+    }
 }
