@@ -122,7 +122,10 @@ impl Driver<'_> {
                 waiting
             };
             // A part that hangs may use up the time; what was waited for until then is still true.
-            let waiting = timeout_at(limit.into(), looked).await.unwrap_or_else(|_| last.take());
+            let waiting = tokio::select! {
+                looked = timeout_at(limit.into(), looked) => looked.unwrap_or_else(|_| last.take()),
+                _ = self.stop.requested() => return Err(End::Interrupted),
+            };
             last.clone_from(&waiting);
             if let Some(why) = self.gatherer.failed_generator().or_else(|| self.gatherer.fatal_worker()) {
                 return Err(End::Fatal(why));
@@ -162,8 +165,11 @@ impl Driver<'_> {
                     self.gatherer.poll_generator_histograms().await;
                 }
             };
-            // A part that hangs holds up the others, but not the end.
-            let _ = timeout_at(deadline.into(), polled).await;
+            // A part that hangs holds up the round, but not the end.
+            tokio::select! {
+                _ = timeout_at(deadline.into(), polled) => {}
+                _ = self.stop.requested() => return End::Interrupted,
+            }
             round += 1;
             let now = unix_ns().saturating_sub(t0);
             self.gatherer.take_departed(self.engine.departed());
