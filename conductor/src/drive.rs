@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use api::ThresholdMetric;
 use protocol::{GeneratorState, Progress, RunPhase};
 use telemetry::Stop;
 use tokio::time::timeout_at;
@@ -43,8 +44,8 @@ pub(crate) enum End {
     /// A worker or the target said that it can never go on.
     Fatal(String),
     Deadline,
-    /// A threshold with `abortOnFail`.
-    Threshold(String),
+    /// A threshold with `abortOnFail`, and by how much it was missed.
+    Threshold(ThresholdMetric, String),
 }
 
 /// What was carried out, when.
@@ -74,7 +75,7 @@ pub(crate) struct Driver<'a> {
     pub(crate) engine: &'a SharedEngine,
     pub(crate) stop: &'a Stop,
     pub(crate) progress: &'a (dyn Fn(Progress) + Send + Sync),
-    pub(crate) abort: &'a (dyn Fn(&Gatherer) -> Option<String> + Send + Sync),
+    pub(crate) abort: &'a (dyn Fn(&Gatherer) -> Option<(ThresholdMetric, String)> + Send + Sync),
 }
 
 impl Driver<'_> {
@@ -121,7 +122,10 @@ impl Driver<'_> {
                 waiting
             };
             // A part that hangs may use up the time; what was waited for until then is still true.
-            let waiting = timeout_at(limit.into(), looked).await.unwrap_or_else(|_| last.take());
+            let waiting = tokio::select! {
+                looked = timeout_at(limit.into(), looked) => looked.unwrap_or_else(|_| last.take()),
+                _ = self.stop.requested() => return Err(End::Interrupted),
+            };
             last.clone_from(&waiting);
             if let Some(why) = self.gatherer.failed_generator().or_else(|| self.gatherer.fatal_worker()) {
                 return Err(End::Fatal(why));
@@ -161,8 +165,11 @@ impl Driver<'_> {
                     self.gatherer.poll_generator_histograms().await;
                 }
             };
-            // A part that hangs holds up the others, but not the end.
-            let _ = timeout_at(deadline.into(), polled).await;
+            // A part that hangs holds up the round, but not the end.
+            tokio::select! {
+                _ = timeout_at(deadline.into(), polled) => {}
+                _ = self.stop.requested() => return End::Interrupted,
+            }
             round += 1;
             let now = unix_ns().saturating_sub(t0);
             self.gatherer.take_departed(self.engine.departed());
@@ -185,8 +192,8 @@ impl Driver<'_> {
             if let Some(why) = self.gatherer.fatal_worker() {
                 return End::Fatal(why);
             }
-            if let Some(why) = (self.abort)(self.gatherer) {
-                return End::Threshold(why);
+            if let Some((metric, why)) = (self.abort)(self.gatherer) {
+                return End::Threshold(metric, why);
             }
             if Instant::now() >= deadline {
                 return End::Deadline;

@@ -1,5 +1,7 @@
 //! Fetches what the parts say about themselves, again and again, and keeps the last word of each, also of the dead.
 
+mod poll;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -8,12 +10,14 @@ use api::Fault;
 use floodmark_http::client::{Endpoint, Fetch, FetchError};
 use ledger::{GeneratorAccount, Seen, SlotTable, StoreReport};
 use measure::HistogramSet;
-use protocol::{CpuUse, GeneratorReport, GeneratorState, OwnershipDoc, WorkerReport, path};
+use protocol::{CpuUse, GeneratorReport, GeneratorState, WorkerReport, path};
 
 use crate::drive::unix_ns;
 use crate::engine::Departed;
 use crate::rejected::rejected;
 use crate::state::Published;
+#[cfg(feature = "fuzzing")]
+pub(crate) use poll::cpu_use;
 
 /// How far the instant of an end may be told too early.
 const NOTICED_NS: u64 = 1_000_000_000;
@@ -82,20 +86,6 @@ impl Peer {
             Err(FetchError::Status { text, .. }) => Err(text.trim().to_owned()),
             Err(error) => Err(format!("{}: {error}", self.base)),
         }
-    }
-}
-
-/// What a process used, by its own metrics.
-pub(crate) fn cpu_use(metrics: &str, wall_seconds: f64) -> CpuUse {
-    let value = |name: &str| {
-        let line = metrics.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
-        line.and_then(|value| value.trim().parse::<f64>().ok()).filter(|value| value.is_finite()).unwrap_or_default()
-    };
-    CpuUse {
-        cpu_seconds: value("process_cpu_seconds_total"),
-        run_queue_seconds: value("floodmark_process_run_queue_wait_seconds"),
-        wall_seconds,
-        rss_bytes: value("process_resident_memory_bytes") as u64,
     }
 }
 
@@ -172,40 +162,6 @@ impl Gatherer {
         Ok(())
     }
 
-    pub(crate) async fn poll_generators(&mut self) {
-        for (peer, life) in self.generators.iter_mut().zip(&mut self.generator_lives) {
-            match peer.fetch.json::<GeneratorReport>(Some(path::ACCOUNT)).await {
-                Ok(report) => (life.report, life.heard) = (Some(report), Some(Instant::now())),
-                Err(error) => tracing::debug!(%error, "a generator did not answer"),
-            }
-        }
-    }
-
-    /// Learns of workers that came or went since, from the first that tells.
-    async fn learn_workers(&mut self) {
-        let mut told = None;
-        for peer in &mut self.workers {
-            if let Ok(document) = peer.fetch.json::<OwnershipDoc>(Some(path::OWNERSHIP)).await {
-                told = Some(document);
-                break;
-            }
-        }
-        let Some(OwnershipDoc { replicas, addresses, .. }) = told else { return };
-        self.active = replicas as usize;
-        for (ordinal, base) in addresses.iter().enumerate().skip(self.first) {
-            if self.workers.get(ordinal).is_some_and(|peer| peer.base == *base) {
-                continue;
-            }
-            let Ok(peer) = Peer::new(base) else { continue };
-            if let Some(old) = self.workers.get_mut(ordinal) {
-                *old = peer;
-            } else {
-                self.workers.push(peer);
-                self.current.push(None);
-            }
-        }
-    }
-
     /// Base addresses of the workers that are known, by ordinal, and how many of them the map counts on.
     pub(crate) fn map(&self) -> (Vec<String>, u32) {
         (self.workers.iter().map(|peer| peer.base.clone()).collect(), self.active as u32)
@@ -228,59 +184,9 @@ impl Gatherer {
         self.workers.len() as u32
     }
 
-    /// Histograms are larger than accounts: asked for less often, but always after the last account.
-    pub(crate) async fn poll_workers(&mut self, histograms: bool) {
-        self.learn_workers().await;
-        for (ordinal, peer) in self.workers.iter_mut().enumerate() {
-            let asked_at = unix_ns();
-            let report = match peer.fetch.json::<WorkerReport>(Some(path::ACCOUNT)).await {
-                Ok(report) => report,
-                Err(error) => {
-                    tracing::debug!(ordinal, %error, "a worker did not answer");
-                    self.current[ordinal] = None;
-                    continue;
-                }
-            };
-            if report.run.as_deref() != Some(&*self.run) {
-                self.current[ordinal] = None;
-                continue;
-            }
-            let incarnation = report.account.incarnation.clone();
-            self.current[ordinal] = Some(incarnation.clone());
-            let key = (ordinal as u32, incarnation);
-            let asked = histograms || report.closed;
-            let set = if asked { peer.fetch.json::<HistogramSet>(Some(path::HISTOGRAMS)).await.ok() } else { None };
-            let life = self.worker_lives.entry(key).or_insert_with(|| WorkerLife::new(report.clone(), asked_at));
-            (life.report, life.last_asked) = (report, asked_at);
-            if set.is_some() {
-                life.histograms = set;
-                if life.report.closed {
-                    self.published.departed(&life.report.account.incarnation);
-                }
-            }
-        }
-    }
-
-    pub(crate) async fn poll_generator_histograms(&mut self) {
-        for (peer, life) in self.generators.iter_mut().zip(&mut self.generator_lives) {
-            if let Ok(set) = peer.fetch.json::<HistogramSet>(Some(path::HISTOGRAMS)).await {
-                life.histograms = Some(set);
-            }
-        }
-    }
-
     /// Seconds since the run began to be prepared.
     pub(crate) fn age(&self) -> f64 {
         self.started.elapsed().as_secs_f64()
-    }
-
-    /// What the receivers used until now.
-    pub(crate) async fn poll_receiver_cpu(&mut self) {
-        let wall_seconds = self.started.elapsed().as_secs_f64();
-        for (peer, cpu) in self.receivers.iter_mut().zip(&mut self.receiver_cpu) {
-            let Ok(text) = peer.fetch.bytes(Some(path::METRICS)).await else { continue };
-            *cpu = Some(cpu_use(&String::from_utf8_lossy(&text), wall_seconds));
-        }
     }
 
     /// The final report of one generator, all of it; `Err` names what did not come.

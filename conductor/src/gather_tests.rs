@@ -72,6 +72,21 @@ async fn what_a_worker_tells_of_another_run_is_not_heard() {
     }
 }
 
+/// Kills are held against the last account of the worker that they hit: it must not be old because another is paused.
+#[tokio::test]
+async fn a_paused_worker_keeps_no_other_from_being_heard() {
+    // Connections are made, and nobody reads from them.
+    let paused = || tokio::net::TcpListener::bind(("127.0.0.1", 0));
+    let paused = [paused().await.unwrap(), paused().await.unwrap()];
+    let mut workers: Vec<String> = paused.iter().map(|at| format!("http://{}", at.local_addr().unwrap())).collect();
+    let account = WorkerAccount { incarnation: "c".to_owned(), ..WorkerAccount::default() };
+    workers.push(serve(told(Some("r"), account)).await);
+    let mut gatherer = Gatherer::new(Arc::default(), "r", &[], &workers, &[]).unwrap();
+    let round = tokio::time::timeout(TIMEOUT * 3 / 4, gatherer.poll_workers(true)).await;
+    assert!(round.is_err(), "nobody is paused");
+    assert_eq!(gatherer.worker_lives.keys().map(|(ordinal, _)| *ordinal).collect::<Vec<_>>(), [2]);
+}
+
 /// A worker that says always the same.
 async fn serve(report: WorkerReport) -> String {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -94,5 +109,5 @@ fn what_is_no_number_was_not_used() {
     let metrics = "# TYPE process_cpu_seconds_total counter\nprocess_cpu_seconds_total 1.5\nprocess_resident_memory_bytes 7\n\
         floodmark_process_run_queue_wait_seconds NaN\n";
     let used = CpuUse { cpu_seconds: 1.5, run_queue_seconds: 0.0, wall_seconds: 2.0, rss_bytes: 7 };
-    assert_eq!(cpu_use(metrics, 2.0), used);
+    assert_eq!(poll::cpu_use(metrics, 2.0), used);
 }

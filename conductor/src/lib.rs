@@ -23,6 +23,7 @@ mod rejected;
 mod reshards;
 mod role;
 mod run;
+mod saturation;
 mod serve;
 mod settled;
 mod state;

@@ -44,8 +44,7 @@ impl Rates {
     pub(crate) fn target_now(workload: &Workload, now_ns: u64) -> f64 {
         let to = now_ns.min(workload.duration_ns());
         let from = to.saturating_sub(1_000_000_000);
-        let due = workload.samples_due_before(to).saturating_sub(workload.samples_due_before(from));
-        due as f64 * 1e9 / to.saturating_sub(from).max(1) as f64
+        workload.mean_due(from, to) * 1e9 / to.saturating_sub(from).max(1) as f64
     }
 
     /// The 99th percentile of `response` over the last few finished seconds.

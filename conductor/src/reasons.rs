@@ -1,13 +1,19 @@
 //! What a run's course and the parts' accounts say about it, in words for the verdict.
 
-use report::verdict::Outside;
+use report::verdict::{Outside, generators_own};
 
 use crate::drive::{Course, End};
 use crate::gather::Gatherer;
 use protocol::ConductorPlan;
 
 /// What the end of the course means for the verdict.
-pub(crate) fn tell_end(plan: &ConductorPlan, course: &Course, gatherer: &Gatherer, outside: &mut Outside) {
+pub(crate) fn tell_end(
+    plan: &ConductorPlan,
+    course: &Course,
+    gatherer: &Gatherer,
+    saturated: bool,
+    outside: &mut Outside,
+) {
     let acknowledged = gatherer.account().acknowledged;
     if acknowledged == 0 {
         outside.cause = cause(&course.end, course.t0.is_some(), gatherer.trouble());
@@ -22,7 +28,10 @@ pub(crate) fn tell_end(plan: &ConductorPlan, course: &Course, gatherer: &Gathere
         End::Fatal(_) if acknowledged == 0 => {}
         End::Fatal(why) => outside.failures.push(format!("the run could not go on: {why}")),
         End::Deadline => outside.inconclusive.push("the deadline passed before the run was over".into()),
-        End::Threshold(what) => outside.failures.push(format!("aborted: {what}")),
+        End::Threshold(metric, what) if saturated && generators_own(*metric) => {
+            outside.inconclusive.push(format!("aborted: {what}, but the generator was saturated"));
+        }
+        End::Threshold(_, what) => outside.failures.push(format!("aborted: {what}")),
     }
     if course.t0.is_some() && !course.complete && course.end == End::Completed {
         outside.inconclusive.push("a generator's report could not be taken".into());
@@ -100,6 +109,7 @@ pub(crate) fn accounts_balance(gatherer: &Gatherer, outside: &mut Outside) {
 
 #[cfg(test)]
 mod tests {
+    use api::{LatencyKind, Percentile, ThresholdMetric};
     use ledger::WorkerAccount;
 
     use super::*;
@@ -187,12 +197,12 @@ mod tests {
         {
             let course = Course { t0: Some(1), complete: true, left_buffered, ..Course::under_way(None) };
             let mut outside = Outside::default();
-            tell_end(&plan(), &course, &silent, &mut outside);
+            tell_end(&plan(), &course, &silent, false, &mut outside);
             assert_eq!(outside.inconclusive.len(), usize::from(!told.is_empty()), "{outside:?}");
             assert!(outside.inconclusive.iter().all(|reason| reason.contains(told)), "{outside:?}");
             let mut outside = Outside::default();
             let delivered = ConductorPlan { ack_policy: Some(api::AckPolicy::Delivered), ..plan() };
-            tell_end(&delivered, &course, &silent, &mut outside);
+            tell_end(&delivered, &course, &silent, false, &mut outside);
             assert_eq!(outside.inconclusive, [""; 0]);
         }
     }
@@ -210,9 +220,28 @@ mod tests {
     }
 
     #[test]
+    fn a_saturated_generator_aborts_without_blame_for_its_own_latencies() {
+        let p99 = ThresholdMetric::Latency(LatencyKind::Response, Percentile::P99);
+        for (metric, saturated, fails) in
+            [(p99, true, false), (p99, false, true), (ThresholdMetric::DropsTotal, true, true)]
+        {
+            let course = Course { end: End::Threshold(metric, "missed".into()), ..Course::under_way(Some(1)) };
+            let mut outside = Outside::default();
+            tell_end(&plan(), &course, &gatherer(), saturated, &mut outside);
+            assert_eq!((outside.failures.len(), outside.inconclusive.len()), if fails { (1, 0) } else { (0, 1) });
+        }
+    }
+
+    #[test]
     fn what_kept_everything_from_being_acknowledged_is_told_with_its_cause() {
         let trouble = || Some("sink-worker 0: http://127.0.0.1:9: Connection refused".to_owned());
-        for end in [End::Completed, End::Backlog, End::Interrupted, End::Deadline, End::Threshold("drops".into())] {
+        for end in [
+            End::Completed,
+            End::Backlog,
+            End::Interrupted,
+            End::Deadline,
+            End::Threshold(ThresholdMetric::DropsTotal, "drops".into()),
+        ] {
             let told = cause(&end, true, trouble()).unwrap();
             assert!(told.contains("Connection refused"), "{end:?}: {told}");
             assert_eq!(cause(&end, false, trouble()), None, "nothing was sent yet: {end:?}");

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use api::Threshold;
+use api::{Threshold, ThresholdMetric};
 use faults::FaultPlan;
 use measure::HistogramSet;
 use protocol::{ChaosEvent, ExecutedChaos, Progress, RunPhase, RunPlan};
@@ -147,7 +147,7 @@ impl Conductor {
         chaos_told(plan, engine, &course, stop).await;
         let histograms = summary::merge_histograms(&gatherer);
         let mut figures = summary::build(plan, &workload, &gatherer, &course, &histograms, engine);
-        tell_end(plan, &course, &gatherer, outside);
+        tell_end(plan, &course, &gatherer, figures.generator_saturated, outside);
         accounts_balance(&gatherer, outside);
         workers_kept_their_word(plan, &gatherer, outside);
         if course.end == End::Completed {
@@ -173,6 +173,7 @@ impl Conductor {
 
         // Refused from the start: nothing was promised, so there is nothing to hold against the store.
         let promised = !matches!(course.end, End::Fatal(_)) || gatherer.account().acknowledged > 0;
+        figures.rate_series = summary::rate_series(&workload, &course, &histograms);
         figures.interrupted = course.end == End::Interrupted;
         let tell = |text: String| {
             progress(Progress { waiting_for: Some(text), ..Progress::new(RunPhase::Verifying) });
@@ -238,7 +239,7 @@ impl Conductor {
         workload: &Workload,
         gatherer: &Gatherer,
         engine: &SharedEngine,
-    ) -> Option<String> {
+    ) -> Option<(ThresholdMetric, String)> {
         let maxima = plan.test.thresholds.iter().filter(|threshold| threshold.abort_on_fail && threshold.max.is_some());
         let thresholds: Vec<_> = maxima.map(|threshold| Threshold { min: None, ..threshold.clone() }).collect();
         if thresholds.is_empty() {
@@ -249,7 +250,8 @@ impl Conductor {
         let figures = summary::build(plan, workload, gatherer, &course, &histograms, engine);
         let results = report::thresholds::evaluate(&thresholds, &figures);
         let missed = results.into_iter().find(|result| result.proven && !result.ok)?;
-        Some(format!("{} is {}, the bound is {}", missed.metric, missed.text, missed.bound))
+        let why = format!("{} is {}, the bound is {}", missed.metric, missed.text, missed.bound);
+        Some((missed.metric, why))
     }
 
     /// The conductor's own metrics and health.
@@ -260,7 +262,7 @@ impl Conductor {
 
 /// Whose rules a backend is taken to play that does not tell.
 fn rules_untold(outside: &mut Outside) -> api::Profile {
-    let what = format!("the server of spec.readBack does not tell its version ({BUILD_INFO} is not there)");
+    let what = format!("the server of spec.readBack does not tell a version with known rules ({BUILD_INFO})");
     outside.notes.push(format!("{what}: faults are judged by the rules of Prometheus 3"));
     api::Profile::Prometheus3
 }

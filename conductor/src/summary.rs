@@ -15,14 +15,11 @@ use crate::drive::{Course, End};
 use crate::engine::SharedEngine;
 use crate::gather::Gatherer;
 use crate::reshards::reshards;
+use crate::saturation::saturation;
 use protocol::ConductorPlan;
 
 /// Share of a stage's due samples that has to be answered by its end and one second.
 const REACHED: f64 = 0.99;
-/// Share of the wall time that a generator's threads may wait for a processor.
-pub(crate) const STARVED: f64 = 0.10;
-/// Share of a generator's requests that may leave late through its own fault.
-const LATE: f64 = 0.01;
 
 /// All histograms of the run, added up.
 pub(crate) fn merge_histograms(gatherer: &Gatherer) -> HistogramSet {
@@ -55,7 +52,7 @@ pub(crate) fn begin(plan: &ConductorPlan) -> Summary {
     }
 }
 
-/// The figures of a run, without findings, thresholds and verdict.
+/// The figures of a run, without its rate over time, findings, thresholds and verdict.
 pub(crate) fn build(
     plan: &ConductorPlan,
     workload: &Workload,
@@ -86,12 +83,11 @@ pub(crate) fn build(
         faults: faults(&plan.test, plan.profile, gatherer),
         chaos: chaos(&plan.test, course, engine).into_iter().chain(reshards(gatherer)).collect(),
         latency: Latencies::from_set(histograms).unwrap_or_default(),
-        rate_series: rate_series(workload, course, histograms),
         cpu: processes(gatherer),
         ..begin(plan)
     };
     drops(&mut summary, &plan.test, gatherer, histograms, course.complete);
-    saturation(&mut summary, gatherer);
+    saturation(&mut summary, &plan.test.thresholds, gatherer);
     summary
 }
 
@@ -231,7 +227,11 @@ fn chaos(test: &LoadTestSpec, course: &Course, engine: &SharedEngine) -> Vec<Cha
     steps.chain(unasked).collect()
 }
 
-fn rate_series(workload: &Workload, course: &Course, histograms: &HistogramSet) -> Vec<RatePoint> {
+/// Points that the rate over time has at most: those of a long run stand for more than a second, as in its histograms.
+const MAX_POINTS: u64 = 1800;
+
+/// What was due and what flowed, over time.
+pub(crate) fn rate_series(workload: &Workload, course: &Course, histograms: &HistogramSet) -> Vec<RatePoint> {
     let latencies = histograms
         .distribution(names::RESPONSE)
         .ok()
@@ -248,19 +248,24 @@ fn rate_series(workload: &Workload, course: &Course, histograms: &HistogramSet) 
         let share = if span == 0 { 1.0 } else { (ns.saturating_sub(left.at_ns) as f64 / span as f64).min(1.0) };
         value(&left) as f64 + share * (value(&right).saturating_sub(value(&left))) as f64
     };
-    (0..seconds)
-        .map(|second| {
-            let (from, to) = (second * 1_000_000_000, (second + 1) * 1_000_000_000);
-            let due = workload.samples_due_before(to).saturating_sub(workload.samples_due_before(from)) as f64;
-            let flowed = |value: fn(&crate::rates::Point) -> u64| total_at(to, value) - total_at(from, value);
-            let latency = latencies.get(&second);
+    let step = seconds.div_ceil(MAX_POINTS).max(1);
+    (0..seconds.div_ceil(step))
+        .map(|point| {
+            let second = point * step;
+            let end = (second + step).min(seconds);
+            let (from, to, length) = (second * 1_000_000_000, end * 1_000_000_000, (end - second) as f64);
+            let flowed =
+                |value: fn(&crate::rates::Point) -> u64| (total_at(to, value) - total_at(from, value)) / length;
+            let worst = |value: fn(&(f64, f64)) -> f64| {
+                latencies.range(second..end).map(|(_, latency)| value(latency)).reduce(f64::max)
+            };
             RatePoint {
                 second,
-                target: due,
+                target: workload.mean_due(from, to) / length,
                 acknowledged: flowed(|point| point.acknowledged),
                 drops: flowed(|point| point.drops),
-                p50: latency.map(|(p50, _)| *p50),
-                p99: latency.map(|(_, p99)| *p99),
+                p50: worst(|(p50, _)| *p50),
+                p99: worst(|(_, p99)| *p99),
             }
         })
         .collect()
@@ -318,48 +323,43 @@ fn drops(summary: &mut Summary, test: &LoadTestSpec, gatherer: &Gatherer, histog
         .collect();
 }
 
-/// Was the generator the limit, or the target's concurrency, or neither?
-fn saturation(summary: &mut Summary, gatherer: &Gatherer) {
-    let mut limits = Vec::new();
-    for report in gatherer.generator_lives.iter().filter_map(|life| life.report.as_ref()) {
-        let requests = report.requests.max(1);
-        let late = report.late_requests as f64 / requests as f64;
-        let waited =
-            if report.cpu.wall_seconds > 0.0 { report.cpu.run_queue_seconds / report.cpu.wall_seconds } else { 0.0 };
-        let missed = summary.stages.iter().any(|stage| !stage.reached && !stage.warm_up);
-        if late > LATE && missed {
-            summary.generator_saturated = true;
-            limits.push(format!(
-                "generator {}: {:.1} % of its requests left late although their lane was idle: give it more processors or raise spec.generator.parallelism",
-                report.index,
-                late * 100.0
-            ));
-        }
-        if waited > STARVED && missed {
-            summary.generator_saturated = true;
-            limits.push(format!(
-                "generator {}: its threads waited for a processor for {:.0} % of the time: the machine was the limit",
-                report.index,
-                waited * 100.0
-            ));
-        }
-        // Busy lanes are no limit where nothing came back at all.
-        if missed && report.lanes_busy_share > 0.9 && !summary.generator_saturated && summary.samples.acknowledged > 0 {
-            limits.push(format!(
-                "concurrency: the lanes were busy {:.0} % of the time; a target sustains at most lanes × samplesPerRequest ÷ round trip ({} lanes here)",
-                report.lanes_busy_share * 100.0,
-                report.lanes
-            ));
-        }
-        if missed && let Some(error) = &report.last_error {
-            limits.push(format!("last trouble of generator {}: {error}", report.index));
-        }
-    }
-    if !limits.is_empty() {
-        summary.limit = Some(limits.join("; "));
-    }
-}
-
 fn unix_ns(time: SystemTime) -> u64 {
     time.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_nanos() as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rates::Point;
+
+    /// A million series that churn, for a month: neither takes time, nor room in `summary.json`.
+    #[test]
+    fn the_rate_over_time_of_the_longest_run_is_bounded() {
+        const SECOND: u64 = 1_000_000_000;
+        let group = r#"[{"name": "g", "targets": 1000, "seriesPerTarget": 1000, "scrapeInterval": "10s",
+            "churn": {"every": "1m", "share": "20%"}}]"#;
+        let stages = r#"[{"for": "720h"}]"#;
+        let workload = Workload::new(
+            &serde_json::from_str::<Vec<_>>(group).unwrap(),
+            &serde_json::from_str::<Vec<_>>(stages).unwrap(),
+            1,
+            "r",
+        )
+        .unwrap();
+        let mut course = Course::under_way(Some(1));
+        let seconds = 720 * 3600;
+        let point = |at| Point { at_ns: at * SECOND, acknowledged: at * 1000, drops: at / 2 };
+        course.rates.points = (1..=seconds / 600).map(|point_at| point(point_at * 600)).collect();
+        let series = rate_series(&workload, &course, &HistogramSet::default());
+        assert_eq!(series.len() as u64, MAX_POINTS);
+        let last = series.last().unwrap();
+        assert_eq!(last.second, seconds - seconds / MAX_POINTS);
+        // A scrape in ten seconds, and a marker in thirty lifetimes of a scrape.
+        assert!((last.target - 1e5 * (1.0 + 1.0 / 30.0)).abs() < 100.0, "{}", last.target);
+        assert!((last.acknowledged - 1000.0).abs() < 1e-6 && (last.drops - 0.5).abs() < 1e-6, "{last:?}");
+
+        course.rates.points.truncate(1);
+        let series = rate_series(&workload, &course, &HistogramSet::default());
+        assert!(series.len() == 600 && series[7].second == 7, "a short run has a point for each second");
+    }
 }

@@ -28,6 +28,6 @@ pub fn read_back(kind: ReadBackKind, answer: &[u8]) -> Result<Vec<Series>, Strin
 }
 
 /// Whose rules the server plays, or why it does not tell.
-pub fn profile(answer: &[u8]) -> Result<api::Profile, String> {
+pub fn profile(answer: &[u8]) -> Result<Option<api::Profile>, String> {
     super::profile(answer).map_err(|error| error.to_string())
 }

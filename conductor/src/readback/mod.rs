@@ -105,7 +105,7 @@ impl Reader {
     }
 
     /// Which profile's rules the server plays: asked once it is up, so that faults are judged by the right ones. None: it
-    /// does not tell, as a server that only offers remote read.
+    /// does not tell, as a server that only offers remote read, or tells a version that no profile is of.
     async fn profile(&mut self) -> Result<Option<api::Profile>, ReadError> {
         if self.kind == ReadBackKind::VictoriaMetrics {
             return Ok(Some(api::Profile::VictoriaMetrics));
@@ -114,7 +114,7 @@ impl Reader {
             Err(ReadError::Status { status: 404, .. }) => return Ok(None),
             body => body?,
         };
-        profile(&body).map(Some)
+        profile(&body)
     }
 
     /// The labels that the server was found to add to every series, for people; None when there are none.
@@ -231,8 +231,8 @@ impl Reader {
     }
 }
 
-/// Whose rules a server of Prometheus' kind plays, by what it answers to [`BUILD_INFO`].
-pub(crate) fn profile(answer: &[u8]) -> Result<api::Profile, ReadError> {
+/// Whose rules a server of Prometheus' kind plays, by what it answers to [`BUILD_INFO`]; None where the version is that of another.
+pub(crate) fn profile(answer: &[u8]) -> Result<Option<api::Profile>, ReadError> {
     #[derive(Deserialize)]
     struct Answer {
         data: Data,
@@ -244,10 +244,14 @@ pub(crate) fn profile(answer: &[u8]) -> Result<api::Profile, ReadError> {
         version: String,
     }
     let answer: Answer = serde_json::from_slice(answer).map_err(|error| ReadError::Answer(error.to_string()))?;
-    Ok(match (answer.data.application.as_str(), answer.data.version.as_str()) {
-        (application, _) if application.contains("Mimir") => api::Profile::Mimir,
-        (_, version) if version.starts_with("2.") => api::Profile::Prometheus2,
-        _ => api::Profile::Prometheus3,
+    if answer.data.application.contains("Mimir") {
+        return Ok(Some(api::Profile::Mimir));
+    }
+    let version = answer.data.version.as_str();
+    Ok(match version.strip_prefix('v').unwrap_or(version).split_once('.') {
+        Some(("2", _)) => Some(api::Profile::Prometheus2),
+        Some(("3", _)) => Some(api::Profile::Prometheus3),
+        _ => None,
     })
 }
 

@@ -200,6 +200,10 @@ mod tests {
             (r#"{"status":"success","data":{"version":"2.42.0+ds"}}"#, Some(Prometheus2)),
             (r#"{"status":"success","data":{"version":"3.8.1"}}"#, Some(Prometheus3)),
             (r#"{"data":{"application":"Grafana Mimir","version":"2.14.0"}}"#, Some(Mimir)),
+            (r#"{"data":{"version":"v2.53.1"}}"#, Some(Prometheus2)),
+            (r#"{"data":{"application":"Cortex","version":"1.18.0"}}"#, None),
+            (r#"{"data":{"version":"20.1"}}"#, None),
+            (r#"{"data":{"version":""}}"#, None),
             ("", None),
         ] {
             let server = Server::start(&[200], answer);

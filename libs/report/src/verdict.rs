@@ -61,8 +61,7 @@ pub fn decide(summary: &Summary, outside: &Outside) -> Decision {
     open.extend(unsettled(summary));
     open.extend(summary.faults.iter().filter_map(unclear));
     for threshold in &summary.thresholds {
-        let blurred = summary.generator_saturated
-            && matches!(threshold.metric, ThresholdMetric::Latency(..) | ThresholdMetric::RateAchieved);
+        let blurred = summary.generator_saturated && generators_own(threshold.metric);
         match (threshold.ok, threshold.proven) {
             (false, true) if blurred => open.push(format!("{}, but the generator was saturated", missed(threshold))),
             (false, true) => failures.push(missed(threshold)),
@@ -105,6 +104,11 @@ pub fn decide(summary: &Summary, outside: &Outside) -> Decision {
     }
     reasons.extend(outside.notes.iter().cloned());
     Decision { verdict, reasons }
+}
+
+/// What an overloaded generator can miss through its own doing.
+pub fn generators_own(metric: ThresholdMetric) -> bool {
+    matches!(metric, ThresholdMetric::Latency(..) | ThresholdMetric::RateAchieved)
 }
 
 /// Whether a finding is held against the run, by its own rule or by the threshold that replaces it.

@@ -160,6 +160,9 @@ fn a_long_run_makes_no_large_page() {
     assert!(page.len() < 250_000, "{}", page.len());
     assert!(page.contains("180 seconds a point"));
     assert!(page.contains("highest p99 of a second is 900 ms"), "the worst second survives");
+
+    summary.rate_series = (0..1800).map(|point| RatePoint { second: point * 1440, ..RatePoint::default() }).collect();
+    assert!(render_html(&summary).contains("5760 seconds a point"), "those of a month were condensed before");
 }
 
 #[test]

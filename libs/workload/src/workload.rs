@@ -117,13 +117,32 @@ impl Workload {
         self.due_before(ns, 0, 1)
     }
 
+    /// About as many samples are due between two instants, stale markers included: closed form whatever churns. Each scrape finds
+    /// as many series switched as do in the mean of their lifetimes.
+    pub fn mean_due(&self, from_ns: u64, to_ns: u64) -> f64 {
+        let virtual_ns = |ns| self.schedule.virtual_ns(ns) as f64;
+        let passed = virtual_ns(to_ns) - virtual_ns(from_ns);
+        let real = to_ns.min(self.schedule.duration).saturating_sub(from_ns) as f64;
+        let due = self.groups.iter().map(|group| {
+            let before = |ns| self.scraped_before(group, ns, 0, 1);
+            let scraped = before(to_ns).saturating_sub(before(from_ns)) as f64;
+            let markers = match group.churn.as_ref().filter(|churn| churn.stale_markers && passed > 0.0) {
+                Some(churn) => (group.interval_ns as f64 * real / passed / churn.life() as f64).min(1.0),
+                None => 0.0,
+            };
+            scraped * (1.0 + markers)
+        });
+        due.sum()
+    }
+
     /// The same for the share of generator `index` of `generators`: the targets with `target % generators == index`.
     pub fn due_before(&self, ns: u64, index: u32, generators: u32) -> u64 {
         let generators = generators.max(1);
         self.groups.iter().map(|g| self.group_due_before(g, ns, index, generators)).sum()
     }
 
-    fn group_due_before(&self, group: &Group, ns: u64, index: u32, generators: u32) -> u64 {
+    /// Samples of a group that are due before an instant, without stale markers.
+    fn scraped_before(&self, group: &Group, ns: u64, index: u32, generators: u32) -> u64 {
         let Some(last) = ns.min(self.schedule.duration).checked_sub(1) else {
             return 0;
         };
@@ -132,10 +151,14 @@ impl Workload {
         let rounds = (v / interval) as u64;
         let own = |targets: u32| u64::from(targets.saturating_sub(index).div_ceil(generators));
         let scrapes = own(group.targets) * rounds + own(group.targets_within((v % interval) as u64));
-        let mut samples = scrapes * u64::from(group.per_target);
+        scrapes * u64::from(group.per_target)
+    }
+
+    fn group_due_before(&self, group: &Group, ns: u64, index: u32, generators: u32) -> u64 {
+        let mut samples = self.scraped_before(group, ns, index, generators);
         if group.churn.as_ref().is_some_and(|c| c.stale_markers) {
             for target in (index..group.targets).step_by(generators as usize) {
-                let k = self.scrapes_before(group, target, last + 1);
+                let k = self.scrapes_before(group, target, ns);
                 for series in 0..group.per_target {
                     samples += u64::from(self.switches(group, target, series, k));
                 }

@@ -279,6 +279,9 @@ proptest! {
         let all = enumerate(&w);
         let before = all.keys().filter(|(id, k)| w.due_ns(id.base, *k).unwrap() < at).count();
         prop_assert_eq!(w.samples_due_before(at), before as u64);
+        if groups.iter().all(|group| group.churn.as_ref().is_none_or(|churn| !churn.stale_markers)) {
+            prop_assert_eq!(w.mean_due(0, at), before as f64);
+        }
     }
 
     #[test]
@@ -357,5 +360,21 @@ fn no_sample_takes_more_bytes_than_its_group_says_and_none_much_less() {
                 assert!(taken <= bound && bound <= taken + 180, "{taken} of {bound}");
             }
         }
+    }
+}
+
+/// What a chart compares with what was acknowledged has the markers of the real schedule, second by second.
+#[test]
+fn the_mean_of_what_is_due_has_the_stale_markers() {
+    const SECOND: u64 = 1_000_000_000;
+    for (mode, every) in [(ChurnMode::Gradual, 4), (ChurnMode::Spike, 4), (ChurnMode::Gradual, 1)] {
+        let every = Duration(std::time::Duration::from_secs(every));
+        let churn = Churn { every, share: Share(0.25), mode, stale_markers: true };
+        let churning = WorkloadGroup { churn: Some(churn), ..group("g", 20, 200, 2000) };
+        let stages = [stage(60_000, None, false), stage(60_000, Some(6000), true)];
+        let w = Workload::new(&[churning], &stages, 3, "r").unwrap();
+        let mean: f64 = (0..120).map(|second| w.mean_due(second * SECOND, (second + 1) * SECOND)).sum();
+        let exact = w.total_samples() as f64;
+        assert!((mean / exact - 1.0).abs() < 0.02, "{mode:?}, {every}: {mean} of {exact}");
     }
 }

@@ -134,7 +134,8 @@ impl Plot<'_> {
 pub(crate) struct Timeline {
     pub(crate) seconds: f64,
     points: Vec<RatePoint>,
-    width: usize,
+    /// Seconds a point.
+    width: u64,
     under: String,
 }
 
@@ -143,8 +144,14 @@ impl Timeline {
         let stages = summary.stages.iter().map(|s| s.from + s.r#for).fold(0.0, f64::max);
         let series = summary.rate_series.last().map_or(0.0, |p| p.second as f64 + 1.0);
         let seconds = stages.max(series).max(1.0);
-        let width = summary.rate_series.len().div_ceil(MAX_POINTS).max(1);
-        let points = summary.rate_series.chunks(width).map(together).collect();
+        let chunk = summary.rate_series.len().div_ceil(MAX_POINTS).max(1);
+        let points = summary.rate_series.chunks(chunk).map(together).collect();
+        // The points of a long run stand for several seconds each.
+        let apart = match summary.rate_series.as_slice() {
+            [first, second, ..] => second.second.saturating_sub(first.second).max(1),
+            _ => 1,
+        };
+        let width = apart.saturating_mul(chunk as u64);
         let mut under = String::new();
         for stage in summary.stages.iter().filter(|stage| stage.warm_up) {
             let (from, to) = (stage.from / seconds, (stage.from + stage.r#for) / seconds);

@@ -206,7 +206,8 @@ impl Summary {
         }
         for point in &mut self.rate_series {
             for value in [&mut point.target, &mut point.acknowledged, &mut point.drops] {
-                round(value, 1.0);
+                // The few drops of a point that stands for minutes are not none.
+                round(value, if *value < 1.0 { 1000.0 } else { 1.0 });
             }
         }
         for process in &mut self.cpu {

@@ -208,14 +208,14 @@ pub struct ThresholdResult {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct RatePoint {
-    /// Seconds since t0.
+    /// Seconds since t0. It stands for all until the next point: one, or several in a long run.
     pub second: u64,
     /// Samples a second.
     pub target: f64,
     pub acknowledged: f64,
-    /// Samples given up in this second.
+    /// Samples given up a second.
     pub drops: f64,
-    /// Response time in milliseconds; none when nothing was answered.
+    /// Response time in milliseconds, in the worst second; none when nothing was answered.
     pub p50: Option<f64>,
     pub p99: Option<f64>,
 }
