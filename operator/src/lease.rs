@@ -29,6 +29,8 @@ pub(crate) struct Leadership {
     identity: String,
     /// The revision seen last and when it was seen first.
     seen: Option<(String, Instant)>,
+    /// Before the attempt that renewed it last: the others' time begins with the write, not with its answer.
+    renewed: Instant,
 }
 
 /// What a look at the lease came to.
@@ -40,14 +42,14 @@ enum Look {
 
 impl Leadership {
     pub(crate) fn new(cluster: Cluster, namespace: String, name: String, identity: String) -> Self {
-        Self { cluster, namespace, name, identity, seen: None }
+        Self { cluster, namespace, name, identity, seen: None, renewed: Instant::now() }
     }
 
     /// Waits until the lease is ours; false when a stop came first.
     pub(crate) async fn acquire(&mut self, stop: &Stop) -> bool {
         let mut told = None;
         while !stop.is_requested() {
-            match self.attempt().await {
+            match self.attempt(TRY).await {
                 Ok(Look::Ours) => {
                     tracing::info!(identity = self.identity, "leading");
                     return true;
@@ -71,19 +73,18 @@ impl Leadership {
     /// Renews until the stop, then gives the lease back. Comes back with an error when the lease is lost: end the process.
     pub(crate) async fn keep(&mut self, work: impl Future<Output = ()>) -> anyhow::Result<()> {
         tokio::pin!(work);
-        let mut renewed = Instant::now();
         loop {
             tokio::select! {
                 () = &mut work => break,
-                () = tokio::time::sleep(RENEW) => {}
+                () = tokio::time::sleep(RENEW.min(self.left())) => {}
             }
-            match self.attempt().await {
-                Ok(Look::Ours) => renewed = Instant::now(),
+            match self.attempt(TRY.min(self.left())).await {
+                Ok(Look::Ours) => {}
                 Ok(Look::Others(holder)) => anyhow::bail!("{holder} has taken the lease {}", self.name),
                 Err(fail) => {
                     tracing::warn!(%fail, "cannot renew the lease");
                     anyhow::ensure!(
-                        renewed.elapsed() < GIVE_UP,
+                        !self.left().is_zero(),
                         "the lease {} could not be renewed for {} s: {fail}",
                         self.name,
                         GIVE_UP.as_secs()
@@ -95,9 +96,19 @@ impl Leadership {
         Ok(())
     }
 
-    async fn attempt(&mut self) -> Result<Look, Fail> {
-        let look = tokio::time::timeout(TRY, self.look()).await;
-        look.unwrap_or_else(|_| Err(Fail::Unreachable(format!("no answer within {} s", TRY.as_secs()))))
+    /// How long it may go on without renewing.
+    fn left(&self) -> Duration {
+        GIVE_UP.saturating_sub(self.renewed.elapsed())
+    }
+
+    async fn attempt(&mut self, limit: Duration) -> Result<Look, Fail> {
+        let begun = Instant::now();
+        let look = tokio::time::timeout(limit, self.look()).await;
+        let look = look.map_err(|_| Fail::Unreachable(format!("no answer within {:.1} s", limit.as_secs_f64())))??;
+        if look == Look::Ours {
+            self.renewed = begun;
+        }
+        Ok(look)
     }
 
     async fn look(&mut self) -> Result<Look, Fail> {
@@ -164,5 +175,24 @@ impl Leadership {
                 ..LeaseSpec::default()
             }),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_leader_gives_up_before_the_lease_is_anothers_whatever_it_waits_for() {
+        let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", silent.local_addr().unwrap());
+        let cluster = Cluster::new(kube::Config::new(url.parse().unwrap()), telemetry::Registry::new()).unwrap();
+        let mut leadership = Leadership::new(cluster, "n".to_owned(), "lease".to_owned(), "me".to_owned());
+        let soon = Duration::from_millis(300);
+        leadership.renewed = Instant::now().checked_sub(GIVE_UP.saturating_sub(soon)).unwrap();
+        let lost = leadership.keep(std::future::pending()).await.unwrap_err();
+        assert!(lost.to_string().contains("could not be renewed for 8 s"), "{lost}");
+        let after = leadership.renewed.elapsed();
+        assert!((GIVE_UP..LASTS).contains(&after), "{after:?}");
     }
 }
