@@ -14,6 +14,8 @@ const PATIENCE: Duration = Duration::from_secs(120);
 const SETTLING: Duration = Duration::from_secs(2);
 /// Restarts after which a container that ends again and again is said to loop.
 const LOOP: i32 = 3;
+/// After a run of so long the kubelet's back-off begins anew: earlier restarts do not count.
+const SETTLED: Duration = Duration::from_mins(10);
 
 /// Why a part does not work: the reason of a condition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -146,7 +148,7 @@ pub(crate) fn trouble(pod: &Pod, now: Timestamp) -> Option<Trouble> {
         if let Some(ended) = ended(container) {
             let words = last_words(ended);
             let oom = ended.reason.as_deref() == Some("OOMKilled");
-            let looping = container.restart_count >= LOOP;
+            let looping = container.restart_count >= LOOP && lasted(ended) < SETTLED;
             // A container that ended and works again is no trouble of today, unless it just came back.
             let runs = container.state.as_ref().is_some_and(|state| state.running.is_some());
             let over = runs && age(ended.finished_at.as_ref(), now) > Duration::from_secs(60);
@@ -193,6 +195,11 @@ fn ended(container: &ContainerStatus) -> Option<&ContainerStateTerminated> {
     let terminated = |state: Option<&'_ ContainerState>| state.and_then(|state| state.terminated.as_ref()).is_some();
     let state = if terminated(container.state.as_ref()) { &container.state } else { &container.last_state };
     state.as_ref()?.terminated.as_ref()
+}
+
+/// How long the container had run.
+fn lasted(ended: &ContainerStateTerminated) -> Duration {
+    ended.finished_at.as_ref().map_or(Duration::ZERO, |finished| age(ended.started_at.as_ref(), finished.0))
 }
 
 /// `OOMKilled, exit 137: <what its log complained of last>`.
@@ -284,29 +291,26 @@ mod tests {
         );
         let name = container(&json!({"waiting": {"reason": "InvalidImageName", "message": "bad"}}), &json!({}), 0);
         let oom = json!({"terminated": {"exitCode": 137, "reason": "OOMKilled", "message": "last line", "finishedAt": "2026-01-01T00:00:05Z"}});
-        let crash = json!({"terminated": {"exitCode": 2, "reason": "Error", "message": "cannot use its plan", "finishedAt": "2026-01-01T00:00:05Z"}});
+        let crash = |second: i64| {
+            let message = "cannot use its plan";
+            json!({"terminated": {"exitCode": 2, "reason": "Error", "message": message, "startedAt": at(0), "finishedAt": at(second)}})
+        };
         let waiting = json!({"waiting": {"reason": "CrashLoopBackOff", "message": "back-off 20s"}});
+        let backing = "sink-worker 1: ImagePullBackOff: Back-off pulling image \"nope\"";
+        let killed = "sink-worker 1: OOMKilled, exit 137: last line";
+        let crashed = "sink-worker 1: Error, exit 2: cannot use its plan";
         let cases = [
             (unschedulable, 1, "Unschedulable", "sink-worker 1: 0/1 nodes are available: 1 Insufficient cpu.", false),
-            (
-                pull.clone(),
-                1,
-                "ImagePullFailed",
-                "sink-worker 1: ImagePullBackOff: Back-off pulling image \"nope\"",
-                false,
-            ),
-            (pull, 121, "ImagePullFailed", "sink-worker 1: ImagePullBackOff: Back-off pulling image \"nope\"", true),
+            (pull.clone(), 1, "ImagePullFailed", backing, false),
+            (pull, 121, "ImagePullFailed", backing, true),
             (name, 1, "ImagePullFailed", "sink-worker 1: bad", true),
-            (container(&waiting, &oom, 1), 9, "OOMKilled", "sink-worker 1: OOMKilled, exit 137: last line", false),
-            (container(&waiting, &oom, 3), 9, "OOMKilled", "sink-worker 1: OOMKilled, exit 137: last line", true),
-            (
-                container(&waiting, &crash, 1),
-                9,
-                "Restarted",
-                "sink-worker 1: Error, exit 2: cannot use its plan",
-                false,
-            ),
-            (container(&waiting, &crash, 3), 9, "CrashLoop", "sink-worker 1: Error, exit 2: cannot use its plan", true),
+            (container(&waiting, &oom, 1), 9, "OOMKilled", killed, false),
+            (container(&waiting, &oom, 3), 9, "OOMKilled", killed, true),
+            (container(&waiting, &crash(5), 1), 9, "Restarted", crashed, false),
+            (container(&waiting, &crash(5), 3), 9, "CrashLoop", crashed, true),
+            // The other restarts are of long ago.
+            (container(&waiting, &crash(600), 4), 609, "Restarted", crashed, false),
+            (container(&waiting, &crash(599), 4), 609, "CrashLoop", crashed, true),
         ];
         for (status, second, reason, text, terminal) in cases {
             let found = trouble(&pod(&status), at(second)).unwrap();
