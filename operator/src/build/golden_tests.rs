@@ -258,6 +258,27 @@ fn what_the_user_asks_for_comes_on_top() {
 }
 
 #[test]
+fn the_parts_of_a_run_leave_a_lost_node_soon_unless_the_user_says_otherwise() {
+    let seconds = |asked: Value, name: &str| {
+        let mut bundle = quickstart();
+        bundle.load_tests[0].spec.generator.pod = serde_json::from_value(json!({"tolerations": asked})).unwrap();
+        let all = templates(&build(bundle).unwrap());
+        let (_, template) = all.into_iter().find(|(of, _)| of == name).unwrap();
+        let told = template["spec"]["tolerations"].as_array().cloned().unwrap_or_default();
+        told.iter().map(|one| one["tolerationSeconds"].as_u64()).collect::<Vec<_>>()
+    };
+    let unreachable =
+        json!([{"key": "node.kubernetes.io/unreachable", "operator": "Exists", "tolerationSeconds": 900}]);
+    for part in ["quickstart-generator", "quickstart-conductor"] {
+        assert_eq!(seconds(json!([{"key": "load", "operator": "Exists"}]), part), [None, Some(30), Some(30)]);
+        assert_eq!(seconds(unreachable.clone(), part), [Some(900), Some(30)]);
+        assert_eq!(seconds(json!([{"operator": "Exists"}]), part), [None]);
+        assert_eq!(seconds(json!([{"operator": "Exists", "effect": "NoSchedule"}]), part), [None, Some(30), Some(30)]);
+    }
+    assert_eq!(seconds(json!([]), "sink-sink"), [], "a set makes its pods again where the cluster says");
+}
+
+#[test]
 fn what_is_no_piece_of_a_pod_is_named() {
     for (pod, field) in [
         (json!({"tolerations": [{"tolerationSeconds": "soon"}]}), "spec.pod.tolerations[0].tolerationSeconds"),

@@ -19,6 +19,8 @@ use crate::kinds::Invalid;
 
 /// Room for reports and histograms.
 const RESULTS_BYTES: u64 = 2 << 30;
+/// A run that lost a part is over: there is no point in waiting for its node for as long as clusters do.
+const LOST_SECONDS: i64 = 30;
 
 /// What the children of a test are made of.
 #[derive(Debug, Clone, Copy)]
@@ -139,6 +141,7 @@ fn pod<'a>(input: &TestInput<'a>, component: Component) -> Pod<'a> {
         https: false,
         requests: ("100m", 256 << 20),
         grace_seconds: 30,
+        bound_seconds: Some(LOST_SECONDS),
     }
 }
 

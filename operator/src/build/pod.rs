@@ -6,7 +6,7 @@ use api::{Free, PodTemplate};
 use k8s_openapi::api::core::v1::{
     Capabilities, Container, ContainerPort, EmptyDirVolumeSource, EnvVar, EnvVarSource, HTTPGetAction,
     LocalObjectReference, ObjectFieldSelector, PodSecurityContext, PodSpec, PodTemplateSpec, Probe,
-    ResourceRequirements, SecurityContext, Volume, VolumeMount,
+    ResourceRequirements, SecurityContext, Toleration, Volume, VolumeMount,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -54,6 +54,8 @@ pub(crate) struct Pod<'a> {
     /// CPU and bytes of memory.
     pub(crate) requests: (&'a str, u64),
     pub(crate) grace_seconds: i64,
+    /// How long it stays bound to a node that is lost; none: as long as the cluster says.
+    pub(crate) bound_seconds: Option<i64>,
 }
 
 /// `supervise … -- ROLE ARGUMENTS`; with a control map it is relayed into [`CONTROL_DIR`] before the role starts.
@@ -90,7 +92,7 @@ pub(crate) fn template(pod: &Pod<'_>) -> Result<PodTemplateSpec, Invalid> {
         ),
         priority_class_name: asked.priority_class_name.clone(),
         node_selector: some(asked.node_selector.clone()),
-        tolerations: list(&asked.tolerations, &field("tolerations"))?,
+        tolerations: tolerations(pod, list(&asked.tolerations, &field("tolerations"))?),
         affinity: asked.affinity.as_ref().map(|free| typed(free, &field("affinity"))).transpose()?,
         topology_spread_constraints: list(&asked.topology_spread_constraints, &field("topologySpreadConstraints"))?,
         image_pull_secrets: list::<LocalObjectReference>(&asked.image_pull_secrets, &field("imagePullSecrets"))?,
@@ -101,6 +103,25 @@ pub(crate) fn template(pod: &Pod<'_>) -> Result<PodTemplateSpec, Invalid> {
     };
     let metadata = ObjectMeta { labels: Some(labels), annotations: some(annotations), ..ObjectMeta::default() };
     Ok(PodTemplateSpec { metadata: Some(metadata), spec: Some(spec) })
+}
+
+/// What the user says of a taint stands.
+fn tolerations(pod: &Pod<'_>, asked: Option<Vec<Toleration>>) -> Option<Vec<Toleration>> {
+    let Some(seconds) = pod.bound_seconds else { return asked };
+    let mut all = asked.unwrap_or_default();
+    for key in ["node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"] {
+        let is = |told: Option<&str>, what: &str| told.is_none_or(|told| told.is_empty() || told == what);
+        if !all.iter().any(|told| is(told.key.as_deref(), key) && is(told.effect.as_deref(), "NoExecute")) {
+            all.push(Toleration {
+                key: Some(key.to_owned()),
+                operator: Some("Exists".to_owned()),
+                effect: Some("NoExecute".to_owned()),
+                toleration_seconds: Some(seconds),
+                ..Toleration::default()
+            });
+        }
+    }
+    Some(all)
 }
 
 fn container(pod: &Pod<'_>, resources: ResourceRequirements) -> Container {

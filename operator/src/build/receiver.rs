@@ -72,6 +72,7 @@ fn pod(input: &ReceiverInput<'_>) -> Result<PodTemplateSpec, Invalid> {
         https: input.spec.tls_config.is_some(),
         requests: ("200m", 256 << 20),
         grace_seconds: 30,
+        bound_seconds: None,
     })
 }
 

@@ -90,6 +90,7 @@ fn workers(input: &SinkInput<'_>) -> Result<PodTemplateSpec, Invalid> {
         https: false,
         requests: ("200m", (128 << 20) + spec.buffer.max_bytes.0),
         grace_seconds: grace,
+        bound_seconds: None,
     })
 }
 

@@ -1,6 +1,7 @@
 //! What keeps pods from doing their work, in the cluster's own words.
 
 pub(crate) mod events;
+mod node;
 pub(crate) mod pods;
 
 pub(crate) use pods::{Reason, Trouble};

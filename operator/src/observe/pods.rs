@@ -6,6 +6,8 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{ContainerState, ContainerStateTerminated, ContainerStatus, Pod};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
+use super::node::{self, Gone};
+
 /// Longest excerpt of a container's last words, in characters.
 const MAX_WORDS: usize = 600;
 /// A trouble that may pass by itself is given up after it.
@@ -115,8 +117,14 @@ fn age(since: Option<&Time>, now: Timestamp) -> Duration {
 pub(crate) fn trouble(pod: &Pod, now: Timestamp) -> Option<Trouble> {
     let status = pod.status.as_ref()?;
     let say = |reason, words: String, terminal| Some(Trouble { part: part(pod), reason, words, terminal });
-    if pod.metadata.deletion_timestamp.is_some() {
-        return None;
+    // A set makes its pods again; nobody makes those of a run again.
+    let once = pod.spec.as_ref().is_some_and(|spec| spec.restart_policy.as_deref() == Some("Never"));
+    match node::lost(pod, now) {
+        Some(Gone::Overdue(words)) => return say(Reason::PodLost, words, once),
+        // It may come back.
+        Some(Gone::Unheard(words)) => return say(Reason::PodLost, words, false),
+        None if pod.metadata.deletion_timestamp.is_some() => return None,
+        None => {}
     }
     if let Some(unscheduled) = status.conditions.iter().flatten().find(|condition| {
         condition.type_ == "PodScheduled"
@@ -126,9 +134,7 @@ pub(crate) fn trouble(pod: &Pod, now: Timestamp) -> Option<Trouble> {
         return say(Reason::Unschedulable, unscheduled.message.clone().unwrap_or_default(), false);
     }
     if let Some(words) = lost(pod) {
-        // A set makes its pods again; nobody makes those of a run again.
-        let terminal = pod.spec.as_ref().is_some_and(|spec| spec.restart_policy.as_deref() == Some("Never"));
-        return say(Reason::PodLost, words, terminal);
+        return say(Reason::PodLost, words, once);
     }
     if let Some(container) = container(pod) {
         if let Some(waiting) = container.state.as_ref().and_then(|state| state.waiting.as_ref()) {
