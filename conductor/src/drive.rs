@@ -1,6 +1,6 @@
 //! A run from "are you ready" to "your report was taken": phases in order, each with an end.
 
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use api::ThresholdMetric;
 use protocol::{GeneratorState, Progress, RunPhase};
@@ -54,7 +54,8 @@ pub(crate) struct Course {
     pub(crate) end: End,
     /// Unix nanoseconds; `None` when the schedule never began.
     pub(crate) t0: Option<u64>,
-    pub(crate) started: SystemTime,
+    /// When it began to be prepared: Unix nanoseconds.
+    pub(crate) started: u64,
     /// When the generators' reports had been taken, and nothing more was sent that they tell of: Unix nanoseconds. `u64::MAX`:
     /// they went to the end of the schedule.
     pub(crate) ended: u64,
@@ -80,7 +81,7 @@ pub(crate) struct Driver<'a> {
 
 impl Driver<'_> {
     pub(crate) async fn run(mut self) -> Course {
-        let started = SystemTime::now();
+        let started = self.published.clock().unix_ns();
         let limit = self.plan.test.effective_deadline();
         let deadline = Instant::now() + limit;
         let flow_end = Instant::now() + limit.saturating_sub(RESERVE.min(limit / 10));
@@ -98,7 +99,7 @@ impl Driver<'_> {
             course.end = end;
             return course;
         }
-        let t0 = unix_ns() + LEAD.as_nanos() as u64;
+        let t0 = self.published.clock().start() + LEAD.as_nanos() as u64;
         course.t0 = Some(t0);
         self.published.start(t0);
         tracing::info!(run = self.plan.run, "all parts are ready, the schedule begins");
@@ -171,7 +172,7 @@ impl Driver<'_> {
                 _ = self.stop.requested() => return End::Interrupted,
             }
             round += 1;
-            let now = unix_ns().saturating_sub(t0);
+            let now = self.published.clock().unix_ns().saturating_sub(t0);
             self.gatherer.take_departed(self.engine.departed());
             let (workers, active) = self.gatherer.map();
             self.engine.met(&workers, active);
@@ -243,7 +244,7 @@ impl Driver<'_> {
             course.complete = false;
         }
         if course.end != End::Completed {
-            course.ended = unix_ns();
+            course.ended = self.published.clock().unix_ns();
         }
         let settled = async {
             if hurried {
@@ -322,8 +323,4 @@ impl Driver<'_> {
             ..Progress::new(if draining { RunPhase::Draining } else { RunPhase::Running })
         }
     }
-}
-
-pub(crate) fn unix_ns() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos() as u64)
 }

@@ -11,8 +11,8 @@ use floodmark_http::client::{Endpoint, Fetch, FetchError};
 use ledger::{GeneratorAccount, Seen, SlotTable, StoreReport};
 use measure::HistogramSet;
 use protocol::{CpuUse, GeneratorReport, GeneratorState, WorkerReport, path};
+use telemetry::Clock;
 
-use crate::drive::unix_ns;
 use crate::engine::Departed;
 use crate::rejected::rejected;
 use crate::state::Published;
@@ -36,8 +36,8 @@ pub(crate) struct WorkerLife {
 }
 
 impl WorkerLife {
-    fn new(report: WorkerReport, last_asked: u64) -> Self {
-        Self { report, histograms: None, first_seen: unix_ns(), last_asked }
+    fn new(report: WorkerReport, first_seen: u64, last_asked: u64) -> Self {
+        Self { report, histograms: None, first_seen, last_asked }
     }
 
     /// Samples that it had taken and not passed on, by its last account: what it lost if it ended then.
@@ -174,14 +174,20 @@ impl Gatherer {
                 continue;
             }
             let key = (ordinal, report.account.incarnation.clone());
-            let life = self.worker_lives.entry(key).or_insert_with(|| WorkerLife::new(report.clone(), 0));
-            (life.report, life.histograms, life.last_asked) = (report, histograms, unix_ns());
+            let now = self.clock().unix_ns();
+            let life = self.worker_lives.entry(key).or_insert_with(|| WorkerLife::new(report.clone(), now, now));
+            (life.report, life.histograms, life.last_asked) = (report, histograms, now);
         }
     }
 
     /// Workers seen so far, those that are gone included.
     pub(crate) fn workers_seen(&self) -> u32 {
         self.workers.len() as u32
+    }
+
+    /// By which it tells when it asked.
+    pub(crate) fn clock(&self) -> &Clock {
+        self.published.clock()
     }
 
     /// Seconds since the run began to be prepared.

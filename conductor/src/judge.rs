@@ -15,7 +15,7 @@ use report::{Coverage, Slots, Summary};
 use workload::{LaneMap, Workload};
 
 use crate::apart::apart;
-use crate::drive::{Course, unix_ns};
+use crate::drive::Course;
 use crate::engine::SharedEngine;
 use crate::gather::Gatherer;
 use crate::readback::{ReadError, Reader, Window};
@@ -193,7 +193,7 @@ impl Judge<'_> {
                 seen: self.gatherer.last_words(end.ordinal, from_unix_ns, from_unix_ns),
             });
         }
-        let now = unix_ns();
+        let now = self.gatherer.clock().unix_ns();
         let holding = self.gatherer.holding().filter(|(_, held)| *held != Some(0));
         context.holding = holding
             .map(|(worker, _)| Disturbance {

@@ -11,7 +11,7 @@ use measure::HistogramSet;
 use protocol::{ChaosEvent, ExecutedChaos, Progress, RunPhase, RunPlan};
 use report::Summary;
 use report::verdict::Outside;
-use telemetry::{Ops, Registry, Stop};
+use telemetry::{Clock, Ops, Registry, Stop};
 use workload::Workload;
 
 use crate::drive::{Course, Driver, End};
@@ -51,6 +51,11 @@ impl Conductor {
         ops.set_ready();
         tokio::spawn(serve::serve(listener, Arc::clone(&published), ops.clone(), stop));
         Ok(Self { published, address, ops })
+    }
+
+    /// The clock of the run: the engine has to tell its instants by the same.
+    pub fn clock(&self) -> &Clock {
+        self.published.clock()
     }
 
     /// Where it listens.
@@ -317,7 +322,7 @@ impl Course {
         Self {
             end: End::Completed,
             t0,
-            started: std::time::SystemTime::now(),
+            started: t0.unwrap_or_default(),
             ended: u64::MAX,
             deadline: std::time::Instant::now(),
             complete: false,

@@ -6,11 +6,13 @@ use std::time::Duration;
 
 use protocol::{ChaosEvent, ChaosTimeline, PhaseDoc, Progress, ProgressDoc, RunPhase, RunPlan};
 use report::Summary;
+use telemetry::Clock;
 
 /// The published state of a run.
 #[derive(Debug, Default)]
 pub(crate) struct Published {
     inner: Mutex<Inner>,
+    clock: Clock,
 }
 
 #[derive(Debug, Default)]
@@ -38,6 +40,11 @@ pub(crate) struct Results {
 impl Published {
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// By which the run's instants are told: started with the schedule.
+    pub(crate) fn clock(&self) -> &Clock {
+        &self.clock
     }
 
     /// What the run is called, before there is a plan of it.

@@ -1,7 +1,6 @@
 //! From what the parts said to the summary of a run. Findings and verdict come later: see `judge`.
 
 use std::collections::BTreeMap;
-use std::time::SystemTime;
 
 use api::{ChaosAction, LoadTestSpec};
 use measure::{Drops, HistogramSet, Merger, names};
@@ -61,8 +60,8 @@ pub(crate) fn build(
     histograms: &HistogramSet,
     engine: &SharedEngine,
 ) -> Summary {
-    let started = course.t0.unwrap_or_else(|| unix_ns(course.started));
-    let ended = unix_ns(SystemTime::now());
+    let started = course.t0.unwrap_or(course.started);
+    let ended = gatherer.clock().unix_ns();
     let account = gatherer.account();
     let stages = stages(&plan.test, workload, gatherer, course);
     let mut summary = Summary {
@@ -321,10 +320,6 @@ fn drops(summary: &mut Summary, test: &LoadTestSpec, gatherer: &Gatherer, histog
             (reason, DropReason { samples, per_event })
         })
         .collect();
-}
-
-fn unix_ns(time: SystemTime) -> u64 {
-    time.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_nanos() as u64)
 }
 
 #[cfg(test)]

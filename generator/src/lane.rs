@@ -34,10 +34,10 @@ pub(crate) async fn run(
     prepared: Arc<Prepared>,
     epoch: Arc<Epoch>,
     shared: Arc<Shared>,
-    t0: u64,
+    clock: Clock,
     inherited: Inherited,
 ) -> Ended {
-    let clock = Clock::new(t0);
+    let t0 = clock.t0();
     let mut ended = Ended {
         lane: number,
         cut: Position::START,

@@ -122,8 +122,8 @@ async fn drive(options: &Options, shared: &Arc<Shared>, stop: &Stop) -> anyhow::
         shared.set_state(GeneratorState::Done);
         return leave(&mut conductor, shared, stop).await;
     };
-    shared.start(t0);
-    send::send(&mut conductor, &prepared, shared, epoch, stop, t0).await;
+    let clock = shared.start(t0);
+    send::send(&mut conductor, &prepared, shared, epoch, stop, clock).await;
     leave(&mut conductor, shared, stop).await
 }
 

@@ -9,6 +9,7 @@ use telemetry::Stop;
 use tokio::task::{JoinError, JoinSet};
 use workload::LaneChain;
 
+use crate::clock::Clock;
 use crate::conduct::Conductor;
 use crate::epoch::Epoch;
 use crate::follow::{follow, resume};
@@ -28,7 +29,7 @@ struct Course {
     chain: LaneChain,
     lanes: JoinSet<Ended>,
     ended: Vec<Ended>,
-    t0: u64,
+    clock: Clock,
 }
 
 /// Sends all there is. Ends with the lanes: done, halted by the conductor, a signal or the end of all patience, or failed.
@@ -38,7 +39,7 @@ pub(crate) async fn send(
     shared: &Arc<Shared>,
     epoch: Arc<Epoch>,
     stop: &Stop,
-    t0: u64,
+    clock: Clock,
 ) {
     let limit = Duration::from_nanos(prepared.workload.duration_ns()) + prepared.max_backlog + Duration::from_mins(1);
     let follower = tokio::spawn(follow(Arc::clone(shared)));
@@ -49,7 +50,7 @@ pub(crate) async fn send(
         epoch,
         lanes: JoinSet::new(),
         ended: Vec::new(),
-        t0,
+        clock,
     };
     let nothing = (0..course.epoch.plan.lanes()).map(|_| Inherited::default());
     course.start(nothing.collect());
@@ -120,7 +121,7 @@ impl Course {
         for (lane, inherited) in (0..).zip(inherited) {
             let (prepared, epoch, shared) =
                 (Arc::clone(&self.prepared), Arc::clone(&self.epoch), Arc::clone(&self.shared));
-            self.lanes.spawn(lane::run(lane, prepared, epoch, shared, self.t0, inherited));
+            self.lanes.spawn(lane::run(lane, prepared, epoch, shared, self.clock, inherited));
         }
     }
 

@@ -100,10 +100,11 @@ impl Shared {
         self.current.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// The schedule's zero is known.
-    pub(crate) fn start(&self, t0: u64) {
-        let _ = self.clock.set(Clock::new(t0));
+    /// The schedule's zero is known: the clock by which all lanes go.
+    pub(crate) fn start(&self, t0: u64) -> Clock {
+        let clock = *self.clock.get_or_init(|| Clock::new(t0));
         self.set_state(GeneratorState::Running);
+        clock
     }
 
     /// Nanoseconds since t0; 0 before.

@@ -12,7 +12,7 @@ use tokio::time::sleep;
 use tracing::{debug, warn};
 
 use crate::fleet::Fleet;
-use crate::parts::{Begun, Blow, unix_ms};
+use crate::parts::{Begun, Blow};
 use crate::scale::Wanted;
 
 /// What was carried out so far, shared with the conductor.
@@ -42,7 +42,7 @@ pub(crate) async fn carry_out(
                     begun.set();
                     for event in &timeline.events {
                         let due_ms = t0 / 1_000_000 + event.at_ms;
-                        if !done.contains(&event.index) && due_ms <= unix_ms() {
+                        if !done.contains(&event.index) && due_ms <= begun.unix_ms() {
                             done.push(event.index);
                             if let (ChaosAction::Scale, Some(count)) = (event.step.action, event.step.replicas) {
                                 // Whoever scales is there as long as this is.
@@ -95,4 +95,34 @@ pub(crate) fn record(log: &ChaosLog, entry: ExecutedChaos) {
     let mut log = log.lock().unwrap_or_else(PoisonError::into_inner);
     log.retain(|old| old.index != entry.index);
     log.push(entry);
+}
+
+#[cfg(test)]
+mod tests {
+    use telemetry::{Anchor, Clock};
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::time::{Instant, timeout};
+
+    use super::*;
+
+    /// Somebody has set the wall clock back by an hour since the schedule began.
+    #[tokio::test]
+    async fn a_step_is_due_by_the_clock_of_the_run() {
+        const HOUR: u64 = 3_600_000_000_000;
+        let wall = Clock::default().unix_ns();
+        let clock = Clock::from(Anchor::new(Instant::now(), wall + HOUR));
+        let step = serde_json::from_str(r#"{"at": "1s", "action": "Scale", "replicas": 5}"#).unwrap();
+        let events = vec![ChaosEvent { index: 3, at_ms: 1000, step }];
+        let body = serde_json::to_string(&ChaosTimeline { t0: Some(wall + HOUR / 2), events }).unwrap();
+        let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let base = format!("http://{}", listener.local_addr().unwrap());
+        let (orders, mut inbox) = mpsc::unbounded_channel();
+        let task = tokio::spawn(carry_out(base, Arc::default(), orders, ChaosLog::default(), Begun::new(&clock)));
+        let (mut socket, _) = listener.accept().await.unwrap();
+        let _ = socket.read(&mut [0; 4096]).await;
+        let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", body.len());
+        socket.write_all((head + &body).as_bytes()).await.unwrap();
+        assert_eq!(timeout(Duration::from_secs(10), inbox.recv()).await, Ok(Some((3, 5))));
+        task.abort();
+    }
 }

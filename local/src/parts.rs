@@ -4,10 +4,11 @@ use std::net::SocketAddr;
 use std::process::ExitStatus;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use conductor::UnaskedEnd;
 use rustix::process::Signal;
+use telemetry::Clock;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
@@ -26,15 +27,28 @@ const REFUSED: i32 = 2;
 
 /// Set once the schedule has begun. A part that ends before was never of use: it is not started again, and the run ends.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Begun(Arc<AtomicBool>);
+pub(crate) struct Begun {
+    set: Arc<AtomicBool>,
+    clock: Clock,
+}
 
 impl Begun {
+    /// Of a run that goes by this clock.
+    pub(crate) fn new(clock: &Clock) -> Self {
+        Self { set: Arc::default(), clock: clock.clone() }
+    }
+
     pub(crate) fn set(&self) {
-        self.0.store(true, Ordering::Relaxed);
+        self.set.store(true, Ordering::Relaxed);
     }
 
     pub(crate) fn is_set(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
+        self.set.load(Ordering::Relaxed)
+    }
+
+    /// By the run's clock.
+    pub(crate) fn unix_ms(&self) -> u64 {
+        self.clock.unix_ms()
     }
 }
 
@@ -255,8 +269,8 @@ impl Supervisor {
             }
             self.with_state(|state| state.pid = Some(child.pid()));
             if let Some(pending) = pending {
-                let address = self.spec.address;
-                tokio::spawn(async move { pending.finish(accepts_connections(address).await) });
+                let (address, begun) = (self.spec.address, self.begun.clone());
+                tokio::spawn(async move { pending.finish(accepts_connections(address, &begun).await) });
             }
         }
         self.with_state(|state| state.over = true);
@@ -289,7 +303,7 @@ impl Supervisor {
                     return None;
                 }
                 Next::Order((blow, done)) => {
-                    let struck = Pending { blow, struck: unix_ms(), done };
+                    let struck = Pending { blow, struck: self.begun.unix_ms(), done };
                     info!(role = self.spec.role.as_str(), ordinal = self.spec.ordinal, ?blow, "chaos");
                     let sent = match blow {
                         Blow::Kill => child.kill(),
@@ -312,7 +326,7 @@ impl Supervisor {
                 Next::Resume => {
                     if let Some((_, paused)) = resume.take() {
                         let _ = child.signal(Signal::CONT);
-                        paused.finish(Some(unix_ms()));
+                        paused.finish(Some(self.begun.unix_ms()));
                     } else if escalate.take().is_some() {
                         let _ = child.kill();
                     }
@@ -343,12 +357,13 @@ impl Supervisor {
         if !asked {
             warn!(role = self.spec.role.as_str(), ordinal = self.spec.ordinal, status = text, log = %self.spec.program.log.display(), "ended unexpectedly");
         }
+        let now = self.begun.unix_ms();
         self.with_state(|state| {
             state.pid = None;
             state.last_exit = status.code();
             if !asked {
                 state.unasked.truncate(100);
-                state.unasked.push((unix_ms(), text));
+                state.unasked.push((now, text));
                 state.last_words = last_words;
             }
         });
@@ -360,17 +375,13 @@ impl Supervisor {
 }
 
 /// Waits, up to a minute, until something listens at the address again.
-async fn accepts_connections(address: SocketAddr) -> Option<u64> {
+async fn accepts_connections(address: SocketAddr, begun: &Begun) -> Option<u64> {
     let deadline = Instant::now() + Duration::from_mins(1);
     while Instant::now() < deadline {
         if tokio::net::TcpStream::connect(address).await.is_ok() {
-            return Some(unix_ms());
+            return Some(begun.unix_ms());
         }
         sleep(Duration::from_millis(10)).await;
     }
     None
-}
-
-pub(crate) fn unix_ms() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
 }

@@ -203,7 +203,7 @@ async fn run_test(
     let (layout, plan) = lay_out(options, test, &mut builder, &base)?;
     tell(Event::Begins { name: &plan.name, run: &plan.run, conductor: conductor.address() });
 
-    let begun = Begun::default();
+    let begun = Begun::new(conductor.clock());
     let mut parts = Vec::new();
     let Layout { receivers, workers, generators, sink, .. } = layout;
     for specs in [receivers, workers, generators] {

@@ -17,7 +17,7 @@ use tracing::{info, warn};
 use crate::chaos::{ChaosLog, record};
 use crate::fleet::Fleet;
 use crate::layout::write_json;
-use crate::parts::{Begun, Part, PartSpec, unix_ms};
+use crate::parts::{Begun, Part, PartSpec};
 use crate::process::Spawner;
 
 /// Between two looks.
@@ -55,21 +55,24 @@ impl Scaler {
     pub(crate) async fn run(mut self, mut orders: mpsc::UnboundedReceiver<Wanted>) {
         let mut notes = Notes::default();
         let Some(mut wanted) = orders.recv().await else { return };
-        let mut executed = unix_ms();
+        let mut executed = self.begun.unix_ms();
         let mut generation = 0;
         record(&self.log, ExecutedChaos { index: wanted.0, executed_at: executed, back_at: None });
         loop {
             while let Ok(newer) = orders.try_recv() {
-                (wanted, executed, generation) = (newer, unix_ms(), generation + 1);
+                (wanted, executed, generation) = (newer, self.begun.unix_ms(), generation + 1);
                 record(&self.log, ExecutedChaos { index: wanted.0, executed_at: executed, back_at: None });
             }
             let again = self.look(&mut notes, wanted.1, generation).await;
             let document = &self.sink.document;
             let settled = document.phase == Phase::Stable && document.to == wanted.1;
             if settled && self.fleet.workers().len() == wanted.1 as usize {
-                record(&self.log, ExecutedChaos { index: wanted.0, executed_at: executed, back_at: Some(unix_ms()) });
+                record(
+                    &self.log,
+                    ExecutedChaos { index: wanted.0, executed_at: executed, back_at: Some(self.begun.unix_ms()) },
+                );
                 let Some(next) = orders.recv().await else { return };
-                (wanted, executed, generation) = (next, unix_ms(), generation + 1);
+                (wanted, executed, generation) = (next, self.begun.unix_ms(), generation + 1);
                 record(&self.log, ExecutedChaos { index: wanted.0, executed_at: executed, back_at: None });
             } else if !again {
                 sleep(LOOK).await;
@@ -84,7 +87,7 @@ impl Scaler {
         let timeout = u64::try_from(self.sink.drain_timeout.as_millis()).unwrap_or(u64::MAX);
         let specs = &self.sink.workers;
         let address = |ordinal: u32| specs.get(ordinal as usize).map_or_else(String::new, |s| s.address.to_string());
-        let next = step(document, notes, &view, unix_ms(), timeout, &address);
+        let next = step(document, notes, &view, self.begun.unix_ms(), timeout, &address);
         self.bring_to(next.workers).await;
         let Some((document, newer)) = next.publish else { return false };
         if let Err(error) = write_json(&self.sink.path, &document) {

@@ -7,9 +7,9 @@ use futures_util::future::join_all;
 use futures_util::stream::FuturesUnordered;
 use measure::HistogramSet;
 use protocol::{CpuUse, GeneratorReport, OwnershipDoc, WorkerReport, path};
+use telemetry::Clock;
 
 use super::{Gatherer, Peer, WorkerLife};
-use crate::drive::unix_ns;
 
 /// What a worker of the run told.
 struct Told {
@@ -20,8 +20,8 @@ struct Told {
 
 impl Peer {
     /// None: the worker does not answer, or tells of another run.
-    async fn worker(&mut self, run: &str, histograms: bool) -> Option<Told> {
-        let asked_at = unix_ns();
+    async fn worker(&mut self, run: &str, histograms: bool, clock: &Clock) -> Option<Told> {
+        let asked_at = clock.unix_ns();
         let report = match self.fetch.json::<WorkerReport>(Some(path::ACCOUNT)).await {
             Ok(report) => report,
             Err(error) => {
@@ -70,10 +70,10 @@ impl Gatherer {
 
     /// Each is put down as it tells.
     async fn ask_workers(&mut self, which: impl Fn(usize) -> bool, histograms: bool) {
-        let run = &*self.run;
+        let (run, clock) = (&*self.run, self.published.clock());
         let peers = self.workers.iter_mut().enumerate().filter(|(ordinal, _)| which(*ordinal));
         let mut asked: FuturesUnordered<_> =
-            peers.map(|(ordinal, peer)| async move { (ordinal, peer.worker(run, histograms).await) }).collect();
+            peers.map(|(ordinal, peer)| async move { (ordinal, peer.worker(run, histograms, clock).await) }).collect();
         while let Some((ordinal, told)) = asked.next().await {
             let Some(Told { asked_at, report, histograms }) = told else {
                 self.current[ordinal] = None;
@@ -82,7 +82,8 @@ impl Gatherer {
             let incarnation = report.account.incarnation.clone();
             self.current[ordinal] = Some(incarnation.clone());
             let key = (ordinal as u32, incarnation);
-            let life = self.worker_lives.entry(key).or_insert_with(|| WorkerLife::new(report.clone(), asked_at));
+            let new = || WorkerLife::new(report.clone(), clock.unix_ns(), asked_at);
+            let life = self.worker_lives.entry(key).or_insert_with(new);
             (life.report, life.last_asked) = (report, asked_at);
             if histograms.is_some() {
                 life.histograms = histograms;
