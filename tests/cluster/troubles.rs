@@ -125,7 +125,7 @@ fn cases() -> Vec<Case> {
                     1,
                     "  ackPolicy: Buffered\n  pod: {resources: {requests: {memory: 12Mi}, limits: {memory: 12Mi}}}",
                 ),
-                load_test("test", "sinkRef: {name: sink}", "  stages: [{for: 20s, rate: 50k}]\n  deadline: 60s"),
+                load_test("test", "sinkRef: {name: sink}", "  stages: [{for: 20s, rate: 200k}]\n  deadline: 60s"),
             ]
             .join("---\n"),
             on: ("rws", "sink", "Degraded"),
