@@ -25,21 +25,13 @@ pub(crate) fn saturation(summary: &mut Summary, thresholds: &[Threshold], gather
         let late = report.late_requests as f64 / requests as f64;
         let waited =
             if report.cpu.wall_seconds > 0.0 { report.cpu.run_queue_seconds / report.cpu.wall_seconds } else { 0.0 };
-        if late > LATE && felt {
+        let own = [
+            (late > LATE).then(|| format!("{:.1} % of its requests left late although their lane was idle: give it more processors or raise spec.generator.parallelism", late * 100.0)),
+            (waited > STARVED).then(|| format!("its threads waited for a processor for {:.0} % of the time: the machine was the limit", waited * 100.0)),
+        ];
+        for why in own.into_iter().flatten().filter(|_| felt) {
             summary.generator_saturated = true;
-            limits.push(format!(
-                "generator {}: {:.1} % of its requests left late although their lane was idle: give it more processors or raise spec.generator.parallelism",
-                report.index,
-                late * 100.0
-            ));
-        }
-        if waited > STARVED && felt {
-            summary.generator_saturated = true;
-            limits.push(format!(
-                "generator {}: its threads waited for a processor for {:.0} % of the time: the machine was the limit",
-                report.index,
-                waited * 100.0
-            ));
+            limits.push(format!("generator {}: {why}", report.index));
         }
         // Busy lanes are no limit where nothing came back at all.
         if missed && report.lanes_busy_share > 0.9 && !summary.generator_saturated && summary.samples.acknowledged > 0 {
